@@ -1,0 +1,70 @@
+"""Owns what the operator decides: the price file, the settings, and all arithmetic of costs."""
+
+from config.amounts import LARGEST_AMOUNT, format_amount, parse_amount
+from config.explain import CostLine, Explanation, Quote, explain, quote, units_of
+from config.model import (
+    Cors,
+    CreditType,
+    Limits,
+    Package,
+    RateLimit,
+    Recorded,
+    Route,
+    StatusSet,
+    Upstream,
+)
+from config.paths import BadPath, canonical_path
+from config.price_list import PriceList
+from config.pricing.facts import Measured, RequestFacts, Unit, Unpriceable
+from config.pricing.meter import Cost, Meter
+from config.pricing.price import Line, Price
+from config.problems import PriceFileError, Problem, SettingsError
+from config.reading import load_price_list, price_file_schema
+from config.routing import Match, MethodNotAllowed, NoRoute
+from config.settings import Settings
+from config.starter import starter_file
+from config.watch import PriceWatch, read_price_file
+
+__all__ = [
+    "LARGEST_AMOUNT",
+    "BadPath",
+    "Cors",
+    "Cost",
+    "CostLine",
+    "CreditType",
+    "Explanation",
+    "Limits",
+    "Line",
+    "Match",
+    "Measured",
+    "Meter",
+    "MethodNotAllowed",
+    "NoRoute",
+    "Package",
+    "Price",
+    "PriceFileError",
+    "PriceList",
+    "PriceWatch",
+    "Problem",
+    "Quote",
+    "RateLimit",
+    "Recorded",
+    "RequestFacts",
+    "Route",
+    "Settings",
+    "SettingsError",
+    "StatusSet",
+    "Unit",
+    "Unpriceable",
+    "Upstream",
+    "canonical_path",
+    "explain",
+    "format_amount",
+    "load_price_list",
+    "parse_amount",
+    "price_file_schema",
+    "quote",
+    "read_price_file",
+    "starter_file",
+    "units_of",
+]

@@ -1,0 +1,63 @@
+"""Building packages: credits for sale."""
+
+from config.amounts import LARGEST_AMOUNT
+from config.model import Package
+from config.reading.kinds import Entry, WrongValueError
+from config.reading.parts import Parts, amount
+
+_THREE_DECIMALS = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})
+
+
+def build_package(name: str, entry: Entry, parts: Parts) -> Package | None:
+    """Make a package; None where something is wrong, which is noted."""
+    try:
+        kind = parts.credit_type(entry, entry.at)
+        credits_each = amount(entry.get("credits"), kind.scale)
+        quantity = _quantity(entry)
+        if credits_each == 0:
+            raise WrongValueError(entry.node("credits"), "A package must give some credits.")
+        if credits_each * (quantity[1] if quantity else 1) > LARGEST_AMOUNT:
+            hint = "Give fewer credits, or a smaller `max` of `adjustable_quantity`."
+            message = "This many credits are more than any balance can hold."
+            raise WrongValueError(entry.node("credits"), message, hint)
+        return Package(
+            id=name,
+            name=entry.get("name"),
+            credits=credits_each,
+            credit_type=kind.name,
+            price=_money(entry),
+            description=entry.get("description", ""),
+            interval=entry.get("interval"),
+            expires_ms=entry.get("expires"),
+            tax=entry.get("tax"),
+            promotion_codes=entry.get("promotion_codes", False),
+            adjustable_quantity=quantity,
+            sort=entry.get("sort", 0),
+            active=entry.get("active", True),
+            metadata={key: text for key, (_, text) in entry.get("metadata", {}).items()},
+        )
+    except WrongValueError as wrong:
+        parts.reading.note(wrong)
+        return None
+
+
+def _money(entry: Entry) -> dict[str, int]:
+    money: dict[str, int] = {}
+    for currency, (key, minor) in entry.get("price").items():
+        if minor is None:
+            continue
+        if currency in _THREE_DECIMALS and minor % 10:
+            message = f"Stripe takes {currency} amounts only with a 0 as last digit."
+            raise WrongValueError(key, message)
+        money[currency] = minor
+    return money
+
+
+def _quantity(entry: Entry) -> tuple[int, int] | None:
+    value = entry.get("adjustable_quantity", False)
+    if not isinstance(value, Entry):
+        return (1, 99) if value else None
+    least, most = value.get("min", 1), value.get("max", 99)
+    if least > most:
+        raise WrongValueError(value.at, "`min` is above `max`.")
+    return least, most

@@ -1,0 +1,215 @@
+"""The commands about the price file alone: `check`, `quote`, `init`. None of them needs a store."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from config import (
+    PriceFileError,
+    PriceList,
+    Quote,
+    Settings,
+    SettingsError,
+    Unpriceable,
+    format_amount,
+    load_price_list,
+    read_price_file,
+    starter_file,
+)
+from config import quote as quote_request
+from gateway.commands.options import chosen, json_option
+
+FOUND_WRONG = 1
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("file", type=FILE, required=False)
+@json_option
+def check(file: Path | None) -> int:
+    """Check the price FILE (farebox.yaml): all that is wrong, with line and column."""
+    path = _settings(file).config
+    try:
+        price_list = _load(path)
+    except PriceFileError as error:
+        if chosen("as_json"):
+            _print_json({"file": str(path), "ok": False, "problems": _problems(error)})
+        else:
+            for problem in error.problems:
+                click.echo(f"{path}:{problem}")
+        return FOUND_WRONG
+    if chosen("as_json"):
+        _print_json({"file": str(path), "ok": True, "problems": [], **_summary(price_list)})
+    else:
+        click.echo(f"{path}: fine. {_sentence(price_list)}")
+    return 0
+
+
+@click.command()
+@click.argument("method")
+@click.argument("path")
+@click.option("-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A header.")
+@click.option("-d", "--data", "body", help="The body; JSON unless a header says otherwise.")
+@click.option("--config", "file", type=FILE, help="The price file (farebox.yaml).")
+@json_option
+def quote(
+    method: str, path: str, headers: tuple[str, ...], body: str | None, file: Path | None
+) -> int:
+    """Say what a request would cost, and why, without sending it."""
+    settings = _settings(file)
+    sent = [_header(text) for text in headers]
+    if body is not None and not any(name == b"content-type" for name, _ in sent):
+        sent.append((b"content-type", b"application/json"))
+    try:
+        priced = quote_request(
+            _load(settings.config),
+            method.upper(),
+            path,
+            sent,
+            None if body is None else body.encode(),
+        )
+    except PriceFileError as error:
+        first, count = error.problems[0], len(error.problems)
+        more = f" (and {count - 1} more; see `farebox check`)" if count > 1 else ""
+        click.echo(f"farebox: {settings.config}:{first}{more}", err=True)
+        return FOUND_WRONG
+    except Unpriceable as error:
+        if chosen("as_json"):
+            refused = {"status": error.status, "code": error.code, "detail": error.message}
+            _print_json({"priced": False, **refused})
+        else:
+            click.echo(f"refused with {error.status} {error.code}: {error.message}")
+        return FOUND_WRONG
+    if chosen("as_json"):
+        _print_json({"priced": True, **_quoted(priced)})
+    else:
+        click.echo(_said(priced, settings.config))
+    return 0
+
+
+@click.command()
+@click.option("--upstream", required=True, metavar="URL", help="Where the backend is.")
+@click.option("--config", "file", type=FILE, help="The file to write (farebox.yaml).")
+def init(upstream: str, file: Path | None) -> int:
+    """Write a first price file: everything passes and is shown, nothing is charged yet."""
+    path = _settings(file).config
+    text = starter_file(upstream, path.name)
+    try:
+        load_price_list(text, environ={})
+    except PriceFileError as error:
+        problem = error.problems[0]
+        raise click.UsageError(f"--upstream: {problem.message} {problem.hint}".strip()) from error
+    try:
+        with path.open("x", encoding="utf-8") as opened:
+            opened.write(text)
+    except FileExistsError:
+        sentence = f"{path} is there already; remove it, or name another with --config"
+        raise click.UsageError(sentence) from None
+    except OSError as error:
+        raise click.UsageError(f"{path} cannot be written: {error.strerror}") from error
+    click.echo(f"{path} is written, in observe mode. Next: farebox serve --config {path}")
+    return 0
+
+
+def _settings(file: Path | None) -> Settings:
+    try:
+        return Settings.from_environment(config=file)
+    except SettingsError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _load(path: Path) -> PriceList:
+    """
+    Load the file with this process's environment.
+
+    Raises:
+        click.UsageError: There is no such file: nothing was checked.
+        PriceFileError: It cannot be used.
+    """
+    if not path.exists():
+        hint = "make one with `farebox init --upstream URL`"
+        raise click.UsageError(f"there is no price file {path}; {hint}")
+    return load_price_list(read_price_file(path), environ=Settings.from_environment().environ)
+
+
+def _header(text: str) -> tuple[bytes, bytes]:
+    name, colon, value = text.partition(":")
+    if not colon or not name.strip():
+        raise click.UsageError(f"-H {text!r} is not like 'Name: value'")
+    try:
+        return name.strip().lower().encode("ascii"), value.strip().encode("latin-1")
+    except UnicodeEncodeError:
+        raise click.UsageError(f"-H {text!r} cannot be sent as a header") from None
+
+
+def _problems(error: PriceFileError) -> list[dict[str, Any]]:
+    return [
+        {"line": p.line, "column": p.column, "message": p.message, "hint": p.hint}
+        for p in error.problems
+    ]
+
+
+def _summary(price_list: PriceList) -> dict[str, Any]:
+    return {
+        "routes": len(price_list.routes),
+        "upstreams": len(price_list.upstreams),
+        "packages": len(price_list.packages),
+        "observe": price_list.observe,
+        "largest_ceilings": {
+            name: price_list.largest_ceiling(name) for name in price_list.credit_types
+        },
+    }
+
+
+def _sentence(price_list: PriceList) -> str:
+    counts = (
+        (len(price_list.routes), "route"),
+        (len(price_list.upstreams), "upstream"),
+        (len(price_list.packages), "package"),
+    )
+    sentence = ", ".join(f"{n} {word}{'' if n == 1 else 's'}" for n, word in counts) + "."
+    if price_list.observe:
+        sentence += " It observes only: nothing is charged."
+    return sentence
+
+
+def _quoted(priced: Quote) -> dict[str, Any]:
+    return {
+        "rule": priced.rule,
+        "name": priced.name,
+        "path": priced.path,
+        "line": priced.line,
+        "credit_type": priced.credit_type,
+        "scale": priced.scale,
+        "units": [
+            {"source": line.source, "quantity": line.quantity, "unit": line.unit, "cost": line.cost}
+            for line in priced.lines
+        ],
+        "arithmetic": priced.arithmetic,
+        "amount": priced.amount,
+        "amount_shown": format_amount(priced.amount, priced.scale),
+        "final": priced.final,
+        "observe": priced.observe,
+        "public": priced.public,
+    }
+
+
+def _said(priced: Quote, path: Path) -> str:
+    amount = f"{format_amount(priced.amount, priced.scale)} {priced.credit_type}"
+    rows = [
+        ("cost", amount if priced.final else f"at most {amount}"),
+        ("rule", f"{priced.rule}: {priced.path} ({path}:{priced.line})"),
+        ("name", priced.name),
+        *(("unit", f"{line.source} = {line.quantity}") for line in priced.lines),
+        ("arithmetic", priced.arithmetic),
+    ]
+    if priced.observe:
+        rows.append(("observe", "priced and shown only; nothing is charged"))
+    return "\n".join(f"{name:<11} {value}" for name, value in rows)
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
