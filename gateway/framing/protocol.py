@@ -1,0 +1,207 @@
+"""uvicorn's HTTP protocol behind the strict framing: what uvicorn never sees cannot confuse it."""
+
+import asyncio
+from math import inf
+from typing import Any, ClassVar, cast
+from weakref import WeakKeyDictionary
+
+import httptools
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from gateway.framing.framing import Framing, Phase
+from gateway.framing.limits import FramingLimits
+from gateway.framing.refusal import Refusal
+from gateway.framing.sweep import Sweep
+from gateway.framing.writes import JoinedWrites
+
+_TOO_SLOW = Refusal(408, "request-timeout", "The request did not arrive in time.")
+_NOT_UNDERSTOOD = Refusal(400, "bad-request", "The request is not valid HTTP.")
+
+
+class StrictHttpProtocol(HttpToolsProtocol):
+    """
+    One client's connection; give the class to uvicorn as `http`.
+
+    uvicorn gets one request at a time: what a client sends ahead waits in the framing until the
+    answer before it is complete. A request refused amid its body looks to the application
+    like a client that has gone: `http.disconnect` comes before the body's end.
+    """
+
+    limits: ClassVar[FramingLimits] = FramingLimits()
+    # One sweep per server; it goes with the server's state.
+    _sweeps: ClassVar[WeakKeyDictionary[ServerState, Sweep]] = WeakKeyDictionary()
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._framing = Framing(self.limits)
+        self._deadline = inf
+        self._drained_bytes = 0
+        self._unsent_bytes = 0
+        self._stalled_since = inf
+        sweep = self._sweeps.get(server_state)
+        if sweep is None:
+            connections = cast("set[StrictHttpProtocol]", server_state.connections)
+            sweep = Sweep(self.loop, connections, self.limits.sweep_ms / 1000)
+            self._sweeps[server_state] = sweep
+        self._sweep = sweep
+
+    # What the event loop calls
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Put the joined writes in front of the transport, and count the time to the first head."""
+        self._writes = JoinedWrites(transport, self.loop)
+        super().connection_made(cast("asyncio.Transport", self._writes))
+        self._sweep.start()
+        self._deadline = self._sweep.now + self.limits.head_ms / 1000
+
+    def data_received(self, data: bytes) -> None:
+        """Let through what the framing lets through."""
+        framing = self._framing
+        before = framing.phase
+        if before is Phase.REFUSED:
+            return
+        self._pass(framing.feed(data))
+        phase = framing.phase
+        if phase is Phase.COMPLETE:
+            self._deadline = inf
+            if before is Phase.BODY and self.cycle.response_complete:
+                self._go_on()
+            elif framing.kept_bytes > self.limits.kept_back_bytes:
+                self.flow.pause_reading()
+        elif phase is Phase.BODY:
+            self._in_body(len(data))
+        elif phase is Phase.HEAD and before is not Phase.HEAD:
+            self._deadline = self._sweep.now + self.limits.head_ms / 1000
+
+    # What uvicorn's own code calls
+
+    def on_headers_complete(self) -> None:
+        """Begin the request, with its target as the client wrote it."""
+        super().on_headers_complete()
+        path, _, query = self.url.partition(b"?")
+        self.scope["raw_path"] = path
+        self.scope["query_string"] = query
+        if self._framing.last and self.cycle is not None:
+            self.cycle.keep_alive = False
+
+    def on_response_complete(self) -> None:
+        """Send the rest of the answer and go on to the next request, if it is here."""
+        self.server_state.total_requests += 1
+        self._writes.flush()
+        if self._writes.is_closing():
+            return
+        self.flow.resume_reading()
+        if self._framing.phase is Phase.COMPLETE:
+            self._go_on()
+        else:
+            self._drained_bytes = 0
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse in our own words."""
+        del msg
+        self._refuse(_NOT_UNDERSTOOD)
+
+    def _unset_keepalive_if_required(self) -> None:
+        """Do nothing: the sweep watches idle connections, there is no timer to cancel."""
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing: the application answers a handshake it does not want."""
+
+    # What the sweep calls
+
+    def expire(self, now: float) -> None:
+        """Act on the time limits that have passed; see `FramingLimits`."""
+        if self._is_stalled(now):
+            self._writes.abort()
+            return
+        if self._deadline > now:
+            return
+        phase = self._framing.phase
+        if phase is Phase.HEAD:
+            self._refuse(_TOO_SLOW)
+        elif phase is not Phase.BODY:
+            self._writes.close()
+        elif self.flow.read_paused or self.cycle.waiting_for_100_continue:
+            # We are the ones who are not ready; the client is not late.
+            self._deadline = now + self.limits.body_ms / 1000
+        else:
+            self._refuse(_TOO_SLOW)
+
+    def _is_stalled(self, now: float) -> bool:
+        unsent = self._writes.get_write_buffer_size()
+        if unsent == 0 or unsent != self._unsent_bytes:
+            self._unsent_bytes = unsent
+            self._stalled_since = now
+            return False
+        return now - self._stalled_since > self.limits.stall_ms / 1000
+
+    # The parts
+
+    def _pass(self, passed: bytes) -> None:
+        if passed:
+            try:
+                self.parser.feed_data(passed)
+            except httptools.HttpParserUpgrade:
+                if self._should_upgrade():
+                    self.handle_websocket_upgrade()
+                    return
+            except httptools.HttpParserError:
+                # Tests find no request that comes here; were there one, it is refused all the same.
+                self._refuse(_NOT_UNDERSTOOD)
+                return
+        if self._framing.refusal is not None:
+            self._refuse(self._framing.refusal)
+
+    def _go_on(self) -> None:
+        """Begin the next request; wait for it as long as connections are kept alive."""
+        framing = self._framing
+        self._deadline = self._sweep.now + self.timeout_keep_alive
+        passed = framing.next()
+        if passed or framing.refusal is not None:
+            self._pass(passed)
+        if framing.phase is Phase.COMPLETE:
+            self._deadline = inf
+        elif framing.phase is Phase.HEAD:
+            self._deadline = self._sweep.now + self.limits.head_ms / 1000
+        elif framing.phase is Phase.BODY:
+            self._in_body(0)
+
+    def _in_body(self, more_bytes: int) -> None:
+        if not self.cycle.response_complete:
+            self._deadline = self._sweep.now + self.limits.body_ms / 1000
+            return
+        # Answered already: the rest is only read to be rid of it, in the time it has left.
+        self._drained_bytes += more_bytes
+        if self._drained_bytes > self.limits.drain_bytes:
+            self._writes.close()
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Answer, if an answer is still possible, and let the client go."""
+        self._framing.phase = Phase.REFUSED
+        cycle = self.cycle
+        answered = cycle is not None and not cycle.response_complete and cycle.response_started
+        if cycle is not None and not cycle.response_complete:
+            cycle.disconnected = True
+            cycle.message_event.set()
+        if answered or not self._writes.can_write_eof():
+            if not answered:
+                self._writes.write(refusal.answer())
+            self._writes.close()
+            return
+        self._writes.write(refusal.answer())
+        self._writes.write_eof()
+        self.flow.resume_reading()
+        self._deadline = self._sweep.now + self.limits.linger_ms / 1000
+
+
+def strict_http(limits: FramingLimits) -> type[StrictHttpProtocol]:
+    """Make the protocol class with limits of one's own."""
+    return type("StrictHttpProtocol", (StrictHttpProtocol,), {"limits": limits})

@@ -1,0 +1,63 @@
+"""A request that is not let in, and the answer it gets."""
+
+import json
+from dataclasses import dataclass
+from http import HTTPStatus
+
+_TITLES = {
+    "bad-request": "The request cannot be understood",
+    "bad-length": "Where the body ends is ambiguous",
+    "bad-chunk": "The chunked body is malformed",
+    "bad-host": "The Host header is not valid",
+    "bad-path": "The path is ambiguous or malformed",
+    "method-not-allowed": "The method is not allowed here",
+    "request-timeout": "The request took too long to arrive",
+    "uri-too-long": "The request line is too long",
+    "expectation-failed": "The expectation cannot be met",
+    "headers-too-large": "The headers are too large",
+    "method-unknown": "The method is not known",
+    "version-unknown": "The version of HTTP is not supported",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """
+    Why a request is not let in. Nothing was charged.
+
+    The connection is closed after it: where the next request begins is no longer certain.
+
+    Attributes:
+        name: The last part of the problem's `type`.
+        sentence: For the person who reads it; holds nothing of what the client sent.
+        allow: Methods for the Allow header that a 405 needs.
+    """
+
+    status: int
+    name: str
+    sentence: str
+    allow: bytes = b""
+
+    def answer(self, prefix: str = "/farebox") -> bytes:
+        """Give the whole HTTP response."""
+        body = json.dumps(
+            {
+                "type": f"{prefix}/problems/{self.name}",
+                "title": _TITLES[self.name],
+                "status": self.status,
+                "detail": self.sentence,
+                "charged": 0,
+            },
+            separators=(",", ":"),
+        ).encode()
+        reason = HTTPStatus(self.status).phrase.encode()
+        allow = b"allow: %b\r\n" % self.allow if self.allow else b""
+        return (
+            b"HTTP/1.1 %d %b\r\n"
+            b"content-type: application/problem+json\r\n"
+            b"content-length: %d\r\n"
+            b"cache-control: no-store\r\n"
+            b"%b"
+            b"connection: close\r\n\r\n"
+            b"%b"
+        ) % (self.status, reason, len(body), allow, body)

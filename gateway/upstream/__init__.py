@@ -1,0 +1,41 @@
+"""
+Talking to the backends: one request up, one response down, both streamed.
+
+Start at `door.py`; `h1.py` is the client in use, `httpx_client.py` the reference beside it.
+"""
+
+from gateway.upstream.door import (
+    UpstreamAddress,
+    UpstreamClient,
+    UpstreamRequest,
+    UpstreamResponse,
+)
+from gateway.upstream.errors import (
+    UpstreamBusy,
+    UpstreamCut,
+    UpstreamError,
+    UpstreamInvalid,
+    UpstreamRefused,
+    UpstreamReset,
+    UpstreamTimeout,
+)
+from gateway.upstream.h1 import H1Client
+from gateway.upstream.httpx_client import HttpxClient
+from gateway.upstream.limits import UpstreamLimits
+
+__all__ = [
+    "H1Client",
+    "HttpxClient",
+    "UpstreamAddress",
+    "UpstreamBusy",
+    "UpstreamClient",
+    "UpstreamCut",
+    "UpstreamError",
+    "UpstreamInvalid",
+    "UpstreamLimits",
+    "UpstreamRefused",
+    "UpstreamRequest",
+    "UpstreamReset",
+    "UpstreamResponse",
+    "UpstreamTimeout",
+]

@@ -1,0 +1,245 @@
+"""
+One connection to an upstream: bytes out, one parsed response at a time in.
+
+It knows nothing of pools and retries. Between `begin` and the end of a response it is in use;
+any byte that comes at another time makes it unusable.
+"""
+
+import asyncio
+import select
+from collections.abc import Callable
+from math import inf
+from typing import cast
+
+from gateway.upstream.errors import (
+    Phase,
+    UpstreamCut,
+    UpstreamError,
+    UpstreamInvalid,
+    UpstreamReset,
+    UpstreamTimeout,
+)
+from gateway.upstream.limits import UpstreamLimits
+from gateway.upstream.response import ResponseReader
+
+_FIRST_REFUSING_STATUS = 300
+
+
+class Connection(asyncio.Protocol):
+    """
+    An HTTP/1.1 connection, used by one request after another.
+
+    Attributes:
+        reused: A response has been read from it before.
+        deadline: Loop time in seconds by which something must come; see `expire`.
+        waiting_for_body: The caller's body iterator has the turn, so the upstream is not late.
+        request_done: The whole request has been written.
+        error: What has ended the exchange.
+        response: What has come of the response.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        limits: UpstreamLimits,
+        lost: Callable[["Connection"], None],
+    ) -> None:
+        self._loop = loop
+        self._limits = limits
+        self._lost = lost
+        self._transport: asyncio.Transport = cast("asyncio.Transport", None)
+        self._poll: select.poll | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._writable: asyncio.Future[None] | None = None
+        self._write_paused = False
+        self._in_use = False
+        self._closed = False
+        self.reused = False
+        self.keep_until = inf
+        self.response = ResponseReader(limits)
+        self._timeout_s = 0.0
+        self.deadline = inf
+        self.waiting_for_body = False
+        self.request_done = False
+        self.error: BaseException | None = None
+        self._read_paused = False
+
+    @property
+    def refused(self) -> bool:
+        """A status from 300 came while the request body was still under way."""
+        return self.response.status >= _FIRST_REFUSING_STATUS and not self.request_done
+
+    # What the exchange does with it
+
+    def begin(self, *, head_only: bool, timeout_s: float) -> None:
+        """Take the connection into use for one request; `head_only` for HEAD."""
+        self.response.begin(head_only=head_only)
+        self._timeout_s = timeout_s
+        self.deadline = inf
+        self.waiting_for_body = False
+        self.request_done = False
+        self.error = None
+        self._read_paused = False
+        self._in_use = True
+
+    def write(self, data: bytes) -> None:
+        """Send bytes of the request."""
+        self._transport.write(data)
+
+    def request_written(self) -> None:
+        """Note that the request is complete: from now on the upstream is the one to act."""
+        self.request_done = True
+        self.waiting_for_body = False
+        self.deadline = self._loop.time() + self._timeout_s
+
+    async def drain(self) -> None:
+        """Wait until the upstream takes more; the caller stays under the idle limit meanwhile."""
+        self.waiting_for_body = False
+        self.deadline = self._loop.time() + self._timeout_s
+        while self._write_paused and not self._closed:
+            self._writable = self._loop.create_future()
+            await self._writable
+
+    async def head(self) -> None:
+        """Wait for the final response head. Raises what made it impossible."""
+        while not self.response.head_done:
+            if self.error is not None:
+                raise self.error
+            await self._wait()
+
+    async def read(self) -> bytes:
+        """Give what has come of the body, waiting for it if need be; empty at its end."""
+        response = self.response
+        while not response.buffered:
+            if self.error is not None:
+                raise self.error
+            if response.done:
+                return b""
+            await self._wait()
+        if self._read_paused:
+            self._read_paused = False
+            self.deadline = self._loop.time() + self._timeout_s
+            self._transport.resume_reading()
+        return response.take()
+
+    def finish(self) -> bool:
+        """End the use; True if another request may follow on this connection."""
+        self._in_use = False
+        self.deadline = inf
+        response = self.response
+        reusable = (
+            response.done
+            and response.keep
+            and not response.dirty
+            and self.request_done
+            and self.error is None
+            and not self._read_paused
+            and not self._closed
+            and not self._transport.is_closing()
+        )
+        self.reused = self.reused or reusable
+        return reusable
+
+    def usable(self, *, surely: bool) -> bool:
+        """
+        Say if a kept connection still stands.
+
+        With `surely` the kernel is asked too, since the event loop may not have read the end of
+        the stream yet: worth a system call where a request cannot be repeated.
+        """
+        if self._closed or self._transport.is_closing():
+            return False
+        if not surely:
+            return True
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return not self._poll.poll(0)
+
+    def abort(self) -> None:
+        """Close now, dropping what was not sent yet."""
+        self._in_use = False
+        if not self._closed:
+            self._transport.abort()
+
+    def fail(self, error: BaseException) -> None:
+        """End the exchange with this error, once what has come of the body is read."""
+        if self.error is None and not self.response.done:
+            self.error = error
+            self._wake()
+
+    def expire(self, now: float) -> None:
+        """Fail if the upstream is late. Called by the sweep of the whole client."""
+        if self.deadline > now or self.waiting_for_body or self._read_paused:
+            return
+        phase: Phase = "first_byte" if self.request_done and not self.response.head_done else "idle"
+        self.fail(UpstreamTimeout(f"nothing for {self._timeout_s:g} s", phase=phase))
+        self._transport.abort()
+
+    async def _wait(self) -> None:
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+
+    # What the event loop calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse; wake the reader; stop reading if it is slow."""
+        if not self._in_use:
+            self._transport.abort()
+            return
+        response = self.response
+        self.deadline = self._loop.time() + self._timeout_s
+        try:
+            response.feed(data)
+        except UpstreamInvalid as error:
+            self.fail(error)
+            self._transport.abort()
+        if response.buffered > self._limits.buffer_bytes and not response.done:
+            self._read_paused = True
+            self._transport.pause_reading()
+        waiter = self._waiter
+        if waiter is not None and not waiter.done() and (response.head_done or self.error):
+            waiter.set_result(None)
+
+    def eof_received(self) -> bool:
+        """Let the transport close, which leads to `connection_lost`."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End what is under way: complete, cut or reset, by what had come."""
+        self._closed = True
+        if self._in_use and exc is None and self.error is None:
+            self.response.end()
+        if self._in_use and not self.response.done:
+            self.fail(self._what_was_lost())
+        self._wake()
+        self._lost(self)
+
+    def pause_writing(self) -> None:
+        """Note that the upstream takes the body slower than we send it."""
+        self._write_paused = True
+
+    def resume_writing(self) -> None:
+        """Let the body go on."""
+        self._write_paused = False
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+
+    def _what_was_lost(self) -> UpstreamError:
+        if self.response.head_done:
+            return UpstreamCut("the upstream closed the connection amid the body")
+        why = "the upstream closed the connection before a response head"
+        return UpstreamReset(why, sent=True, head_sent=True)

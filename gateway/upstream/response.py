@@ -1,0 +1,172 @@
+"""
+One response at a time out of a stream of bytes, judged as it is read. No I/O.
+
+httptools (llhttp) is strict on lines, lengths and chunks; what it lets pass and we do not,
+and all limits, are below.
+"""
+
+from typing import Any
+
+import httptools
+
+from gateway.upstream.door import Headers
+from gateway.upstream.errors import UpstreamInvalid
+from gateway.upstream.limits import UpstreamLimits
+
+_FIRST_STATUS = 100
+_FIRST_FINAL_STATUS = 200
+_LAST_STATUS = 599
+_SWITCHING_PROTOCOLS = 101
+_NO_BODY = frozenset({204, 304})
+_FRAMING_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
+
+
+class ResponseReader:
+    """
+    Reads the responses of one connection.
+
+    Attributes:
+        started: Some byte of a response has come.
+        head_done: `status` and `headers` are those of the final response.
+        done: The body is complete.
+        keep: The upstream lets the connection be used again.
+        dirty: Bytes came that belong to no response; the connection is not to be used again.
+        buffered: Bytes of body that were not taken yet.
+    """
+
+    def __init__(self, limits: UpstreamLimits) -> None:
+        self._limits = limits
+        self._parser: Any = httptools.HttpResponseParser(self)
+        self._head_only = False
+        self.begin(head_only=False)
+
+    def begin(self, *, head_only: bool) -> None:
+        """Expect a response; `head_only` for HEAD."""
+        if self._head_only:
+            # The parser still waits for the body that the answer to HEAD only announced.
+            self._parser = httptools.HttpResponseParser(self)
+        self._head_only = head_only
+        self.status = 0
+        self.headers: Headers = []
+        self.started = False
+        self.head_done = False
+        self.done = False
+        self.keep = False
+        self.dirty = False
+        self.buffered = 0
+        self._pieces: list[bytes] = []
+        self._until_close = False
+        self._informational = 0
+        self._quiet = 0
+
+    def feed(self, data: bytes) -> None:
+        """Read on. Raises UpstreamInvalid; what had come of the body before can be taken."""
+        self.started = True
+        self._quiet += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._refuse("101 Switching Protocols, which nobody asked for")
+        except httptools.HttpParserCallbackError as error:
+            # Raised by our own methods below, and wrapped by the parser.
+            self._refuse(str(error.__context__ or error))
+        except httptools.HttpParserError as error:
+            self._refuse(str(error))
+        if self._quiet > self._limits.head_bytes:
+            self._refuse("more than the allowed bytes without a piece of body")
+
+    def end(self) -> None:
+        """Note that the connection has ended in an orderly way."""
+        self.done = self.done or self._until_close
+
+    def take(self) -> bytes:
+        """Give what has come of the body since the last time."""
+        pieces, self._pieces = self._pieces, []
+        self.buffered = 0
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _refuse(self, why: str) -> None:
+        # After a whole response only what follows it is wrong.
+        self.dirty = True
+        if not self.done:
+            raise UpstreamInvalid(why) from None
+
+    # What the parser calls
+
+    def on_message_begin(self) -> None:
+        """Forget an interim response's headers; a second final response is not ours."""
+        if self.done:
+            self.dirty = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header; trailers are dropped."""
+        if not self.head_done:
+            self.headers.append((name.lower(), value.rstrip(b" \t")))
+
+    def on_headers_complete(self) -> None:
+        """Judge the head: the parser has refused doubled and contradicting lengths already."""
+        if self.head_done:
+            return
+        status: int = self._parser.get_status_code()
+        if status < _FIRST_FINAL_STATUS:
+            self._interim(status)
+            return
+        if status > _LAST_STATUS:
+            raise UpstreamInvalid(f"status {status}")
+        if len(self.headers) > self._limits.header_lines or (
+            self._quiet > self._limits.head_bytes and self._head_bytes() > self._limits.head_bytes
+        ):
+            raise UpstreamInvalid("the response head is too large")
+        self.keep = self._parser.should_keep_alive()
+        self.status = status
+        self._until_close = self._framing() and status not in _NO_BODY and not self._head_only
+        self._quiet = 0
+        self.head_done = True
+        self.done = self._head_only
+
+    def on_body(self, data: bytes) -> None:
+        """Keep a piece of body."""
+        if self.done:
+            self.dirty = True
+            return
+        self._quiet = 0
+        self._pieces.append(data)
+        self.buffered += len(data)
+
+    def on_message_complete(self) -> None:
+        """Note the end of the body; that of an interim response is none."""
+        if self.head_done:
+            self.done = True
+
+    def _interim(self, status: int) -> None:
+        self._informational += 1
+        if status < _FIRST_STATUS or status == _SWITCHING_PROTOCOLS:
+            raise UpstreamInvalid(f"status {status}, which nobody asked for")
+        if self._informational > self._limits.informational:
+            raise UpstreamInvalid("too many interim responses")
+        if any(name in _FRAMING_HEADERS for name, _ in self.headers):
+            # Forbidden (RFC 9110 8.6, RFC 9112 6.1), and where parsers have been made to differ.
+            raise UpstreamInvalid("an interim response that announces a body")
+        self.headers = []
+
+    def _head_bytes(self) -> int:
+        return sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    def _framing(self) -> bool:
+        """Check the length headers; True if only the end of the connection ends the body."""
+        codings = lengths = 0
+        for name, value in self.headers:
+            if name == b"content-length":
+                lengths += 1
+            elif name == b"transfer-encoding":
+                codings += 1
+                if value.lower() != b"chunked":
+                    raise UpstreamInvalid("a transfer coding other than chunked")
+        if codings + lengths > 1:
+            raise UpstreamInvalid("more than one length")
+        # Asked only here, for a version other than 1.1 is never kept alive without being asked to.
+        if (codings or not self.keep) and self._parser.get_http_version() not in (
+            ("1.1",) if codings else ("1.0", "1.1")
+        ):
+            raise UpstreamInvalid("a version of HTTP that cannot be framed like this")
+        return not codings and not lengths
