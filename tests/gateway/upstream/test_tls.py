@@ -4,6 +4,7 @@ import ssl
 from pathlib import Path
 
 import pytest
+import trustme
 
 from gateway.upstream import UpstreamClient, UpstreamRefused
 from tests.gateway.upstream.test_conformance import fetch
@@ -11,25 +12,34 @@ from tests.upstreams import answer, misbehaving_upstream, read_request
 
 pytestmark = pytest.mark.anyio
 
-# A certificate for localhost that signs itself; known to nobody but these tests.
-FOLDER = Path(__file__).parent / "tls"
-CERTIFICATE = FOLDER / "certificate.pem"
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    """A certificate authority known to nobody but these tests."""
+    return trustme.CA()
 
 
 @pytest.fixture
-def server_side() -> ssl.SSLContext:
+def ca_file(authority: trustme.CA, tmp_path: Path) -> str:
+    path = tmp_path / "authority.pem"
+    authority.cert_pem.write_to_path(path)
+    return str(path)
+
+
+@pytest.fixture
+def server_side(authority: trustme.CA) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(CERTIFICATE, FOLDER / "key.pem")
+    authority.issue_cert("localhost").configure_cert(context)
     return context
 
 
 async def test_a_certificate_of_ones_own_authority_is_accepted(
-    client: UpstreamClient, server_side: ssl.SSLContext
+    client: UpstreamClient, server_side: ssl.SSLContext, ca_file: str
 ) -> None:
     async with misbehaving_upstream(
         [read_request(), answer(200, b"a")], tls=server_side
     ) as upstream:
-        upstream.ca_file = str(CERTIFICATE)
+        upstream.ca_file = ca_file
         upstream.host = "localhost"
 
         assert await fetch(client, upstream) == (200, b"a")
@@ -46,10 +56,10 @@ async def test_an_unknown_authority_is_refused(
 
 
 async def test_a_certificate_for_another_name_is_refused(
-    client: UpstreamClient, server_side: ssl.SSLContext
+    client: UpstreamClient, server_side: ssl.SSLContext, ca_file: str
 ) -> None:
     async with misbehaving_upstream([read_request(), answer()], tls=server_side) as upstream:
-        upstream.ca_file = str(CERTIFICATE)
+        upstream.ca_file = ca_file
         with pytest.raises(UpstreamRefused, match=r"(?i)certificate"):
             await fetch(client, upstream)
 
