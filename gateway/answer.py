@@ -1,0 +1,69 @@
+"""What the gateway itself says in an answer: its headers, and its problems."""
+
+from collections.abc import Callable
+
+from config import Cors, Route, format_amount
+from gateway.headers import Headers, cors
+from gateway.metering import Metering
+from gateway.problems import Problem
+from gateway.request import Request, Send
+
+Tell = Callable[[int, bool], Headers]
+"""(status, the answer's body was read whole) -> our headers for the answer's head."""
+
+
+def free(request_id: str, scale: int, available: int | None = None) -> Tell:
+    """Say that it costs nothing; with the balance where one was looked up."""
+
+    def tell(_status: int, _whole: bool) -> Headers:  # noqa: FBT001 - the shape of Tell
+        return _headers(request_id, scale, 0, available)
+
+    return tell
+
+
+def billed(request_id: str, route: Route, metering: Metering, available: int) -> Tell:
+    """
+    Say what a held request costs, where that is known, and what is left.
+
+    `available` is what the hold left; where the cost is known, what goes back is counted in.
+    """
+    ceiling = metering.measured.ceiling
+    scale = route.price.scale
+
+    def tell(status: int, whole: bool) -> Headers:  # noqa: FBT001 - the shape of Tell
+        if not route.charge_on.covers(status):
+            return _headers(request_id, scale, 0, available + ceiling)
+        if metering.meter is not None and not whole:
+            return _headers(request_id, scale, None, available)
+        cost = min(metering.charge().cost, ceiling)
+        return _headers(request_id, scale, cost, available + ceiling - cost)
+
+    return tell
+
+
+def _headers(request_id: str, scale: int, cost: int | None, balance: int | None) -> Headers:
+    headers = [(b"farebox-request-id", request_id.encode())]
+    if cost is not None:
+        headers.append((b"farebox-cost", format_amount(cost, scale).encode()))
+    if balance is not None:
+        headers.append((b"farebox-balance", format_amount(balance, scale).encode()))
+    return headers
+
+
+async def send_problem(
+    send: Send, problem: Problem, request: Request, *, request_id: str, prefix: str, policy: Cors
+) -> int:
+    """Answer with a problem, readable by pages of an allowed origin; return its body's bytes."""
+    body = problem.body(request_id, prefix)
+    headers = problem.header_list(len(body))
+    headers += _headers(request_id, 0, 0, None)
+    if request.origin is not None and policy.allows(request.origin.decode("latin-1")):
+        headers += cors(request.origin)
+    if request.left_unread:
+        # The client may send the body it announced, or not: the next request cannot be found.
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+    # HEAD has none; the server would drop it, but that is not to be relied on.
+    shown = b"" if request.method == "HEAD" else body
+    await send({"type": "http.response.body", "body": shown, "more_body": False})
+    return len(shown)

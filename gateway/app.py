@@ -1,0 +1,172 @@
+"""
+What a request worker serves, built in one place: the proxy, and our own routes beside it.
+
+    /farebox/...   the control routes (Starlette)
+    all else       the proxy, on raw ASGI
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from billing import packages_for_sale
+from config import Settings
+from gateway import buy_link
+from gateway.access_log import AccessLog
+from gateway.consumer import consumer_app
+from gateway.identify import Identification
+from gateway.metrics import Metrics, MetricsFile
+from gateway.presence import Presence
+from gateway.prices import LivePrices
+from gateway.proxy import Proxy
+from gateway.request import Receive, Request, Scope, Send
+from gateway.upstream import H1Client, HttpxClient, UpstreamClient
+from ledger.ledger import Ledger
+from ledger.ports import Clock, SystemClock
+
+ASGIApp = Callable[[Scope, Receive, Send], object]
+
+_log = logging.getLogger(__name__)
+
+
+class App:
+    """
+    The ASGI application of one worker.
+
+    Its lifespan runs what goes on beside the requests: noticing clients that leave, the
+    access log, metrics. The ledger is the worker's: it is opened before and closed after.
+    """
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        prices: LivePrices,
+        settings: Settings,
+        link_secret: bytes,
+        write_log: Callable[[bytes], object],
+        metrics_folder: Path | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """
+        Build everything that serves requests.
+
+        `link_secret` signs buy links; gateways on the same stores share one. `write_log` takes
+        the access log's lines, in a thread. In `metrics_folder` all workers of this gateway
+        leave their counters.
+        """
+        self.prices = prices
+        self._clock = clock or SystemClock()
+        self._ledger = ledger
+        self._public_url = settings.public_url
+        self._link_secret = link_secret
+        self._upstreams = upstream_client(prices)
+        self._presence = Presence(self._clock)
+        self._access_log = AccessLog(write_log, clock=self._clock)
+        self._metrics = Metrics()
+        self._metrics_file: MetricsFile | None = None
+        if metrics_folder is not None:
+            self._metrics_file = MetricsFile(
+                metrics_folder, self._metrics, gauges=self._gauges, clock=self._clock
+            )
+        self._control = consumer_app(
+            ledger=ledger,
+            prices=prices,
+            settings=settings,
+            packages=packages_for_sale,
+            clock=self._clock,
+        )
+        self._proxy = Proxy(
+            holds=ledger.holds,
+            identification=Identification(ledger.keys, clock=self._clock),
+            prices=prices,
+            upstreams=self._upstreams,
+            presence=self._presence,
+            access_log=self._access_log,
+            metrics=self._metrics,
+            buy_link=self.buy_link,
+            clock=self._clock,
+            nonce=secrets.randbits(32),
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request, or the server's own start and end."""
+        if scope["type"] == "http":
+            path: bytes = scope["raw_path"]
+            prefix = self.prices.current.prefix.encode()
+            if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in (b"", b"/"):
+                await self._control(scope, receive, send)
+            else:
+                await self._proxy(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+
+    def buy_link(self, account: int, request: Request) -> str:
+        """Return where an account can buy credits; it works without signing in."""
+        token = buy_link.sign(account, secret=self._link_secret, now_s=self._clock.now_ms() // 1000)
+        base = self._public_url or f"{request.scheme.decode()}://{request.host.decode('latin-1')}"
+        return f"{base}{self.prices.current.prefix}/buy?token={token}"
+
+    def _gauges(self) -> dict[str, int]:
+        return {"unsettled": self._ledger.settler.unsettled, "lingering": self.clients_gone}
+
+    async def flush_log(self) -> None:
+        """Write the access log's waiting lines now."""
+        await self._access_log.flush()
+
+    @property
+    def open_requests(self) -> int:
+        """How many requests of the proxy are being served now."""
+        return self._metrics.open_requests
+
+    @property
+    def clients_gone(self) -> int:
+        """Of these, how many are read on for although their client has left."""
+        return sum(watch.gone for watch in self._presence.watched)
+
+    def flush_metrics(self) -> None:
+        """Leave the counters where the steward finds them."""
+        if self._metrics_file is not None:
+            self._metrics_file.flush()
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        async with self._running():
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    @asynccontextmanager
+    async def _running(self) -> AsyncIterator[None]:
+        """Run what goes on beside the requests; at the end, write what is left of it."""
+        jobs = [self._presence.run(), self._access_log.run()]
+        if self._metrics_file is not None:
+            jobs.append(self._metrics_file.run())
+        tasks = [asyncio.create_task(job) for job in jobs]
+        for task in tasks:
+            task.add_done_callback(_complain)
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            for task in tasks:
+                with suppress(asyncio.CancelledError):
+                    await task
+            await self._upstreams.aclose()
+            await self.flush_log()
+            self.flush_metrics()
+
+
+def _complain(task: asyncio.Task[None]) -> None:
+    """Say so when a job that runs for ever does not."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.critical("%s ended", task.get_coro(), exc_info=error)
+
+
+def upstream_client(prices: LivePrices) -> UpstreamClient:
+    """Return the client that the price file asks for."""
+    return HttpxClient() if prices.current.upstream_client == "httpx" else H1Client()

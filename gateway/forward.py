@@ -1,0 +1,188 @@
+"""
+One request passed to the upstream, and its answer passed back, both as they come.
+
+Nothing is kept but the piece in hand: the upstream is read as fast as the client takes, the client
+as fast as the upstream takes. The meter sees what passes. However it ends, `Exchange.run` says how;
+what that costs is for `outcome` to decide.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from gateway.headers import Headers, downward, value_of
+from gateway.outcome import End
+from gateway.presence import Presence, Watch
+from gateway.request import BodyTooLarge, ClientGone, Request, Send
+from gateway.upstream import (
+    UpstreamAddress,
+    UpstreamClient,
+    UpstreamCut,
+    UpstreamError,
+    UpstreamRefused,
+    UpstreamRequest,
+    UpstreamReset,
+    UpstreamResponse,
+    UpstreamTimeout,
+)
+
+# A metered answer up to this size is read whole before its head is sent, so that the head
+# can say what it cost. Larger ones, and streams, are never waited for.
+WHOLE_BYTES = 64 * 1024
+
+# Without a body by definition, whatever the headers say (RFC 9110 6.4.1).
+_BODILESS = frozenset({204, 304})
+
+Tell = Callable[[int, bool], Headers]
+"""(status, the answer's body was read whole) -> our headers for the answer's head."""
+
+
+class Observer(Protocol):
+    """Sees an answer pass: the price's meter."""
+
+    def head(self, status: int, headers: Headers) -> None:
+        """See its head."""
+
+    def feed(self, chunk: bytes) -> None:
+        """See a piece of its body."""
+
+
+class Exchange:
+    """
+    One request at one upstream.
+
+    Attributes:
+        started: The head of an answer was sent to the client; nothing else can be said now.
+        status: The upstream's; 0 until its head has come.
+        failed: What came instead of a whole answer: an upstream error, or a body too large.
+        sent_bytes: Of the answer's body.
+    """
+
+    __slots__ = (
+        "_meter",
+        "_request",
+        "_send",
+        "_tell",
+        "failed",
+        "sent_bytes",
+        "started",
+        "status",
+    )
+
+    def __init__(self, request: Request, send: Send, *, meter: Observer | None, tell: Tell) -> None:
+        self._request = request
+        self._send = send
+        self._meter = meter
+        self._tell = tell
+        self.started = False
+        self.status = 0
+        self.failed: UpstreamError | BodyTooLarge | None = None
+        self.sent_bytes = 0
+
+    async def run(
+        self,
+        client: UpstreamClient,
+        upward: UpstreamRequest,
+        upstream: UpstreamAddress,
+        presence: Presence,
+        *,
+        linger_s: float | None,
+    ) -> End:
+        """
+        Send it and pass the answer on; never raises what is a way to end.
+
+        A client that left is read on for during `linger_s`, to learn the usage; None: not at all.
+        """
+        with presence.watch(self._request, linger_s=linger_s) as watch:
+            try:
+                async with client.send(upward, upstream) as response:
+                    await self._answer(response, watch)
+            except ClientGone:
+                return _gone(upward)
+            except asyncio.CancelledError:
+                if not watch.absorb():
+                    raise
+                return _gone(upward)
+            except BodyTooLarge as error:
+                self.failed = error
+                return End.BODY_REJECTED
+            except UpstreamError as error:
+                self.failed = error
+                return _end_of(error)
+            return End.GONE_LATER if watch.gone else End.COMPLETE
+
+    async def _answer(self, response: UpstreamResponse, watch: Watch) -> None:
+        """Pass the answer on to the client, or, once it has left, only to the meter."""
+        self.status = response.status
+        head = self._request.method == "HEAD"
+        bodiless = head or response.status in _BODILESS
+        left = 0 if bodiless else _length(response.headers)
+        if self._meter is None:
+            await self._start(response, whole=False, watch=watch)
+            await self._pass(response, left, watch)
+            return
+        self._meter.head(response.status, response.headers)
+        if left is None or left > WHOLE_BYTES:
+            await self._start(response, whole=False, watch=watch)
+            await self._pass(response, left, watch)
+            return
+        pieces = []
+        async for piece in response.chunks():
+            self._meter.feed(piece)
+            pieces.append(piece)
+        await self._start(response, whole=True, watch=watch)
+        await self._body(b"".join(pieces), watch, more=False)
+
+    async def _pass(self, response: UpstreamResponse, left: int | None, watch: Watch) -> None:
+        """Pass the body on; the last piece of a known length also ends it, saving a call."""
+        ended = False
+        async for piece in response.chunks():
+            if self._meter is not None:
+                self._meter.feed(piece)
+            if left is not None:
+                left -= len(piece)
+                ended = left == 0
+            await self._body(piece, watch, more=not ended)
+        if not ended:
+            await self._body(b"", watch, more=False)
+
+    async def _start(self, response: UpstreamResponse, *, whole: bool, watch: Watch) -> None:
+        if watch.gone:
+            return
+        status = response.status
+        headers = downward(response.headers, status=status, head=self._request.method == "HEAD")
+        headers += self._tell(status, whole)
+        self.started = True
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def _body(self, piece: bytes, watch: Watch, *, more: bool) -> None:
+        if watch.gone:
+            return
+        if not more:
+            watch.over = True  # from here on the server says "gone" of a client that has it all
+        self.sent_bytes += len(piece)
+        await self._send({"type": "http.response.body", "body": piece, "more_body": more})
+
+
+def _gone(upward: UpstreamRequest) -> End:
+    return End.GONE_LATER if upward.head_sent else End.GONE_EARLY
+
+
+def _end_of(error: UpstreamError) -> End:
+    match error:
+        case UpstreamRefused():
+            return End.REFUSED
+        case UpstreamReset():
+            return End.RESET
+        case UpstreamTimeout():
+            return End.TIMEOUT
+        case UpstreamCut():
+            return End.CUT
+        case _:
+            return End.INVALID
+
+
+def _length(headers: Headers) -> int | None:
+    """Return the body's length where the head tells it; the client has checked its form."""
+    length = value_of(headers, b"content-length")
+    return None if length is None else int(length)

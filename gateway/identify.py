@@ -1,0 +1,88 @@
+"""Whose request it is: from the key in its head to an account."""
+
+from typing import Protocol
+
+from config import PriceList
+from gateway.headers import client_address, key_secrets
+from gateway.problems import Problem, invalid_key, retry_after, unauthorized
+from gateway.request import Request
+from gateway.throttle import Throttle
+from ledger.errors import LedgerError
+from ledger.ports import Clock
+
+BAD_KEYS_PER_MINUTE = 600  # by address, which many may share; guessing is hopeless at any rate
+
+
+class Caller(Protocol):
+    """Whose key it is."""
+
+    @property
+    def account(self) -> int:
+        """The account's number."""
+
+    @property
+    def key(self) -> int:
+        """The key's number."""
+
+
+class KeyDirectory(Protocol):
+    """Finds the account of a key, which never changes; answers may be remembered."""
+
+    async def find(self, secret: bytes) -> Caller | None:
+        """Return whose key it is; None for one that was never made."""
+
+
+class Identification:
+    """Finds the caller. Whether the key is still good is checked with the hold, not here."""
+
+    def __init__(self, keys: KeyDirectory, *, clock: Clock) -> None:
+        self._keys = keys
+        self._bad_keys = Throttle(BAD_KEYS_PER_MINUTE, clock=clock)
+
+    async def caller(self, request: Request, prices: PriceList) -> Caller:
+        """
+        Return whose key the request carries in a header.
+
+        Raises:
+            Problem: 401 for none and for an unknown one, 400 for two, 429 for an address that
+                has shown too many unknown ones.
+            LedgerError: The key is not remembered here and Postgres does not answer.
+        """
+        secrets = key_secrets(request.headers)
+        if not secrets:
+            raise unauthorized(
+                "key-missing",
+                "Send an API key: `Authorization: Bearer fbx_...` or `X-Api-Key: fbx_...`.",
+            )
+        if len(secrets) > 1:
+            raise Problem("two-keys", "Send one Farebox key; which of them should pay is unclear.")
+        if self._bad_keys.counts:
+            self._check_address(_address(request, prices))
+        caller = await self._keys.find(secrets[0])
+        if caller is None:
+            self._bad_keys.count(_address(request, prices))
+            raise invalid_key()
+        return caller
+
+    def _check_address(self, address: str) -> None:
+        wait_s = self._bad_keys.retry_after_s(address)
+        if wait_s:
+            raise Problem(
+                "rate-limited",
+                "Too many unknown API keys came from this address; try again later.",
+                headers=(retry_after(wait_s),),
+            )
+
+    async def caller_if_known(self, request: Request) -> Caller | None:
+        """Return whose key it is where that can be told; refuses nothing (for `observe`)."""
+        secrets = key_secrets(request.headers)
+        if len(secrets) != 1:
+            return None
+        try:
+            return await self._keys.find(secrets[0])
+        except LedgerError:
+            return None
+
+
+def _address(request: Request, prices: PriceList) -> str:
+    return client_address(request.headers, peer=request.peer, trusts=prices.trusts)

@@ -1,0 +1,107 @@
+"""What one request costs: known before the call or learned from the answer, and explained."""
+
+import json
+from collections.abc import Mapping
+
+from config import Cost, Measured, Meter, Price
+from gateway.outcome import Charge
+from gateway.request import Request
+from ledger.ports import Clock
+
+MAX_DETAIL_BYTES = 1024  # what a fact carries; five recorded values of 100 bytes fit three times
+
+
+class Metering:
+    """
+    The price of one request, on its way from a ceiling to a cost.
+
+    Attributes:
+        meter: Watches the answer; None where the price is known before the call.
+    """
+
+    __slots__ = (
+        "_charge",
+        "_clock",
+        "_cost",
+        "_price",
+        "_request",
+        "_since_us",
+        "measured",
+        "meter",
+    )
+
+    def __init__(self, price: Price, measured: Measured, request: Request, clock: Clock) -> None:
+        self._price = price
+        self._request = request
+        self._clock = clock
+        self._since_us = clock.now_us()
+        self._cost: Cost | None = None
+        self.measured = measured
+        self.meter: Meter | None = None
+        self._charge: Charge | None = None
+        if measured.final:
+            self._charge = Charge(measured.ceiling, measured.ceiling, final=True)
+        else:
+            self.meter = price.meter(measured)
+
+    def charge(self) -> Charge:
+        """Return what the request costs by what the meter has seen; the first call decides."""
+        if self._charge is None:
+            assert self.meter is not None
+            if self._request.body_bytes is None:
+                self.meter.sent(self._request.received_bytes)
+            cost = self._cost = self.meter.close(self.elapsed_ms())
+            ceiling = self.measured.ceiling
+            self._charge = Charge(ceiling, cost.amount, final=False, missing=cost.missing)
+        return self._charge
+
+    def elapsed_ms(self) -> int:
+        """Return how long it has been since the price was asked."""
+        return max(0, self._clock.now_us() - self._since_us) // 1000
+
+    def detail_before(self, record: Mapping[str, str]) -> bytes:
+        """Return what the hold keeps: the units measured (u), and the route's record (r)."""
+        return _document(self._before(record))
+
+    def detail_after(self, uncollected: int) -> bytes:
+        """Return what the settlement keeps: units of the answer (m), uncollected (o), ms (ms)."""
+        return _document(self._after(uncollected))
+
+    def detail_observed(self, record: Mapping[str, str], uncollected: int) -> bytes:
+        """Return both at once, for a request that was only watched."""
+        return _document({**self._before(record), **self._after(uncollected)})
+
+    def _before(self, record: Mapping[str, str]) -> dict[str, object]:
+        kept: dict[str, object] = {}
+        if self.measured.units:
+            kept["u"] = [unit.quantity for unit in self.measured.units]
+        if record:
+            kept["r"] = dict(record)
+        return kept
+
+    def _after(self, uncollected: int) -> dict[str, object]:
+        if self._cost is None:
+            return {}
+        known = {unit.source for unit in self.measured.units}
+        found = {unit.source: unit.quantity for unit in self._cost.units}
+        kept: dict[str, object] = {
+            "m": [found.get(label) for label in self._labels() if label not in known],
+            "ms": self.elapsed_ms(),
+        }
+        if uncollected:
+            kept["o"] = uncollected
+        return kept
+
+    def _labels(self) -> list[str]:
+        """Return the price's lines in the order in which `u`, then `m` list their quantities."""
+        return [line.label for line in (*self._price.before_lines, *self._price.after_lines)]
+
+
+def _document(kept: dict[str, object]) -> bytes:
+    if not kept:
+        return b""
+    text = json.dumps(kept, separators=(",", ":"), ensure_ascii=False).encode()
+    if len(text) > MAX_DETAIL_BYTES:  # the record is decoration; the units explain the charge
+        kept.pop("r", None)
+        text = json.dumps(kept, separators=(",", ":"), ensure_ascii=False).encode()
+    return text if len(text) <= MAX_DETAIL_BYTES else b""

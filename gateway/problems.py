@@ -1,0 +1,219 @@
+"""
+Every error this gateway answers with, as RFC 9457 problem details, in one place.
+
+An error becomes HTTP here and nowhere else. Each body says `charged: 0`, because
+what we refuse or fail at is never charged, and names the request as `instance`.
+
+* Problem  raised anywhere in the gateway, or made from another part's error:
+  - ledger errors    402, 401, 403, 429, 503: nothing changed, or a void is on its way
+  - upstream errors  502, 504: the hold is voided
+  - price errors     4xx: nothing was held
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import config
+from gateway import upstream
+from ledger import errors as ledger
+
+JSON_TYPE = b"application/problem+json"
+
+# Name, then status and title. The name is the last part of `type` and never changes its meaning.
+CATALOGUE: Mapping[str, tuple[int, str]] = {
+    "bad-path": (400, "The path is ambiguous or malformed"),
+    "bad-request": (400, "The request cannot be understood"),
+    "two-keys": (400, "More than one Farebox key in one request"),
+    "method-override": (400, "The method cannot be overridden here"),
+    "upgrade-refused": (400, "This route does not upgrade connections"),
+    "key-missing": (401, "An API key is needed"),
+    "key-invalid": (401, "The API key is not valid"),
+    "insufficient-credits": (402, "Not enough credits"),
+    "account-frozen": (403, "The account is frozen"),
+    "scope-missing": (403, "The API key may not do this"),
+    "link-invalid": (403, "The link is not valid or has run out"),
+    "no-route": (404, "Nothing is served under this path"),
+    "not-found": (404, "Not found"),
+    "method-not-allowed": (405, "The method is not allowed here"),
+    "conflict": (409, "The request conflicts with what is stored"),
+    "body-too-large": (413, "The request body is too large"),
+    "invalid-input": (422, "The input is not valid"),
+    "rate-limited": (429, "Too many requests"),
+    "internal-error": (500, "The gateway failed"),
+    "websocket-not-available": (501, "WebSockets are not available"),
+    "upstream-refused": (502, "The upstream could not be reached"),
+    "upstream-reset": (502, "The upstream closed the connection"),
+    "upstream-cut": (502, "The upstream stopped in the middle of its answer"),
+    "upstream-invalid": (502, "The upstream's answer is not valid HTTP"),
+    "upstream-busy": (503, "Too many requests are waiting for the upstream"),
+    "ledger-busy": (503, "Too much credit is in flight"),
+    "ledger-unavailable": (503, "Credits cannot be kept safe at the moment"),
+    "selling-not-configured": (503, "Nothing is for sale here yet"),
+    "upstream-timeout": (504, "The upstream did not answer in time"),
+}
+BUSY_RETRY_S = 1  # a full window is emptied by the next posting, well within a second
+
+
+class Problem(Exception):
+    """
+    A refusal on its way to the client. Nothing was charged.
+
+    Args:
+        name: One of CATALOGUE, or another part's own code when `status` is given.
+        detail: One sentence for the person who reads it; never holds a secret.
+        headers: Sent beside the usual ones, names in lower case.
+        extra: Further members of the body.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        detail: str,
+        *,
+        status: int | None = None,
+        title: str | None = None,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+        **extra: Any,
+    ) -> None:
+        super().__init__(detail)
+        known_status, known_title = CATALOGUE.get(name, (400, name.replace("-", " ").capitalize()))
+        self.name = name
+        self.status = status or known_status
+        self.title = title or known_title
+        self.detail = detail
+        self.headers = headers
+        self.extra = extra
+
+    def body(self, instance: str, prefix: str = "/farebox") -> bytes:
+        """Return the JSON document; `instance` is the request id."""
+        document = {
+            "type": f"{prefix}/problems/{self.name}",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "instance": instance,
+            "charged": 0,
+            **self.extra,
+        }
+        return json.dumps(document, separators=(",", ":")).encode()
+
+    def header_list(self, body_bytes: int) -> list[tuple[bytes, bytes]]:
+        """Return the headers that go with a body of that length."""
+        return [
+            (b"content-type", JSON_TYPE),
+            (b"content-length", b"%d" % body_bytes),
+            (b"cache-control", b"no-store"),
+            *self.headers,
+        ]
+
+
+def unauthorized(name: str, detail: str) -> Problem:
+    """Return a 401 that says how to identify oneself (RFC 6750)."""
+    return Problem(name, detail, headers=((b"www-authenticate", b'Bearer realm="farebox"'),))
+
+
+def invalid_key() -> Problem:
+    """Return the one answer for unknown, malformed, expired and revoked keys alike."""
+    return unauthorized("key-invalid", "The API key is unknown, malformed, expired or revoked.")
+
+
+def retry_after(seconds: int) -> tuple[bytes, bytes]:
+    """Return the header; 0 is rounded up, because clients read it as 'now, in a loop'."""
+    return (b"retry-after", b"%d" % max(1, seconds))
+
+
+def insufficient(
+    *, price: int, balance: int, credit_type: str, scale: int, shown: Callable[[int], str], buy: str
+) -> Problem:
+    """Return the 402; amounts are in the type's smallest unit, `scale` places behind the point."""
+    shortfall = price - balance
+    return Problem(
+        "insufficient-credits",
+        f"This request costs up to {shown(price)} {credit_type}, {shown(balance)} are available:"
+        f" {shown(shortfall)} short.",
+        price=price,
+        balance=balance,
+        shortfall=shortfall,
+        credit_type=credit_type,
+        scale=scale,
+        buy=buy,
+    )
+
+
+def problem_for(error: Exception) -> Problem | None:
+    """
+    Return what the client is told about `error`; None where it is a fault of our own.
+
+    InsufficientCredits is the exception: only the caller knows the price, see `insufficient`.
+    """
+    match error:
+        case Problem():
+            return error
+        case ledger.LedgerError():
+            return from_ledger(error)
+        case upstream.UpstreamError():
+            return from_upstream(error)
+        case config.Unpriceable():
+            return Problem(error.code, error.message, status=error.status)
+        case config.BadPath():
+            return Problem("bad-path", f"{error}.")
+        case _:
+            return None
+
+
+def from_ledger(error: ledger.LedgerError) -> Problem:
+    """Say what the ledger refused; `insufficient` says the one that needs the price."""
+    match error:
+        case ledger.BadKey():
+            return invalid_key()
+        case ledger.ScopeMissing():
+            return Problem("scope-missing", "The API key lacks the scope that this call needs.")
+        case ledger.AccountFrozen():
+            return Problem("account-frozen", "The account is frozen; its owner can have it opened.")
+        case ledger.RateLimited():
+            seconds = -(-error.retry_after_ms // 1000)
+            return Problem(
+                "rate-limited",
+                f"The key's request limit is reached; try again in {max(1, seconds)} s.",
+                headers=(retry_after(seconds),),
+            )
+        case ledger.LedgerBusy():
+            return Problem(
+                "ledger-busy",
+                "More credit is in flight than may be at risk at once; try again shortly.",
+                headers=(retry_after(BUSY_RETRY_S),),
+            )
+        case ledger.NotFound():
+            return Problem("not-found", str(error))
+        case ledger.Conflict():
+            return Problem(error.code, error.message, status=409)
+        case ledger.InvalidInput():
+            return Problem("invalid-input", error.message, field=error.field)
+        case _:
+            return Problem(
+                "ledger-unavailable",
+                "The ledger does not answer, so nothing was forwarded; try again shortly.",
+                headers=(retry_after(BUSY_RETRY_S),),
+            )
+
+
+def from_upstream(error: upstream.UpstreamError) -> Problem:
+    """Say how the upstream failed; names no address of it."""
+    match error:
+        case upstream.UpstreamBusy():
+            return Problem(
+                "upstream-busy",
+                "All connections to the upstream are in use; try again shortly.",
+                headers=(retry_after(BUSY_RETRY_S),),
+            )
+        case upstream.UpstreamRefused():
+            return Problem("upstream-refused", "No connection to the upstream could be made.")
+        case upstream.UpstreamTimeout():
+            return Problem("upstream-timeout", f"The upstream was too slow ({error.phase}).")
+        case upstream.UpstreamReset():
+            return Problem("upstream-reset", "The upstream closed the connection unanswered.")
+        case upstream.UpstreamCut():
+            return Problem("upstream-cut", "The upstream's answer ended before it was complete.")
+        case _:
+            return Problem("upstream-invalid", "The upstream's answer was refused as malformed.")

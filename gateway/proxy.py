@@ -1,0 +1,323 @@
+"""
+The main flow: one charged request, top to bottom.
+
+request → route → key → price → **hold** → forward, metered → **settle** (capture or void)
+
+The hold is a block around the forwarding, so no path can leave it unsettled; what a request is
+charged is decided by `outcome`, what a refusal looks like by `problems`. Everything here is
+per request and takes what it needs by constructor.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from config import BadPath, RequestFacts, Unpriceable, canonical_path, format_amount
+from gateway import answer
+from gateway.access_log import AccessLog
+from gateway.admission import check_head, find_route
+from gateway.answer import Tell
+from gateway.forward import Exchange
+from gateway.headers import client_address
+from gateway.identify import Caller, Identification
+from gateway.metering import Metering
+from gateway.metrics import Metrics
+from gateway.outcome import NOTHING, Ending, Outcome, outcome
+from gateway.presence import Presence
+from gateway.prices import LivePrices
+from gateway.problems import Problem, insufficient, invalid_key, problem_for, retry_after
+from gateway.request import BodyTooLarge, ClientGone, Receive, Request, Scope, Send
+from gateway.throttle import Throttle
+from gateway.upstream import UpstreamClient, UpstreamError, UpstreamTimeout
+from gateway.upward import upstream_request
+from gateway.visit import Visit
+from ledger.errors import InsufficientCredits, LedgerError, NotFound
+from ledger.holds import Held, HoldOrder, Holds
+from ledger.ids import HoldIds, hold_text
+from ledger.ports import Clock
+from ledger.reasons import Reason
+
+SCOPE_CALL: Final = 1
+PREFLIGHTS_PER_MINUTE = 600  # by address: they are free, and still work for the backend
+
+
+class Proxy:
+    """Serves every request that is not for our own routes."""
+
+    def __init__(
+        self,
+        *,
+        holds: Holds,
+        identification: Identification,
+        prices: LivePrices,
+        upstreams: UpstreamClient,
+        presence: Presence,
+        access_log: AccessLog,
+        metrics: Metrics,
+        buy_link: Callable[[int, Request], str],
+        clock: Clock,
+        nonce: int,
+    ) -> None:
+        """
+        Build it from its parts.
+
+        `buy_link` returns the address where an account can buy credits. `nonce` is 32 random
+        bits: in the ids of requests without a hold they replace the session.
+        """
+        self._holds = holds
+        self._identification = identification
+        self._prices = prices
+        self._upstreams = upstreams
+        self._presence = presence
+        self._access_log = access_log
+        self._metrics = metrics
+        self._buy_link = buy_link
+        self._clock = clock
+        self._nonce = nonce
+        self._ids = HoldIds(clock)
+        self._preflights = Throttle(PREFLIGHTS_PER_MINUTE, clock=clock)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, whatever it is: with an answer of the backend or a problem."""
+        request = Request(scope, receive)
+        visit = Visit(request, send, self._prices.now, self._clock.now_us())
+        self._metrics.open_requests += 1
+        try:
+            await self._serve(visit)
+        except ClientGone:
+            visit.reason = Reason.CLIENT_GONE_EARLY.word
+        except BodyTooLarge as error:
+            await self._refuse(visit, _too_large(error))
+        except NotFound:
+            await self._refuse(visit, invalid_key())  # the key's account is no more
+        except (Problem, LedgerError, UpstreamError, Unpriceable, BadPath) as error:
+            await self._refuse(visit, problem_for(error) or _our_fault())
+        except Exception:
+            await self._refuse(visit, _our_fault())
+            raise
+        finally:
+            self._metrics.open_requests -= 1
+            self._note(visit)
+
+    async def _serve(self, visit: Visit) -> None:
+        """Find the route, then serve by what it says of keys and charging."""
+        request, prices = visit.request, visit.prices.list
+        path = canonical_path(request.raw_path)
+        visit.match, preflight = find_route(prices, request, path)
+        if preflight:
+            self._throttle_preflight(request, visit)
+            await self._forward_free(visit, path)
+            return
+        check_head(request, visit.route)
+        if visit.route.observe:
+            await self._observe(visit, path)
+        elif visit.route.public:
+            await self._forward_free(visit, path)
+        else:
+            await self._charge(visit, path)
+
+    async def _charge(self, visit: Visit, path: bytes) -> None:
+        """Key, price, hold, forward, settle."""
+        route = visit.route
+        caller = visit.caller = await self._identification.caller(visit.request, visit.prices.list)
+        facts = await self._facts(visit)
+        metering = Metering(route.price, route.price.before(facts), visit.request, self._clock)
+        order = self._order(visit, caller, metering, facts)
+        if metering.measured.final and metering.measured.ceiling == 0:
+            available = await self._holds.check(order)
+            await self._forward_free(visit, path, available)
+            return
+        try:
+            async with self._holds.hold(order) as held:
+                visit.request_id = held.text
+                tell = answer.billed(visit.request_id, route, metering, held.available)
+                ending = await self._forward(visit, path, tell, metering)
+                self._settle(visit, held, ending, metering)
+        except InsufficientCredits as short:
+            raise self._insufficient(visit, caller, short) from short
+        _say_what_failed(visit)
+
+    async def _observe(self, visit: Visit, path: bytes) -> None:
+        """Price and record, charge and refuse nothing: key and price may both be absent."""
+        caller = visit.caller = await self._identification.caller_if_known(visit.request)
+        metering = await self._price_if_possible(visit)
+        ending = await self._forward(visit, path, self._free(visit), metering)
+        if metering is not None:
+            result = self._decide(visit, ending, metering)
+            visit.captured, visit.reason = 0, Reason.OBSERVED.word
+            self._holds.observe(
+                account=caller.account if caller else 0,
+                key=caller.key if caller else 0,
+                credit_type=visit.prices.type_numbers[visit.route.price.credit_type],
+                amount=result.amount,
+                version=visit.prices.version,
+                rule=visit.route.index,
+                status=ending.status,
+                detail=metering.detail_observed(visit.record, result.uncollected),
+            )
+        _say_what_failed(visit)
+
+    async def _forward_free(self, visit: Visit, path: bytes, available: int | None = None) -> None:
+        """Pass on what costs nothing: no hold, no charge, nothing to settle."""
+        ending = await self._forward(visit, path, self._free(visit, available), None)
+        visit.reason = outcome(ending, NOTHING).reason.word
+        _say_what_failed(visit)
+
+    def _free(self, visit: Visit, available: int | None = None) -> Tell:
+        return answer.free(self._id_of(visit), visit.route.price.scale, available)
+
+    async def _facts(self, visit: Visit) -> RequestFacts:
+        """Gather what the price and the record may look at; the body only where it is priced."""
+        request, match = visit.request, visit.match
+        assert match is not None
+        body = None
+        if match.route.price.needs_body:
+            body = await request.gather(match.route.max_body or match.route.price.body_limit)
+        return RequestFacts(
+            path_params=match.params,
+            query=request.query,
+            headers=request.headers,
+            body=body,
+            request_bytes=request.body_bytes,
+        )
+
+    async def _price_if_possible(self, visit: Visit) -> Metering | None:
+        """Price what is only watched; what cannot be priced passes, and the log says why."""
+        route = visit.route
+        try:
+            facts = await self._facts(visit)
+            visit.record = route.recorded(facts)
+            return Metering(route.price, route.price.before(facts), visit.request, self._clock)
+        except Unpriceable as error:
+            visit.reason = error.code
+        except BodyTooLarge:
+            visit.reason = "body-too-large"
+        return None
+
+    def _order(
+        self, visit: Visit, caller: Caller, metering: Metering, facts: RequestFacts
+    ) -> HoldOrder:
+        route, prices = visit.route, visit.prices
+        visit.record = route.recorded(facts) if route.record else {}
+        limit = prices.list.limits.per_key
+        return HoldOrder(
+            account=caller.account,
+            key=caller.key,
+            credit_type=prices.type_numbers[route.price.credit_type],
+            ceiling=metering.measured.ceiling,
+            version=prices.version,
+            rule=route.index,
+            lifetime_ms=route.lifetime_ms,
+            scope=SCOPE_CALL,
+            rate=(limit.interval_us, limit.burst_us) if limit else (0, 0),
+            detail=metering.detail_before(visit.record),
+        )
+
+    async def _forward(
+        self, visit: Visit, path: bytes, tell: Tell, metering: Metering | None
+    ) -> Ending:
+        """Pass the request on and the answer back; say how it ended."""
+        route, request = visit.route, visit.request
+        self._id_of(visit)
+        meter = metering.meter if metering else None
+        exchange = visit.exchange = Exchange(request, visit.send, meter=meter, tell=tell)
+        end = await exchange.run(
+            self._upstreams,
+            upstream_request(visit, path, metered=meter is not None),
+            visit.prices.backends[route.index].address,
+            self._presence,
+            linger_s=route.linger_ms / 1000 if meter else None,
+        )
+        visit.status, visit.sent_bytes = exchange.status, exchange.sent_bytes
+        return Ending(end, exchange.status, covered=route.charge_on.covers(exchange.status))
+
+    def _decide(self, visit: Visit, ending: Ending, metering: Metering) -> Outcome:
+        """Decide what is charged and note it for the log."""
+        result = outcome(
+            ending, metering.charge(), cut_is_delivered=visit.route.on_cut == "delivered"
+        )
+        visit.captured, visit.reason = result.amount, result.reason.word
+        return result
+
+    def _settle(self, visit: Visit, held: Held, ending: Ending, metering: Metering) -> None:
+        """Queue the settlement; it outlives the request and awaits nothing here."""
+        result = self._decide(visit, ending, metering)
+        if result.capture:
+            credit_type = visit.route.price.credit_type
+            self._metrics.settled(credit_type, result.amount, result.uncollected)
+            detail = metering.detail_after(result.uncollected)
+            held.capture(result.amount, result.reason, ending.status, detail)
+        else:
+            held.void(result.reason, ending.status, _note_of(visit.exchange))
+
+    def _insufficient(self, visit: Visit, caller: Caller, short: InsufficientCredits) -> Problem:
+        price = visit.route.price
+        return insufficient(
+            price=short.needed,
+            balance=short.available,
+            credit_type=price.credit_type,
+            scale=price.scale,
+            shown=lambda amount: format_amount(amount, price.scale),
+            buy=self._buy_link(caller.account, visit.request),
+        )
+
+    def _throttle_preflight(self, request: Request, visit: Visit) -> None:
+        trusts = visit.prices.list.trusts
+        address = client_address(request.headers, peer=request.peer, trusts=trusts)
+        wait_s = self._preflights.retry_after_s(address)
+        if wait_s:
+            raise Problem(
+                "rate-limited",
+                "Too many preflights came from this address.",
+                headers=(retry_after(wait_s),),
+            )
+        self._preflights.count(address)
+
+    async def _refuse(self, visit: Visit, problem: Problem) -> None:
+        """Answer with a problem; where an answer has begun already, nothing more can be said."""
+        visit.reason = visit.reason or problem.name
+        if visit.exchange is not None and visit.exchange.started:
+            return
+        visit.status = problem.status
+        visit.sent_bytes = await answer.send_problem(
+            visit.send,
+            problem,
+            visit.request,
+            request_id=self._id_of(visit),
+            prefix=visit.prices.list.prefix,
+            policy=visit.route.cors if visit.match else visit.prices.list.cors,
+        )
+
+    def _id_of(self, visit: Visit) -> str:
+        """Return the hold's id, or one of the same form for a request that has no hold."""
+        if not visit.request_id:
+            visit.request_id = hold_text(self._ids.mint(self._nonce))
+        return visit.request_id
+
+    def _note(self, visit: Visit) -> None:
+        """Count the request and log it."""
+        duration_us = max(0, self._clock.now_us() - visit.began_us)
+        self._id_of(visit)
+        self._metrics.request(visit.route_name, visit.status, visit.reason, duration_us)
+        self._access_log.add(visit.line(duration_us))
+
+
+def _say_what_failed(visit: Visit) -> None:
+    """Raise what the client is told instead of an answer; one that has begun is just cut."""
+    exchange = visit.exchange
+    if exchange is not None and exchange.failed is not None and not exchange.started:
+        raise exchange.failed
+
+
+def _note_of(exchange: Exchange | None) -> bytes:
+    """Return what a void keeps beside its reason: which limit an upstream was too slow for."""
+    if exchange is not None and isinstance(exchange.failed, UpstreamTimeout):
+        return b'{"x":"%s"}' % exchange.failed.phase.encode()
+    return b""
+
+
+def _too_large(error: BodyTooLarge) -> Problem:
+    return Problem("body-too-large", f"The body may have {error.limit_bytes} bytes here.")
+
+
+def _our_fault() -> Problem:
+    return Problem("internal-error", "The gateway failed; nothing was charged.")

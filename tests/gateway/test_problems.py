@@ -1,0 +1,105 @@
+"""Every error of ours is a problem document that says `charged: 0`."""
+
+import json
+
+import pytest
+
+from gateway import problems
+from gateway.problems import CATALOGUE, Problem, insufficient, problem_for
+from gateway.upstream import (
+    UpstreamBusy,
+    UpstreamCut,
+    UpstreamInvalid,
+    UpstreamRefused,
+    UpstreamReset,
+    UpstreamTimeout,
+)
+from ledger import errors
+
+
+def read(problem: Problem) -> dict[str, object]:
+    document: dict[str, object] = json.loads(problem.body("0" * 24))
+    return document
+
+
+@pytest.mark.parametrize("name", sorted(CATALOGUE))
+def test_every_problem_says_that_nothing_was_charged(name: str) -> None:
+    document = read(Problem(name, "Why."))
+    assert document == {
+        "type": f"/farebox/problems/{name}",
+        "title": CATALOGUE[name][1],
+        "status": CATALOGUE[name][0],
+        "detail": "Why.",
+        "instance": "0" * 24,
+        "charged": 0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "name"),
+    [
+        (errors.BadKey(), 401, "key-invalid"),
+        (errors.AccountFrozen(), 403, "account-frozen"),
+        (errors.ScopeMissing(), 403, "scope-missing"),
+        (errors.RateLimited(1_500), 429, "rate-limited"),
+        (errors.LedgerBusy(), 503, "ledger-busy"),
+        (errors.LedgerUnavailable("gone"), 503, "ledger-unavailable"),
+        (errors.CorruptRecord("odd"), 503, "ledger-unavailable"),
+        (errors.NotFound("no such charge"), 404, "not-found"),
+        (errors.Conflict("already-refunded", "Refunded."), 409, "already-refunded"),
+        (errors.InvalidInput("amount", "must be above 0"), 422, "invalid-input"),
+        (UpstreamRefused("x"), 502, "upstream-refused"),
+        (UpstreamBusy("x"), 503, "upstream-busy"),
+        (UpstreamReset("x", sent=True, head_sent=True), 502, "upstream-reset"),
+        (UpstreamTimeout("x", phase="first_byte"), 504, "upstream-timeout"),
+        (UpstreamCut("x"), 502, "upstream-cut"),
+        (UpstreamInvalid("x"), 502, "upstream-invalid"),
+    ],
+)
+def test_errors_of_other_parts_become_problems(error: Exception, status: int, name: str) -> None:
+    problem = problem_for(error)
+    assert problem is not None
+    assert (problem.status, problem.name) == (status, name)
+
+
+def test_a_fault_of_our_own_is_not_explained_away() -> None:
+    assert problem_for(RuntimeError("bug")) is None
+
+
+def test_the_address_of_an_upstream_is_not_told() -> None:
+    problem = problem_for(UpstreamRefused("connection to 10.1.2.3:9000 refused"))
+    assert problem is not None
+    assert b"10.1.2.3" not in problem.body("x")
+
+
+def test_a_limit_says_when_to_come_back_rounded_up() -> None:
+    problem = problem_for(errors.RateLimited(1_001))
+    assert problem is not None
+    assert (b"retry-after", b"2") in problem.header_list(0)
+
+
+def test_a_401_says_how_to_identify_oneself() -> None:
+    headers = dict(problems.invalid_key().header_list(0))
+    assert headers[b"www-authenticate"].startswith(b"Bearer")
+
+
+def test_a_402_names_price_balance_shortfall_and_where_to_buy() -> None:
+    problem = insufficient(
+        price=25,
+        balance=7,
+        credit_type="calling",
+        scale=2,
+        shown=lambda amount: f"0.{amount:02}",
+        buy="https://api.example/farebox/buy?token=t",
+    )
+    document = read(problem)
+    assert document["status"] == 402
+    assert {key: document[key] for key in ("price", "balance", "shortfall", "scale")} == {
+        "price": 25,
+        "balance": 7,
+        "shortfall": 18,
+        "scale": 2,
+    }
+    assert document["credit_type"] == "calling"
+    assert document["buy"] == "https://api.example/farebox/buy?token=t"
+    assert "0.18 short" in str(document["detail"])
