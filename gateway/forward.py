@@ -98,7 +98,7 @@ class Exchange:
                 async with client.send(upward, upstream) as response:
                     await self._answer(response, watch)
             except ClientGone:
-                return _gone(upward)
+                return End.BODY_REJECTED if self._request.refused else _gone(upward)
             except asyncio.CancelledError:
                 if not watch.absorb():
                     raise

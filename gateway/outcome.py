@@ -22,7 +22,7 @@ class End(Enum):
     INVALID = auto()  # the answer was not valid HTTP, or not one we may pass on
     GONE_EARLY = auto()  # the client left before the upstream got the request head
     GONE_LATER = auto()  # the client left after that; what was learned in `linger` is measured
-    BODY_REJECTED = auto()  # the request body grew past its limit while it was passed on
+    BODY_REJECTED = auto()  # the request body broke a rule while it was passed on, and we said so
 
 
 class Ending(NamedTuple):

@@ -8,6 +8,7 @@ both cases it is limited, and what was gathered is what is forwarded, byte for b
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 
+from gateway.framing import REFUSED
 from gateway.headers import Headers
 
 Scope = MutableMapping[str, Any]
@@ -42,6 +43,7 @@ class Request:
     __slots__ = (
         "_gathered",
         "_receive",
+        "_scope",
         "body_bytes",
         "body_ended",
         "headers",
@@ -58,6 +60,7 @@ class Request:
     )
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
+        self._scope = scope
         self._receive = receive
         self._gathered = b""
         self.method: str = scope["method"]
@@ -87,6 +90,11 @@ class Request:
                 self.waits_for_continue = True
         self.received_bytes = 0
         self.body_ended = self.body_bytes == 0
+
+    @property
+    def refused(self) -> bool:
+        """Whether the client was told that its body broke a rule, and that nothing is charged."""
+        return bool(self._scope.get(REFUSED))
 
     @property
     def left_unread(self) -> bool:

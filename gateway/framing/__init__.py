@@ -6,7 +6,14 @@ Start at `framing.py`, which does no I/O; `protocol.py` puts it in front of uvic
 
 from gateway.framing.framing import Framing
 from gateway.framing.limits import FramingLimits
-from gateway.framing.protocol import StrictHttpProtocol, strict_http
+from gateway.framing.protocol import REFUSED, StrictHttpProtocol, strict_http
 from gateway.framing.refusal import Refusal
 
-__all__ = ["Framing", "FramingLimits", "Refusal", "StrictHttpProtocol", "strict_http"]
+__all__ = [
+    "REFUSED",
+    "Framing",
+    "FramingLimits",
+    "Refusal",
+    "StrictHttpProtocol",
+    "strict_http",
+]

@@ -16,6 +16,9 @@ from gateway.framing.refusal import Refusal
 from gateway.framing.sweep import Sweep
 from gateway.framing.writes import JoinedWrites
 
+REFUSED = "farebox.refused"
+"""Key of the scope: the request broke a rule amid its body, and the client was told so."""
+
 _TOO_SLOW = Refusal(408, "request-timeout", "The request did not arrive in time.")
 _NOT_UNDERSTOOD = Refusal(400, "bad-request", "The request is not valid HTTP.")
 
@@ -26,7 +29,8 @@ class StrictHttpProtocol(HttpToolsProtocol):
 
     uvicorn gets one request at a time: what a client sends ahead waits in the framing until the
     answer before it is complete. A request refused amid its body looks to the application
-    like a client that has gone: `http.disconnect` comes before the body's end.
+    like a client that has gone: `http.disconnect` comes before the body's end. Where the client was
+    told so, `scope[REFUSED]` is true: the refusal says that nothing is charged.
     """
 
     limits: ClassVar[FramingLimits] = FramingLimits()
@@ -189,6 +193,7 @@ class StrictHttpProtocol(HttpToolsProtocol):
         cycle = self.cycle
         answered = cycle is not None and not cycle.response_complete and cycle.response_started
         if cycle is not None and not cycle.response_complete:
+            cycle.scope[REFUSED] = not answered
             cycle.disconnected = True
             cycle.message_event.set()
         if answered or not self._writes.can_write_eof():

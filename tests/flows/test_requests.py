@@ -13,7 +13,7 @@ from ledger import verify
 from ledger.books import ChargeState
 from ledger.charges import Charge, find
 from tests.charging import Charging, Customer, Stores, charging
-from tests.gateway.serving import raw_client
+from tests.gateway.serving import raw_client, until
 
 pytestmark = pytest.mark.anyio
 
@@ -139,6 +139,27 @@ async def test_clients_that_vanish_amid_their_upload_pay_once_the_backend_has_th
     captured = {charge.text_id for charge in found if charge.state is ChargeState.CAPTURED}
     assert captured == set(gateway.backend.served)
     await check_books(gateway)
+
+
+async def test_a_body_that_breaks_a_rule_halfway_is_refused_and_costs_nothing(
+    gateway: Charging,
+) -> None:
+    """The backend may have seen the head; the client was told `charged: 0`, so it is."""
+    customer = await gateway.customer(credits=10)
+    head = f"POST /ok HTTP/1.1\r\nhost: a\r\nx-api-key: {customer.secret}\r\n"
+
+    async with raw_client(gateway.url) as client:
+        await client.send(head.encode() + b"transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n")
+        await until(lambda: gateway.backend.served)
+        await client.send(b"0x3\r\nabc\r\n0\r\n\r\n")
+        answer = await client.rest()
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b'"charged": 0' in answer or b'"charged":0' in answer
+    await gateway.quiet()
+    [charge] = await all_charges(gateway, customer)
+    assert (charge.state, charge.captured) == (ChargeState.VOID, 0)
+    assert await gateway.available(customer) == 10
 
 
 async def test_a_backend_that_dies_under_load_is_paid_for_what_it_finished(

@@ -1,0 +1,46 @@
+"""The admin listener: all the command line does, as routes for named admins, and metrics."""
+
+import secrets
+from collections.abc import Callable, Mapping
+
+from starlette.applications import Starlette
+
+from gateway.admin.caller import TokenGate
+from gateway.admin.services import Services
+from gateway.admin.table import TABLE
+from gateway.operations.price_book import PriceBook
+from gateway.routes import control_app
+from ledger.ledger import Ledger
+from ledger.ports import Clock, SystemClock
+
+__all__ = ["admin_app"]
+
+PREFIX = "/farebox"
+"""Where the types of problems lie; they are described on the public listener."""
+
+
+def admin_app(
+    *,
+    ledger: Ledger,
+    pages_url: str,
+    metrics: Callable[[], str],
+    environ: Mapping[str, str],
+    clock: Clock | None = None,
+) -> Starlette:
+    """
+    Build the admin listener.
+
+    `pages_url` is where consumers find their pages, like `https://api.example.com/farebox`.
+    `metrics` returns Prometheus text over all workers. `environ` is what `${NAME}` in a
+    price text may name when it is checked.
+    """
+    services = Services(
+        ledger=ledger,
+        pages_url=pages_url,
+        metrics=metrics,
+        environ=environ,
+        book=PriceBook(environ),
+        clock=clock or SystemClock(),
+        random_bytes=secrets.token_bytes,
+    )
+    return control_app(TABLE, services, TokenGate(ledger), prefix=lambda: PREFIX)

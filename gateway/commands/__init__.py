@@ -1,0 +1,1 @@
+"""The commands of `farebox`; each calls the same operation as its admin route."""

@@ -1,0 +1,95 @@
+"""`farebox account`: who may call, and whether they may right now."""
+
+import click
+
+from gateway.commands.session import Said, operates
+from gateway.commands.text import columns, facts
+from gateway.operations import accounts
+from gateway.operations.desk import Desk
+from gateway.paging import MAX_LIMIT
+
+
+@click.group()
+def account() -> None:
+    """Look after accounts. ACCOUNT is an id (acc_12) or an external id."""
+
+
+@account.command("create")
+@click.argument("external_id", required=False)
+@click.option("--name", default="", help="Shown to people.")
+@click.option("--email", default="", help="Where messages go.")
+@click.option("--plan", default="", help="The operator's own word; sent to nobody.")
+@operates
+async def create(desk: Desk, external_id: str | None, name: str, email: str, plan: str) -> Said:
+    """Make an account and print its id. EXTERNAL_ID is your own name for it, unique."""
+    draft = accounts.AccountDraft(external_id=external_id, name=name, email=email, plan=plan)
+    made = await accounts.create(desk, draft)
+    return Said(made, made.id)
+
+
+@account.command("list")
+@click.argument("search", required=False)
+@click.option("--limit", type=click.IntRange(1, MAX_LIMIT), default=50, show_default=True)
+@click.option("--cursor", help="`next` of the page before.")
+@operates
+async def listed(desk: Desk, search: str | None, limit: int, cursor: str | None) -> Said:
+    """List accounts, newest first; SEARCH looks in id, external id, name and e-mail."""
+    page = await accounts.listed(
+        desk, accounts.AccountQuery(search=search, limit=limit, cursor=cursor)
+    )
+    rows = [(row.id, row.external_id or "-", row.status, row.name, row.email) for row in page.items]
+    more = f"more: --cursor {page.next}" if page.next else ""
+    return Said(page, columns(("id", "external id", "status", "name", "e-mail"), rows), aside=more)
+
+
+@account.command("show")
+@click.argument("account", metavar="ACCOUNT")
+@operates
+async def show(desk: Desk, account: str) -> Said:
+    """Show one account with its balances."""
+    shown = await accounts.show(desk, account)
+    return Said(shown, facts(account_facts(shown)))
+
+
+@account.command("freeze")
+@click.argument("account", metavar="ACCOUNT")
+@click.option("--reason", required=True, help="Kept in the audit.")
+@operates
+async def freeze(desk: Desk, account: str, reason: str) -> Said:
+    """Refuse every request of an account from now on; its balance stays."""
+    return changed(await accounts.freeze(desk, account, accounts.Why(reason=reason)), "frozen")
+
+
+@account.command("thaw")
+@click.argument("account", metavar="ACCOUNT")
+@click.option("--reason", required=True, help="Kept in the audit.")
+@operates
+async def thaw(desk: Desk, account: str, reason: str) -> Said:
+    """Let a frozen account call again."""
+    return changed(await accounts.thaw(desk, account, accounts.Why(reason=reason)), "active")
+
+
+def changed(shown: accounts.AccountChanged, word: str) -> Said:
+    """Say what an account is now, or that it will be."""
+    if shown.applied:
+        return Said(shown, f"{shown.id} is {word}")
+    return Said(shown, f"pending: {shown.id} will be {word} once Redis answers", code=1)
+
+
+def account_facts(shown: accounts.AccountAnswer) -> list[tuple[str, str]]:
+    """Return what `show` prints, a name and a value each."""
+    rows = [
+        ("id", shown.id),
+        ("external id", shown.external_id or "-"),
+        ("name", shown.name),
+        ("e-mail", shown.email),
+        ("plan", shown.plan),
+        ("status", shown.status),
+        ("created", shown.created_at.isoformat(timespec="seconds")),
+    ]
+    for balance in shown.balances:
+        rows += [
+            (f"{balance.credit_type} {name}", balance.display[name])
+            for name in ("available", "held", "debt", "purchased", "used", "expiring")
+        ]
+    return rows

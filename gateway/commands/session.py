@@ -1,0 +1,96 @@
+"""
+What a command stands on: the stores, an open ledger, and the name it acts under.
+
+A command works beside a running `serve`, which it finds through the data folder or because
+both are given the same databases. Where nothing runs, it starts the embedded stores for
+as long as it takes.
+"""
+
+import asyncio
+import functools
+import logging
+import os
+import pwd
+import secrets
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Concatenate, ParamSpec
+
+import click
+from pydantic import BaseModel
+
+from config import Settings
+from gateway.commands.options import chosen, json_option, store_options
+from gateway.commands.stores import Stores, found_stores, opened_ledger
+from gateway.operations.desk import Desk
+
+Asked = ParamSpec("Asked")
+Work = Callable[Concatenate[Desk, Asked], Coroutine[Any, Any, "Said"]]
+
+
+class CommandFailed(Exception):
+    """A command could not do what was asked: one sentence that says what to do."""
+
+    def __init__(self, sentence: str, code: int = 2) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """
+    What a command answers.
+
+    Attributes:
+        answer: Printed with `--json`; the same model as the admin route's answer.
+        text: Printed without it.
+        code: 0 fine, 1 something is wrong or pending.
+        aside: For the person only, on stderr.
+
+    """
+
+    answer: BaseModel
+    text: str
+    code: int = 0
+    aside: str = ""
+
+
+def operates(work: Work[Asked]) -> Callable[Asked, int]:
+    """Make an operation a command: options for the stores and `--json`, a desk, an exit code."""
+
+    @functools.wraps(work)
+    def command(*args: Asked.args, **kwargs: Asked.kwargs) -> int:
+        # What the ledger tells operators belongs into a serve's log, not between a command's lines.
+        logging.getLogger("ledger").setLevel(logging.ERROR)
+        settings = Settings.from_environment(
+            data=chosen("data"), postgres_url=chosen("postgres_url"), redis_url=chosen("redis_url")
+        )
+        with found_stores(settings) as stores:
+            said = asyncio.run(_at_a_desk(stores, work, *args, **kwargs))
+        click.echo(said.answer.model_dump_json(indent=2) if chosen("as_json") else said.text)
+        if said.aside:
+            click.echo(said.aside, err=True)
+        return said.code
+
+    return store_options(json_option(command))
+
+
+async def _at_a_desk(
+    stores: Stores, work: Work[Asked], *args: Asked.args, **kwargs: Asked.kwargs
+) -> Said:
+    async with opened_ledger(stores) as ledger:
+        desk = Desk(
+            ledger,
+            actor=f"command:{login()}",
+            random_bytes=secrets.token_bytes,
+            pages_url=stores.pages_url,
+        )
+        return await work(desk, *args, **kwargs)
+
+
+def login() -> str:
+    """Return who runs this process; the audit names them."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container's user need not have a name
+        return str(os.getuid())

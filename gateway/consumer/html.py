@@ -1,0 +1,99 @@
+"""The one small page there is: what an account has and what it was charged."""
+
+from collections.abc import Sequence
+from html import escape
+
+from gateway.operations.accounts import Balance
+from gateway.operations.charges import ChargeRow
+
+HEADERS = {
+    "cache-control": "no-store",
+    "content-security-policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
+        "base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "referrer-policy": "no-referrer",  # a sign-in link's token must not travel on
+    "x-content-type-options": "nosniff",
+}
+
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
+table { border-collapse: collapse; width: 100% } th, td { text-align: left; padding: .3rem .6rem }
+tr { border-bottom: 1px solid #8884 } .n { text-align: right; font-variant-numeric: tabular-nums }
+button { font: inherit } .grey { opacity: .7 }
+"""
+
+
+def home_page(
+    name: str, balances: Sequence[Balance], charges: Sequence[ChargeRow], sign_out: str
+) -> str:
+    """Show balances and the last charges; amounts in the credit type's decimals."""
+    return _page(
+        "Your credits",
+        f"""<p>{escape(name)}</p>
+<h2>Balance</h2>
+{_balances(balances)}
+<h2>Last charges</h2>
+{_charges(charges)}
+<p class="grey">What ended in the last two seconds may not be here yet.</p>
+<form method="post" action="{escape(sign_out)}"><button>Sign out</button></form>""",
+    )
+
+
+def stranger_page() -> str:
+    """Say how to get in."""
+    return _page(
+        "Not signed in",
+        "<p>This page opens with a sign-in link, which works once and for ten minutes. "
+        "Ask whoever runs this API for a new one.</p>",
+    )
+
+
+def _balances(balances: Sequence[Balance]) -> str:
+    if not balances:
+        return "<p>No credits yet.</p>"
+    rows = [
+        (row.credit_type, *(row.display[name] for name in ("available", "held", "used")))
+        for row in balances
+    ]
+    return _table(("Credits", "Available", "Held by calls under way", "Used"), rows, words=1)
+
+
+def _charges(charges: Sequence[ChargeRow]) -> str:
+    if not charges:
+        return "<p>No calls yet.</p>"
+    rows = [
+        (
+            row.opened_at.strftime("%Y-%m-%d %H:%M:%S UTC"),
+            row.route or "-",
+            row.state + (f": {row.reason}" if row.reason else ""),
+            row.credit_type,
+            row.display["captured"],
+            row.display.get("balance_after", ""),
+        )
+        for row in charges
+    ]
+    return _table(("When", "Call", "Outcome", "Credits", "Charged", "Balance after"), rows, words=4)
+
+
+def _table(titles: Sequence[str], rows: Sequence[Sequence[str]], *, words: int) -> str:
+    """Set a table whose columns behind the first `words` hold numbers."""
+
+    def cells(tag: str, row: Sequence[str]) -> str:
+        return "".join(
+            f"<{tag}{' class=n' if place >= words else ''}>{escape(cell)}</{tag}>"
+            for place, cell in enumerate(row)
+        )
+
+    body = "\n".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
+    return f"<table><thead><tr>{cells('th', titles)}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _page(title: str, body: str) -> str:
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>
+<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>
+<body><h1>{escape(title)}</h1>
+{body}
+</body></html>
+"""

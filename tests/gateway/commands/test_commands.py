@@ -1,0 +1,204 @@
+"""gateway/commands: each prints what it promises, and says in its exit code how it went."""
+
+from pathlib import Path
+
+import pytest
+
+from ledger.pusher import Pusher
+from tests.gateway.commands.conftest import PRICES, Shell
+
+
+def account(shell: Shell, *words: str) -> str:
+    code, out, err = shell("account", "create", *words)
+    assert code == 0, err
+    return out
+
+
+def test_account_create_prints_the_id(shell: Shell) -> None:
+    made = account(shell, "ann", "--name", "Ann", "--email", "ann@example.com", "--plan", "gold")
+
+    shown = shell.json("account", "show", "ann")
+    assert (shown["id"], shown["name"], shown["plan"]) == (made, "Ann", "gold")
+    assert shell("account", "show", made)[1].splitlines()[0].split() == ["id", made]
+
+
+def test_account_list_searches(shell: Shell) -> None:
+    made = account(shell, "ann")
+    account(shell, "bob")
+
+    assert [row["id"] for row in shell.json("account", "list", "ann")["items"]] == [made]
+    assert len(shell("account", "list")[1].splitlines()) == 3
+
+
+def test_a_page_of_accounts_names_the_next(shell: Shell) -> None:
+    account(shell, "ann")
+    second = account(shell, "bob")
+
+    _, _, aside = shell("account", "list", "--limit", "1")
+    cursor = aside.partition("--cursor ")[2]
+    rows = shell.json("account", "list", "--limit", "1", "--cursor", cursor)["items"]
+
+    assert [row["id"] for row in rows] == [second]
+
+
+def test_account_freeze_and_thaw_are_in_force_when_they_return(shell: Shell) -> None:
+    made = account(shell)
+
+    assert shell("account", "freeze", made, "--reason", "a dispute") == (0, f"{made} is frozen", "")
+    assert shell.json("account", "thaw", made, "--reason", "settled")["applied"]
+    assert shell("account", "freeze", made)[0] == 2
+
+
+def test_key_create_prints_the_key_once(shell: Shell) -> None:
+    made = account(shell)
+
+    code, key, aside = shell("key", "create", made, "--name", "first", "--scope", "manage")
+    code_listed, listed, _ = shell("key", "list", made)
+
+    assert (code, code_listed) == (0, 0)
+    assert key.startswith("fbx_")
+    assert "only time" in aside
+    assert key not in listed
+    assert key[:12] in listed
+
+
+def test_key_rotate_and_revoke(shell: Shell) -> None:
+    made = account(shell)
+    first = shell.json("key", "create", made)
+
+    second = shell.json("key", "rotate", first["id"], "--overlap", "0")
+    assert second["replaces"] == first["id"]
+    assert shell("key", "revoke", second["id"])[1] == f"{second['id']} is revoked"
+    statuses = [row["status"] for row in shell.json("key", "list", made)["items"]]
+    assert statuses == ["revoked", "revoked"]
+
+
+def test_admin_create_prints_the_token(shell: Shell) -> None:
+    code, token, aside = shell("admin", "create", "Bea")
+
+    assert (code, "only time" in aside) == (0, True)
+    assert len(token) > 30
+    assert shell("admin", "create", "Bea") == (2, "", "farebox: there is an admin Bea")
+
+
+def test_grant_takes_decimals_of_the_type(shell: Shell) -> None:
+    made = account(shell)
+
+    given = shell.json("grant", made, "12.50", "--type", "calling", "--reference", "r1")
+    again = shell.json("grant", made, "12.50", "--type", "calling", "--reference", "r1")
+
+    assert (given["amount"], given["applied"], given["repeated"]) == (1250, True, False)
+    assert (again["id"], again["repeated"]) == (given["id"], True)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("12.505", "--type", "calling"), "decimal"),
+        (("5",), "credit_type"),
+        (("0", "--type", "credits"), "amount"),
+        (("-5", "--type", "credits"), ""),
+        (("many", "--type", "credits"), "amount"),
+        (("5", "--type", "gold"), "must be one of credits, calling"),
+        (("5", "--type", "credits", "--expires", "soon"), "is no time"),
+        (("5", "--type", "credits", "--expires", "2000-01-01"), "expires_at"),
+    ],
+)
+def test_a_wrong_grant_is_one_line_and_exit_code_2(shell: Shell, words, said) -> None:
+    made = account(shell)
+
+    code, out, err = shell("grant", made, *words)
+
+    assert (code, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert said in err
+
+
+def test_grants_import_reads_a_file_and_may_be_run_again(shell: Shell, tmp_path: Path) -> None:
+    made = account(shell, "ann")
+    file = tmp_path / "may.csv"
+    file.write_text(
+        "account,amount,reference,credit_type\nann,5,r1,credits\n" + f"{made},2.5,r2,calling\n"
+    )
+
+    first = shell.json("grants", "import", str(file))
+    second = shell.json("grants", "import", str(file))
+    file.write_text("account,amount,reference,credit_type\nnobody,5,r1,credits\n")
+    code, out, _ = shell("grants", "import", str(file))
+
+    assert (first["granted"], second["granted"], second["repeated"]) == (2, 0, 2)
+    assert code == 1
+    assert "no account nobody" in out
+
+
+def test_adjust_takes_signed_amounts(shell: Shell) -> None:
+    made = account(shell)
+    shell.json("grant", made, "5", "--type", "credits")
+
+    taken = shell.json("adjust", made, "-2", "--type", "credits", "--reason", "counted twice")
+    given = shell.json("adjust", made, "+1", "--type", "credits", "--reason", "for the trouble")
+
+    assert (taken["amount"], given["amount"]) == (-2, 1)
+    assert shell("adjust", made, "5", "--type", "credits")[0] == 2
+
+
+def test_what_is_not_there_is_one_line_and_exit_code_2(shell: Shell) -> None:
+    for words in (
+        ("account", "show", "nobody"),
+        ("key", "create", "nobody"),
+        ("key", "revoke", "key_7"),
+        ("key", "revoke", "fbx_secret"),
+        ("grant", "nobody", "5", "--type", "credits"),
+        ("refund", "0" * 24),
+        ("refund", "zz"),
+        ("prices", "show", "7"),
+    ):
+        code, out, err = shell(*words)
+        assert (code, out, len(err.splitlines())) == (2, "", 1), words
+
+
+def test_verify_and_reconcile_are_clean(shell: Shell) -> None:
+    made = account(shell)
+    shell.json("grant", made, "5", "--type", "credits")
+
+    assert shell("verify") == (0, "clean", "")
+    assert shell.json("reconcile") == {"clean": True, "findings": []}
+
+
+def test_prices_are_listed_shown_and_rolled_back(shell: Shell) -> None:
+    assert [row["version"] for row in shell.json("prices", "list")["items"]] == [1]
+    assert shell("prices", "show")[1] == PRICES.rstrip("\n")
+    assert shell("prices", "rollback", "1")[0] == 0
+
+
+def test_options_may_stand_before_or_after_the_command(shell: Shell) -> None:
+    made = account(shell)
+
+    from gateway.cli import run
+
+    assert run([*shell.stores, "account", "show", made, "--json"]) == 0
+
+
+def test_pending_is_said_with_exit_code_1(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = account(shell)
+    monkeypatch.setattr(Pusher.push, "__defaults__", (0.0,))
+    down = Shell(
+        ("--postgres-url", shell.postgres_url, "--redis-url", "redis://127.0.0.1:1/0"),
+        shell.capsys,
+        shell.postgres_url,
+    )
+
+    code, out, _ = down("grant", made, "5", "--type", "credits")
+
+    assert code == 1
+    assert "pending" in out
+
+
+def test_no_store_is_one_line_that_names_it(shell: Shell) -> None:
+    nowhere = ("--postgres-url", "postgresql://farebox@127.0.0.1:1/x", *shell.stores[2:])
+    down = Shell(nowhere, shell.capsys, shell.postgres_url)
+
+    code, out, err = down("account", "list")
+
+    assert (code, out, len(err.splitlines())) == (1, "", 1)
+    assert "Postgres" in err

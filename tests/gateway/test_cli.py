@@ -1,0 +1,72 @@
+"""gateway/cli.py: what every command has in common."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway.cli import farebox, run
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("unheard-of",),
+        ("account",),
+        ("account", "unheard-of"),
+        ("account", "create", "--colour", "red"),
+        ("grant", "acme"),
+        ("account", "list", "--limit", "0"),
+        ("account", "list", "--postgres-url", "mysql://x"),
+    ],
+)
+def test_wrong_use_is_exit_code_2_and_says_where_to_look(words, capsys) -> None:
+    assert run(words) == 2
+
+    err = capsys.readouterr().err
+    assert "Traceback" not in err
+    assert err
+
+
+def test_every_command_explains_itself(capsys) -> None:
+    def leaves(group, words=()):
+        for name, command in group.commands.items():
+            if hasattr(command, "commands"):
+                yield from leaves(command, (*words, name))
+            else:
+                yield (*words, name)
+
+    found = list(leaves(farebox))
+    for words in found:
+        assert run([*words, "--help"]) == 0
+        assert len(capsys.readouterr().out.splitlines()) > 3
+
+    assert {" ".join(words) for words in found} == {
+        "account create", "account freeze", "account list", "account show", "account thaw",
+        "admin create", "adjust", "backup", "check", "demo", "grant", "grants import", "init",
+        "key create", "key list", "key revoke", "key rotate", "migrate", "prices list",
+        "prices rollback", "prices show", "quote", "reconcile", "refund", "serve", "verify",
+    }  # fmt: skip
+
+
+def test_the_version_is_told(capsys) -> None:
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("farebox")
+
+
+def test_modules_of_the_current_folder_are_never_imported(tmp_path: Path) -> None:
+    for name in ("billing", "config", "click"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('the wrong module')")
+    program = Path(sys.executable).with_name("farebox")
+    command = [str(program)] if program.exists() else [
+        sys.executable, "-P", "-c", "from gateway.cli import main; main()",
+    ]  # fmt: skip
+    env = os.environ | ({} if program.exists() else {"PYTHONPATH": str(Path(__file__).parents[2])})
+
+    done = subprocess.run(
+        [*command, "--version"], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
