@@ -1,0 +1,291 @@
+"""Charges: priced requests and their outcome, as posted. A charge explains itself."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from ledger import audit, controls
+from ledger.allocation import read_allocation
+from ledger.books import ChargeState
+from ledger.controls import Added, Grant, to_ms
+from ledger.database import Connection, Queries
+from ledger.errors import Conflict, NotFound
+from ledger.facts import NEVER
+from ledger.ids import hold_id, hold_text, minted_us
+from ledger.inputs import check_amount, check_limit, clean_text
+from ledger.reasons import word_of
+
+REFUND_LIFE_DAYS = 30
+"""A refund lives as long as the credits it gives back would have; at least it gets this long
+when those have ended already."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NO_ID_BELOW = bytes(12)
+_NO_ID_ABOVE = b"\xff" * 12
+_SQL = Queries("charges")
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """
+    A charge's row with the names of what it refers to.
+
+    held, captured, refunded, written_off, uncollected: smallest units. held: the ceiling;
+    of an observed request, what it would have cost. written_off: done, but the balance was
+    gone. uncollected: the cost above the hold. balance_after: available after it.
+    units, measured: what the price measured before the call, and on the response.
+    price: the rule as its price version has it, None if that version is not known here.
+    """
+
+    id: bytes
+    account_id: int | None
+    key_id: int | None
+    credit_type: str
+    scale: int
+    credit_type_id: int
+    state: ChargeState
+    reason: str | None
+    status: int | None
+    held: int
+    captured: int
+    refunded: int
+    written_off: int
+    uncollected: int
+    balance_after: int | None
+    price_version: int
+    rule: int
+    route: str | None
+    path: str | None
+    price: Any
+    units: list[int] | None
+    measured: list[int] | None
+    record: dict[str, Any]
+    note: str | None
+    duration_ms: int | None
+    opened_at: datetime
+    closed_at: datetime | None
+    deadline: datetime | None
+
+    @property
+    def text_id(self) -> str:
+        """The id shown outside: 24 hex characters."""
+        return hold_text(self.id)
+
+
+class Standing(NamedTuple):
+    """A charge's state (None: not posted) beside its shard's epoch and position."""
+
+    epoch: int
+    state: ChargeState | None
+    last_q: int
+
+
+class Overdue(NamedTuple):
+    """An open hold past its deadline."""
+
+    id: bytes
+    account_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """What a refund gave: the grant, and the control that brings it (push it)."""
+
+    grant_id: int
+    amount: int
+    cseq: int | None
+    repeated: bool
+
+
+async def charge_state(connection: Connection, charge_id: bytes, shard: int = 0) -> Standing:
+    """Read a charge's state and the shard's epoch and last q in one statement."""
+    row = await connection.fetchrow(_SQL.standing, charge_id, shard)
+    if row is None:
+        raise NotFound(f"no shard {shard}")
+    state = None if row["state"] is None else ChargeState(row["state"])
+    return Standing(row["epoch"], state, row["last_q"])
+
+
+async def closed_of(connection: Connection, ids: Sequence[bytes]) -> set[bytes]:
+    """Return those of the charges that Postgres shows captured, void, late or observed."""
+    if not ids:
+        return set()
+    rows = await connection.fetch(_SQL.closed_of, list(ids), min(ids), max(ids))
+    return {row["id"] for row in rows}
+
+
+async def ended_of(connection: Connection, ids: Sequence[bytes]) -> set[bytes]:
+    """Return those of the charges that are not open any more, expired ones too."""
+    if not ids:
+        return set()
+    rows = await connection.fetch(_SQL.ended_of, list(ids), min(ids), max(ids))
+    return {row["id"] for row in rows}
+
+
+async def overdue(
+    connection: Connection, shard: int, before: datetime, limit: int = 500
+) -> list[Overdue]:
+    """Return open holds whose deadline was before that moment, the oldest first."""
+    rows = await connection.fetch(_SQL.overdue, shard, to_ms(before), limit)
+    return [Overdue(row["id"], row["account_id"]) for row in rows]
+
+
+async def get(connection: Connection, charge_id: bytes, *, account_id: int | None = None) -> Charge:
+    """
+    Return a charge; with `account_id`, only if it is that account's.
+
+    Raises:
+        NotFound: No such charge, not posted yet, or its month is no longer kept.
+
+    """
+    row = await connection.fetchrow(_SQL.by_id, charge_id)
+    if row is None or (account_id is not None and row["account_id"] != account_id):
+        raise NotFound(f"no charge {hold_text(charge_id)}")
+    return _charge(row)
+
+
+async def find(
+    connection: Connection,
+    *,
+    account_id: int | None = None,
+    key_id: int | None = None,
+    route: str | None = None,
+    states: Sequence[ChargeState] = (),
+    credit_type_id: int | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    before: bytes | None = None,
+    limit: int = 50,
+) -> list[Charge]:
+    """
+    List charges, the newest first.
+
+    Args:
+        connection: To Postgres.
+        account_id: Only this account's.
+        key_id: Only of this key.
+        route: Only of the route with this name.
+        states: Only in one of these states.
+        credit_type_id: Only of this type.
+        since: Only begun at or after this moment.
+        until: Only begun before this moment.
+        before: The id of the last charge of the page before.
+        limit: 1 to 200.
+
+    """
+    lowest = id_at(since) if since else _NO_ID_BELOW
+    below = min(id_at(until) if until else _NO_ID_ABOVE, before or _NO_ID_ABOVE)
+    rows = await connection.fetch(
+        _SQL.find,
+        lowest,
+        below,
+        account_id,
+        key_id,
+        route,
+        [int(state) for state in states] or None,
+        credit_type_id,
+        check_limit(limit),
+    )
+    return [_charge(row) for row in rows]
+
+
+async def refund(
+    connection: Connection,
+    charge_id: bytes,
+    *,
+    amount: int | None,
+    reference: str,
+    actor: str,
+    reason: str = "",
+) -> Refund:
+    """
+    Give a captured charge back, in full (None: all that is left of it) or in part.
+
+    The credits come as a grant that lives as long as those taken would have. The same
+    reference is answered as before.
+
+    Args:
+        connection: To Postgres.
+        charge_id: The charge.
+        amount: Smallest units.
+        reference: The caller's own name for this refund, unique per charge.
+        actor: Who gives it.
+        reason: Why, for the history.
+
+    Raises:
+        NotFound: No such charge, or its month is no longer kept.
+        InvalidInput: An amount below 1, a bad reference.
+        Conflict: `already-refunded`: more than is left; `not-captured`. Nothing changed.
+
+    """
+    clean_text("reference", reference, least=1)
+    if amount is not None:
+        check_amount("amount", amount)
+    source_id = f"{hold_text(charge_id)}:{reference}"
+    async with connection.transaction():
+        # The account first, as everywhere: posting locks it before it touches charges.
+        if not await connection.fetchval(_SQL.lock_account_of, charge_id):
+            raise NotFound(f"no charge {hold_text(charge_id)}")
+        before = await connection.fetchrow(_SQL.refund_before, source_id)
+        if before is not None:
+            if amount is not None and amount != before["amount"]:
+                raise Conflict("reference-used", f"{reference} gave back {before['amount']} before")
+            return Refund(before["grant_id"], before["amount"], before["cseq"], repeated=True)
+        charge = await connection.fetchrow(_SQL.lock_charge, charge_id)
+        left = charge["captured"] - charge["refunded"]
+        given = left if amount is None else amount
+        if charge["captured"] == 0:
+            raise Conflict("not-captured", "nothing was charged")
+        if given > left or left == 0:
+            raise Conflict("already-refunded", f"{left} of {charge['captured']} is left to refund")
+        expires_at = _refund_expiry(charge["allocation"], charge["now"])
+        grant = Grant(
+            charge["credit_type_id"],
+            given,
+            kind="refund",
+            expires_at=expires_at,
+            description=reason,
+            metadata={"reference": reference},
+            charge_id=charge_id,
+        )
+        added: Added = await controls.add(
+            connection, charge["account_id"], grant, "refund", source_id, actor
+        )
+        await connection.execute(_SQL.raise_refunded, charge_id, given)
+        detail = {"amount": given, "reference": reference, "reason": reason}
+        await audit.write(connection, actor, "charge.refund", hold_text(charge_id), detail)
+    return Refund(added.object_id, given, added.cseq, repeated=False)
+
+
+def id_at(moment: datetime) -> bytes:
+    """Return the smallest id a charge begun at that moment can have."""
+    microseconds = max((moment - _EPOCH) // timedelta(microseconds=1), 0)
+    return hold_id(min(microseconds, 2**53 - 1), 0)
+
+
+def _refund_expiry(allocation: bytes | None, now: datetime) -> datetime | None:
+    """Return when a refund ends: with the last of the lots it was taken from, or later."""
+    latest = max((lot.expiry_ms for lot in read_allocation(allocation)), default=NEVER)
+    if latest == NEVER:
+        return None
+    expires_at = _EPOCH + timedelta(milliseconds=latest)
+    return expires_at if expires_at > now else now + timedelta(days=REFUND_LIFE_DAYS)
+
+
+def _charge(row: Any) -> Charge:
+    values = dict(row)
+    reason, deadline_ms = values.pop("reason"), values.pop("deadline_ms")
+    deadline_ms = None if deadline_ms is None else min(deadline_ms, 253_402_300_799_000)
+    return Charge(
+        **values
+        | {
+            "state": ChargeState(values["state"]),
+            "record": values["record"] or {},
+            "written_off": values["written_off"] or 0,
+            "uncollected": values["uncollected"] or 0,
+        },
+        reason=None if reason is None else word_of(reason),
+        opened_at=_EPOCH + timedelta(microseconds=min(minted_us(values["id"]), 2**53 - 1)),
+        deadline=None if deadline_ms is None else _EPOCH + timedelta(milliseconds=deadline_ms),
+    )

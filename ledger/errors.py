@@ -1,0 +1,99 @@
+"""
+What can go wrong in the ledger.
+
+* LedgerError
+  - Refused                 the ledger said no; nothing changed
+    - InsufficientCredits   the pool cannot cover the hold
+    - AccountFrozen         an admin or a dispute froze the account
+    - BadKey                the key is unknown, revoked or expired
+    - ScopeMissing          the key may not do this
+    - RateLimited           too many requests; ask again after `retry_after_ms`
+    - LedgerBusy            the window of unposted credit or the journal is full; ask again
+    - NotFound              no such account, key, charge...
+    - Conflict              the state, or an earlier call, says otherwise
+    - InvalidInput          an argument is outside what it may be
+  - LedgerUnavailable       a store is down or silent; `unknown` says whether the change may
+                            have happened. Asking again with the same id is harmless
+  - CorruptRecord           bytes that no release of Farebox wrote; nothing changed
+"""
+
+
+class LedgerError(Exception):
+    """The root of the tree above."""
+
+
+class Refused(LedgerError):
+    """The ledger said no; nothing changed."""
+
+
+class InsufficientCredits(Refused):
+    """The pool cannot cover the hold; amounts in smallest units of the credit type."""
+
+    def __init__(self, needed: int, available: int, credit_type_id: int) -> None:
+        super().__init__(f"{needed} needed, {available} available")
+        self.needed = needed
+        self.available = available
+        self.credit_type_id = credit_type_id
+
+    @property
+    def shortfall(self) -> int:
+        """What is missing, at least 1."""
+        return self.needed - self.available
+
+
+class AccountFrozen(Refused):
+    """The account is frozen."""
+
+
+class BadKey(Refused):
+    """The key is unknown, revoked or expired."""
+
+
+class ScopeMissing(Refused):
+    """The key is good, but not for this."""
+
+
+class RateLimited(Refused):
+    """Too many requests with this key."""
+
+    def __init__(self, retry_after_ms: int) -> None:
+        super().__init__(f"again after {retry_after_ms} ms")
+        self.retry_after_ms = retry_after_ms
+
+
+class LedgerBusy(Refused):
+    """Credit not yet in Postgres fills the window, or the journal its cap; ask again soon."""
+
+
+class NotFound(Refused):
+    """There is no such thing."""
+
+
+class Conflict(Refused):
+    """The state, or an earlier call with the same reference, says otherwise."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class InvalidInput(Refused):
+    """An argument is outside what it may be."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+        self.message = message
+
+
+class LedgerUnavailable(LedgerError):
+    """A store is down, silent, or being rebuilt."""
+
+    def __init__(self, message: str, *, unknown: bool = False) -> None:
+        super().__init__(message)
+        self.unknown = unknown
+
+
+class CorruptRecord(LedgerError):
+    """Stored bytes that cannot be read; whoever finds them stops rather than guesses."""

@@ -1,0 +1,80 @@
+"""
+The fold: what each fact of the journal does to the books. Pure: values in, values changed.
+
+Every function of `fold_charges` and `fold_controls` first checks all it can check and only
+then changes anything, so a fact that breaks a rule (`Poison`) leaves no trace but its place
+among the dead facts, and its account in quarantine. Facts of other accounts go on.
+"""
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from ledger.books import Books, DeadFact
+from ledger.facts import (
+    ControlFact,
+    Fact,
+    HoldFact,
+    LateFact,
+    LotExpired,
+    ObservedFact,
+    SettleFact,
+    UnreadableFact,
+    WholeCapture,
+)
+from ledger.fold_charges import capture_whole, hold, late, observe, settle
+from ledger.fold_checks import Place, Poison, refuse
+from ledger.fold_controls import QUARANTINED, apply_control, expire_lot
+from ledger.records import Entry
+
+_LATEST_MS = 253_402_300_799_000
+
+
+def fold(books: Books, entry: Entry) -> None:
+    """Bring the facts of one entry into the books; those that break a rule become dead facts."""
+    clock_ms = shown_clock(entry.clock_ms)
+    for q, fact in enumerate(entry.facts, entry.first_q):
+        try:
+            _FOLDS[type(fact)](books, fact, Place(entry.epoch, q, clock_ms))
+        except Poison as poison:
+            _bury(books, fact, q, str(poison))
+
+
+def shown_clock(clock_ms: int) -> int:
+    """Return the journal's clock within 1970 to 9999, which is as far as dates go."""
+    return min(max(clock_ms, 0), _LATEST_MS)
+
+
+def account_of(books: Books, fact: Fact) -> int | None:
+    """Return the account a fact is about, if that can be told."""
+    if isinstance(fact, UnreadableFact):
+        return None
+    if isinstance(fact, WholeCapture):
+        charge = books.charges.get(fact.hold_id)
+        return None if charge is None else charge.account_id
+    return fact.account or None
+
+
+def _bury(books: Books, fact: Fact, q: int, why: str) -> None:
+    account_id = account_of(books, fact)
+    books.dead.append(DeadFact(q, account_id, fact, why))
+    account = books.accounts.get(account_id) if account_id else None
+    if account is not None and account.status != QUARANTINED:
+        account.status = QUARANTINED
+        account.changed = True
+        books.quarantined.add(account.id)
+
+
+def _unreadable(books: Books, fact: UnreadableFact, place: Place) -> NoReturn:  # noqa: ARG001
+    refuse("unreadable")
+
+
+_FOLDS: dict[type, Callable[[Books, Any, Place], None]] = {
+    HoldFact: hold,
+    SettleFact: settle,
+    WholeCapture: capture_whole,
+    LateFact: late,
+    LotExpired: expire_lot,
+    ControlFact: apply_control,
+    ObservedFact: observe,
+    UnreadableFact: _unreadable,
+}

@@ -1,0 +1,405 @@
+"""
+Holds: credits reserved for as long as a block of code runs, then captured or given back.
+
+    async with holds.hold(order) as held:
+        ...                                   # the work that is paid for
+        held.capture(amount, Reason.DELIVERED, status=200)
+
+A block that decides nothing gives everything back. Leaving it awaits nothing: the settler
+owns the settlement from then on, so a client that hangs up cannot keep it from happening.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, NoReturn
+
+from ledger.errors import (
+    AccountFrozen,
+    BadKey,
+    InsufficientCredits,
+    LedgerBusy,
+    LedgerUnavailable,
+    RateLimited,
+    ScopeMissing,
+)
+from ledger.facts import MAX_AMOUNT, MAX_DETAIL_BYTES
+from ledger.ids import HoldIds, hold_text
+from ledger.lines import SCOPE_CALL, Rate, hold_line, observed_line, renew_line
+from ledger.ports import Clock
+from ledger.reasons import Reason
+from ledger.settler import Loads, Settlement, Settler
+from ledger.shard import Answer, Shard
+
+log = logging.getLogger(__name__)
+
+RENEW_SWEEP_S: Final = 1.0
+MAX_STATUS: Final = 65_535
+LONGEST_HOLD_MS: Final = 24 * 3_600_000
+"""A stream that outlives this is not renewed any more: its hold expires."""
+
+
+@dataclass(frozen=True, slots=True)
+class HoldOrder:
+    """
+    What to hold.
+
+    ceiling: smallest units of the credit type, the most this request may cost.
+    version, rule: the price that was in force, kept with the charge.
+    lifetime_ms: after this without a renewal the hold expires; blocks that run longer are
+        renewed by themselves.
+    rate: (interval_us, burst_us) of the key's limit, see `ledger.lines.Rate`.
+    detail: JSON for the record of the charge, at most 1,024 bytes.
+    """
+
+    account: int
+    key: int
+    credit_type: int
+    ceiling: int
+    version: int
+    rule: int
+    lifetime_ms: int
+    scope: int = SCOPE_CALL
+    rate: tuple[int, int] = (0, 0)
+    detail: bytes = b""
+
+
+class Held:
+    """A hold that was granted. The first of `capture` and `void` counts."""
+
+    __slots__ = (
+        "_decided",
+        "_holds",
+        "_order",
+        "available",
+        "deadline_ms",
+        "epoch",
+        "id",
+        "q",
+        "since_ms",
+    )
+
+    def __init__(
+        self, holds: "Holds", order: HoldOrder, hold_id: bytes, answer: Answer, deadline_ms: int
+    ) -> None:
+        self._holds = holds
+        self._order = order
+        self._decided = False
+        self.since_ms = deadline_ms - order.lifetime_ms
+        self.id = hold_id
+        self.available = int(answer.words[1])
+        self.deadline_ms = deadline_ms
+        self.epoch = answer.epoch
+        self.q = answer.q
+
+    @property
+    def text(self) -> str:
+        """The id as it is shown outside."""
+        return hold_text(self.id)
+
+    @property
+    def ceiling(self) -> int:
+        """The most that can be captured."""
+        return self._order.ceiling
+
+    def capture(self, amount: int, reason: int, status: int = 0, detail: bytes = b"") -> None:
+        """
+        Take `amount` units and give the rest back; awaits nothing.
+
+        What is above the ceiling cannot be collected; the caller records it in `detail`.
+        """
+        if amount < 0:
+            raise ValueError(f"a capture of {amount}")
+        self._decide(min(amount, self.ceiling), reason, status, detail)
+
+    def void(self, reason: int, status: int = 0, detail: bytes = b"") -> None:
+        """Give everything back; awaits nothing."""
+        self._decide(0, reason, status, detail)
+
+    def renew(self) -> None:
+        """Move the deadline to a lifetime from now. Long blocks are renewed without this."""
+        self._holds.renew(self)
+
+    def leave(self) -> None:
+        """End the block: what is undecided is given back."""
+        self._decide(0, Reason.GATEWAY_ERROR, 0, b"")
+
+    def _decide(self, captured: int, reason: int, status: int, detail: bytes) -> None:
+        if self._decided:
+            return
+        self._decided = True
+        if len(detail) > MAX_DETAIL_BYTES:
+            # The money matters more than the remark.
+            log.error("charge %s: a detail of %d bytes is left out", self.text, len(detail))
+            detail = b""
+        self._holds.settle(
+            self,
+            self._order,
+            captured=captured,
+            reason=reason,
+            status=min(status, MAX_STATUS),
+            detail=detail,
+        )
+
+
+class HoldBlock:
+    """The `async with` around a charged request."""
+
+    __slots__ = ("_held", "_holds", "_order")
+
+    def __init__(self, holds: "Holds", order: HoldOrder) -> None:
+        self._holds = holds
+        self._order = order
+
+    async def __aenter__(self) -> Held:
+        self._held = await self._holds.open(self._order)
+        return self._held
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        # No await here: a cancelled task would never get past it.
+        self._held.leave()
+
+
+class Holds:
+    """Opens holds on one shard."""
+
+    def __init__(self, shard: Shard, settler: Settler, loader: Loads, clock: Clock) -> None:
+        self._shard = shard
+        self._settler = settler
+        self._loader = loader
+        self._clock = clock
+        self._ids = HoldIds(clock)
+        self._open: dict[bytes, tuple[Held, HoldOrder]] = {}
+        self._sweep: asyncio.TimerHandle | None = None
+
+    def hold(self, order: HoldOrder) -> HoldBlock:
+        """
+        Reserve `order.ceiling` units (at least 1) for as long as the block runs.
+
+        Raises (on entering; nothing is held then and the block does not run):
+            InsufficientCredits, AccountFrozen, BadKey, ScopeMissing, RateLimited, LedgerBusy
+            NotFound: Postgres has no such account.
+            LedgerUnavailable: No answer in time. If it was granted all the same, the
+                settler gives it back.
+        """
+        return HoldBlock(self, order)
+
+    async def open(self, order: HoldOrder) -> Held:
+        """Ask for a hold without a block; the caller must see to `Held.leave`."""
+        if not 1 <= order.ceiling <= MAX_AMOUNT:
+            raise ValueError(f"a hold of {order.ceiling}: price 0 is checked, not held")
+        hold_id, deadline_ms, answer = await self._ask(order, only_check=False)
+        if answer.words[0] != b"HELD":
+            _refuse(order, answer)
+        held = Held(self, order, hold_id, answer, deadline_ms)
+        self._open[hold_id] = (held, order)
+        if self._sweep is None:
+            self._arm()
+        return held
+
+    async def check(self, order: HoldOrder) -> int:
+        """
+        Check key, scope and rate for a request that costs nothing; the ceiling is ignored.
+
+        Returns:
+            What is available in the pool of the credit type.
+
+        Raises:
+            The same as `hold`, but for InsufficientCredits and LedgerBusy.
+
+        """
+        _, _, answer = await self._ask(order, only_check=True)
+        if answer.words[0] != b"PASS":
+            _refuse(order, answer)
+        return int(answer.words[1])
+
+    def observe(
+        self,
+        *,
+        account: int,
+        key: int,
+        credit_type: int,
+        amount: int,
+        version: int,
+        rule: int,
+        status: int,
+        detail: bytes = b"",
+    ) -> bytes | None:
+        """
+        Record a request that was priced and not charged; await nothing.
+
+        Returns:
+            Its id; None while there has been no connection to the ledger yet. Under
+            pressure an observation is dropped: it moves no balance.
+
+        """
+        if self._shard.session == 0:
+            return None
+        hold_id = self._ids.mint(self._shard.session)
+        line = observed_line(
+            hold_id,
+            account=account,
+            key=key,
+            credit_type=credit_type,
+            amount=min(amount, MAX_AMOUNT),
+            version=version,
+            rule=rule,
+            status=min(status, MAX_STATUS),
+            detail=detail,
+        )
+        self._tell(line)
+        return hold_id
+
+    def renew(self, held: Held) -> None:
+        """Move a hold's deadline to a lifetime from now; await nothing."""
+        found = self._open.get(held.id)
+        if found is not None:
+            held.deadline_ms = self._clock.now_ms() + found[1].lifetime_ms
+            self._tell(renew_line(held.id, held.deadline_ms))
+
+    def settle(
+        self,
+        held: Held,
+        order: HoldOrder,
+        *,
+        captured: int,
+        reason: int,
+        status: int,
+        detail: bytes,
+    ) -> None:
+        """Hand a decided hold to the settler; await nothing."""
+        self._open.pop(held.id, None)
+        self._settler.put(
+            Settlement(
+                held.id,
+                order.account,
+                order.key,
+                order.credit_type,
+                order.version,
+                order.rule,
+                held.epoch,
+                held.q,
+                captured,
+                reason,
+                status,
+                detail,
+            )
+        )
+
+    async def _ask(self, order: HoldOrder, *, only_check: bool) -> tuple[bytes, int, Answer]:
+        """Ask once; once more with another id if the session or the account was not there."""
+        loaded = renamed = False
+        while True:
+            if not self._shard.verified:
+                await self._shard.ready()
+            # From here to the line's place in the queue there is no await: ids go out rising.
+            hold_id = self._ids.mint(self._shard.session)
+            epoch = self._shard.epoch
+            deadline_ms = self._clock.now_ms() + order.lifetime_ms
+            line = hold_line(
+                hold_id,
+                account=order.account,
+                key=order.key,
+                credit_type=order.credit_type,
+                ceiling=order.ceiling,
+                version=order.version,
+                rule=order.rule,
+                deadline_ms=deadline_ms,
+                scope=order.scope,
+                rate=Rate(*order.rate),
+                detail=order.detail,
+                only_check=only_check,
+            )
+            try:
+                answer = await self._shard.hold(line)
+            except LedgerUnavailable as error:
+                if error.unknown and not only_check:
+                    self._give_back(order, hold_id, epoch)
+                raise
+            except asyncio.CancelledError:
+                if not only_check:
+                    self._give_back(order, hold_id, epoch)
+                raise
+            match answer.words[0]:
+                case b"NOACCOUNT" if not loaded:
+                    loaded = True
+                    await self._loader.load(order.account)
+                case b"NEWID" | b"GONE":
+                    if answer.resent:
+                        self._give_back(order, hold_id, epoch)
+                    if renamed:
+                        raise LedgerUnavailable("the session was lost twice")
+                    renamed = True
+                case _:
+                    return hold_id, deadline_ms, answer
+
+    def _give_back(self, order: HoldOrder, hold_id: bytes, epoch: int) -> None:
+        """See to it that a hold nobody will use comes back before its deadline."""
+        self._settler.put(
+            Settlement(
+                hold_id,
+                order.account,
+                order.key,
+                order.credit_type,
+                order.version,
+                order.rule,
+                epoch,
+                0,
+                0,
+                Reason.GATEWAY_ERROR,
+            )
+        )
+
+    def _tell(self, line: bytes) -> None:
+        try:
+            future = self._shard.settle(line)
+        except LedgerUnavailable:
+            return
+        future.add_done_callback(_forget)
+
+    def _arm(self) -> None:
+        self._sweep = asyncio.get_running_loop().call_later(RENEW_SWEEP_S, self._renew_due)
+
+    def _renew_due(self) -> None:
+        """Renew what has used up half of its lifetime. One sweep for all open holds."""
+        self._sweep = None
+        now_ms = self._clock.now_ms()
+        for held, order in self._open.values():
+            left_ms = held.deadline_ms - now_ms
+            if left_ms < order.lifetime_ms / 2 and now_ms - held.since_ms < LONGEST_HOLD_MS:
+                self.renew(held)
+        if self._open:
+            self._arm()
+
+
+def _refuse(order: HoldOrder, answer: Answer) -> NoReturn:
+    """Raise what a refusal means."""
+    match answer.words:
+        case [b"INSUFFICIENT", available]:
+            raise InsufficientCredits(order.ceiling, int(available), order.credit_type)
+        case [b"LIMITED", after_ms]:
+            raise RateLimited(int(after_ms))
+        case [b"BLOCKED"]:
+            raise AccountFrozen("the account is frozen")
+        case [b"BADKEY"]:
+            raise BadKey("the key is unknown, revoked or expired")
+        case [b"SCOPE"]:
+            raise ScopeMissing("the key may not do this")
+        case [b"BUSY"]:
+            raise LedgerBusy("too much credit is not yet in Postgres")
+        case words:
+            said = b" ".join(words).decode()
+            log.error("account %d: a hold was answered %s", order.account, said)
+            raise LedgerUnavailable(f"the shard answered {said}")
+
+
+def _forget(done: "asyncio.Future[Answer]") -> None:
+    """Take note of an answer nobody acts on, so that asyncio does not complain."""
+    if not done.cancelled() and (error := done.exception()) is not None:
+        log.warning("a line was not taken: %s", error)

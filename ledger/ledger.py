@@ -1,0 +1,264 @@
+"""
+The ledger, built: everything above two stores that a worker, a steward or a command needs.
+
+The only place where the parts of this package are put together. Nothing here decides.
+"""
+
+import logging
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Literal, Self
+
+from ledger import charges, findings, partitions
+from ledger.database import Database
+from ledger.dials import Dials
+from ledger.election import Election
+from ledger.errors import LedgerUnavailable
+from ledger.fence import Fence
+from ledger.findings import Finding
+from ledger.holds import Holds
+from ledger.journal import Reading, read_meta
+from ledger.key_directory import KeyDirectory
+from ledger.keys import Keys
+from ledger.lines import dials_args
+from ledger.link import Link
+from ledger.loader import Loader
+from ledger.outage import OUTAGE
+from ledger.ports import Clock, SystemClock
+from ledger.poster import Poster
+from ledger.pusher import Pusher
+from ledger.reconcile import Stores, reconcile
+from ledger.records import Meta
+from ledger.scripts import Scripts
+from ledger.settler import Settler
+from ledger.shard import Shard
+from ledger.snapshot import read_snapshot
+from ledger.steward import Job, Steward
+from ledger.sweeper import Sweeper
+
+log = logging.getLogger(__name__)
+
+Role = Literal["worker", "steward", "command"]
+
+POLL_S = 1.0
+SWEEP_S = 30.0
+OLD_EPOCHS_S = 60.0
+RECONCILE_S = 60.0
+TIDY_S = 3_600.0
+"""How long the steward rests before it looks for the same thing again; see `Ledger.steward`."""
+
+COMMAND_CONNECTIONS = 2
+"""A command asks one thing after the other; Postgres' connections belong to those that serve."""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerOptions:
+    """
+    Where the stores are and how they are used.
+
+    namespace: Before the name of every Redis key: two gateways may share a Redis.
+    postgres_connections: Per process, at most.
+    redis_timeout_ms: The longest wait for a reply; what is asked then has an unknown outcome.
+    keep_months: How long single charges are kept; None: for ever.
+    """
+
+    postgres_url: str
+    redis_url: str
+    namespace: str = "fbx"
+    shard: int = 0
+    postgres_connections: int = 10
+    redis_timeout_ms: int = 2_000
+    keep_months: int | None = None
+
+
+class Ledger:
+    """
+    The ledger on its two stores. Made by `open`, ended by `aclose`.
+
+    database: Postgres; accounts, keys, grants, charges... are functions that take one of
+        its connections.
+    holds: Opens holds. settler: sees them through.
+    keys: Finds the account of an API key.
+    loader, pusher: Bring accounts, and ordered changes, to Redis.
+    poster, sweeper: What the steward does again and again; a command may do it once.
+    shard: The verified connection behind all of these.
+    """
+
+    def __init__(
+        self, options: LedgerOptions, database: Database, clock: Clock, chance: random.Random
+    ) -> None:
+        self.options = options
+        self.database = database
+        self._clock = clock
+        self._dials = Dials()
+        redis_keys, scripts = Keys(options.namespace, options.shard), Scripts()
+
+        def new_fence() -> Fence:
+            return Fence(database, redis_keys, scripts, self._dials, clock)
+
+        self.shard = Shard(
+            options.shard, redis_keys, self._connect, new_fence(), clock, scripts=scripts
+        )
+        self._reading = Reading(self._connect)
+        self.loader = Loader(self.shard, partial(read_snapshot, database), clock, chance)
+        self.pusher = Pusher(database, self.shard, self.loader, clock)
+        self.poster = Poster(database, self.shard, self._reading, new_fence(), clock)
+        self.sweeper = Sweeper(database, self.shard, self.loader, self._reading, clock)
+        self.settler = Settler(
+            self.shard,
+            self.loader,
+            charge_state=self._charge_state,
+            closed_of=self._closed_of,
+            clock=clock,
+            chance=chance,
+        )
+        self.holds = Holds(self.shard, self.settler, self.loader, clock)
+        self.keys = KeyDirectory(database)
+
+    @classmethod
+    async def open(
+        cls,
+        options: LedgerOptions,
+        role: Role = "command",
+        *,
+        clock: Clock | None = None,
+        chance: random.Random | None = None,
+    ) -> Self:
+        """
+        Connect to Postgres. Redis is connected to, and verified, when it is first needed.
+
+        Args:
+            options: Where the stores are.
+            role: A command takes few connections; the others as many as the options allow.
+            clock: Instead of the machine's.
+            chance: Instead of the system's randomness.
+
+        Raises:
+            LedgerUnavailable: Postgres does not answer; nothing is left open.
+
+        """
+        most = COMMAND_CONNECTIONS if role == "command" else options.postgres_connections
+        database = await Database.connect(options.postgres_url, most=most)
+        ledger = cls(options, database, clock or SystemClock(), chance or random.SystemRandom())
+        ledger.settler.start()
+        return ledger
+
+    async def aclose(self, drain_s: float = 0.0) -> int:
+        """
+        Wait up to `drain_s` for settlements, then end everything. A repeat is harmless.
+
+        Returns:
+            How many settlements had no definite answer; their holds come back at their
+            deadline.
+
+        """
+        unsettled = await self.settler.drain(drain_s) if drain_s else self.settler.unsettled
+        await self.settler.aclose()
+        await self.loader.aclose()
+        await self.shard.aclose()
+        self._reading.close()
+        await self.database.close()
+        return unsettled
+
+    async def set_windows(self, windows: Mapping[int, int]) -> None:
+        """
+        Say how many units of a credit type may be held or spent beyond what is posted.
+
+        Known to Redis on return if it answers now, else with the next connection. New
+        types are added; what others have said about other types stays.
+
+        Args:
+            windows: Credit type -> units of it, at least its largest ceiling.
+
+        """
+        self._dials.windows.update(windows)
+        try:
+            await self.shard.run(
+                "dials", dials_args(self._dials.journal_cap, self._dials.windows.items())
+            )
+        except LedgerUnavailable as away:
+            log.warning("the windows are set with the next connection: %s", away)
+
+    async def state(self) -> Meta | None:
+        """Return the shard's counters as Redis has them, for metrics; None if it has none."""
+        return await read_meta(await self._reading.link(), self.shard.keys)
+
+    async def ready(self) -> None:
+        """
+        Return if both stores can be used now.
+
+        Raises:
+            LedgerUnavailable: One of them cannot; the sentence says which.
+
+        """
+        await self.shard.ready()
+        try:
+            async with self.database.connection() as connection:
+                await connection.execute("SELECT 1")
+        except OUTAGE as away:
+            raise LedgerUnavailable(f"Postgres does not answer: {away}") from away
+
+    async def post_all(self) -> None:
+        """Post until nothing is left: for a command that no steward runs beside."""
+        while await self.poster.step() or self.poster.behind:
+            pass
+
+    async def reconcile(self) -> list[Finding]:
+        """Compare what Redis has loaded with Postgres; see `ledger.reconcile`."""
+        link = await self._reading.link()
+        return await reconcile(Stores(self.database, link, self.shard.keys, self._clock))
+
+    def steward(self, more: Sequence[Job] = ()) -> Steward:
+        """
+        Return the steward of this shard, to be `run` as a task.
+
+        Args:
+            more: Jobs of others that are to be done by the same one.
+
+        """
+        post = f"farebox steward {self.options.namespace} {self.options.shard}"
+        return Steward(
+            Election(self.options.postgres_url, post, self._clock),
+            [
+                Job("posting", 0.0, self.poster.run),
+                Job("control push", POLL_S, self.pusher.poll),
+                Job("due grants", POLL_S, self.pusher.enter_due),
+                Job("overdue holds", SWEEP_S, self.sweeper.expire_holds),
+                Job("due lots", SWEEP_S, self.sweeper.expire_lots),
+                Job("old epochs", OLD_EPOCHS_S, self.sweeper.drop_epochs),
+                Job("tidying", TIDY_S, self.sweeper.tidy),
+                Job("partitions", TIDY_S, self._keep_partitions),
+                Job("reconciliation", RECONCILE_S, self._record_findings),
+                *more,
+            ],
+            self._clock,
+        )
+
+    async def _connect(self) -> Link:
+        return await Link.connect(
+            self.options.redis_url, clock=self._clock, timeout_ms=self.options.redis_timeout_ms
+        )
+
+    async def _charge_state(self, hold: bytes) -> charges.Standing:
+        async with self.database.connection() as connection:
+            return await charges.charge_state(connection, hold, self.options.shard)
+
+    async def _closed_of(self, holds: list[bytes]) -> set[bytes]:
+        async with self.database.connection() as connection:
+            return await charges.closed_of(connection, holds)
+
+    async def _keep_partitions(self) -> None:
+        now = datetime.fromtimestamp(self._clock.now_ms() / 1_000, UTC)
+        async with self.database.connection() as connection:
+            await partitions.ensure(connection, now)
+            if self.options.keep_months is not None:
+                await partitions.retire(connection, now, self.options.keep_months)
+
+    async def _record_findings(self) -> None:
+        await self.shard.ready()
+        found = await self.reconcile()
+        async with self.database.connection() as connection:
+            await findings.record(connection, found)

@@ -1,0 +1,69 @@
+#!lua flags=allow-oom
+--[[
+Postgres has everything up to q: re-open the window, forget closed holds, trim the journal.
+Absolute, so a repeat neither leaks nor doubles, and a lost one is made good by the next.
+
+KEYS[1] m  KEYS[2] j:<epoch>  KEYS[3] b:<epoch>  KEYS[4] h:<epoch>
+ARGV[1] head, see parts/guard.lua
+ARGV[2] q, <d: last fact of a whole entry
+ARGV[3] that entry's chain as Postgres has it
+ARGV[4] ids of holds Postgres has closed, 12 bytes each
+ARGV[5] how many acknowledged facts stay for re-posting, <d
+
+Returns {word, q, answer}; answer: OK | FORK (the entry there is of another history)
+  | OLD (no entry there: trimmed already)
+]]
+-- include meta
+-- include guard
+local ID_BYTES, MARKS_AT_ONCE = 12, 1000
+if #ARGV ~= 5 or #ARGV[2] ~= 8 or #ARGV[3] ~= 16 or #ARGV[4] % ID_BYTES ~= 0 or #ARGV[5] ~= 8 then
+  return redis.error_reply('BADARG position, chain, ids, facts to keep')
+end
+local q, keep = sunpack('<d', ARGV[2]), sunpack('<d', ARGV[5])
+if not whole(q) or not whole(keep) then
+  return redis.error_reply('BADARG position and facts to keep are whole numbers')
+end
+local position = format('%.0f-%.0f', meta.epoch, q)
+local found = redis.call('XRANGE', KEYS[2], position, position)[1]
+if not found then
+  return { 'OK', meta.q, 'OLD' }
+end
+local entry = found[2][2]
+if sub(entry, 1, 16) ~= ARGV[3] then
+  return { 'OK', meta.q, 'FORK' }
+end
+
+-- All is read before the first write; a mark is removed only if it is one, never an open hold.
+local marks = {}
+for first = 1, #ARGV[4], ID_BYTES * MARKS_AT_ONCE do
+  local ids = {}
+  for at = first, math.min(first + ID_BYTES * MARKS_AT_ONCE, #ARGV[4] + 1) - 1, ID_BYTES do
+    ids[#ids + 1] = sub(ARGV[4], at, at + ID_BYTES - 1)
+  end
+  local values = redis.call('HMGET', KEYS[4], unpack(ids))
+  for i = 1, #ids do
+    if values[i] and byte(values[i]) == byte('D') then
+      marks[#marks + 1] = ids[i]
+    end
+  end
+end
+local _, _, _, count, at = sunpack('<dI4HB', entry, 33)
+for _ = 1, count do
+  local credit_type, _, returned, next_at = sunpack('<Bdd', entry, at)
+  at = next_at
+  local window = meta.by_type[credit_type]
+  if window and returned > window.K then
+    window.K = returned
+  end
+end
+if q > meta.kq then
+  meta.kq = q
+end
+meta.clock = now
+redis.call('SET', KEYS[1], pack_meta(meta))
+for first = 1, #marks, MARKS_AT_ONCE do
+  redis.call('HDEL', KEYS[4], unpack(marks, first, math.min(first + MARKS_AT_ONCE - 1, #marks)))
+end
+-- The entry named stays, so that a repeat finds it.
+redis.call('XTRIM', KEYS[2], 'MINID', format('%.0f-%.0f', meta.epoch, math.max(q - keep, 0)))
+return { 'OK', meta.q, 'OK' }

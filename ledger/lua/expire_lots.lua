@@ -1,0 +1,35 @@
+#!lua flags=allow-oom
+--[[
+Book what is left in an account's lots whose time has come, for accounts that no request
+or control touches. A repeat finds nothing more.
+
+KEYS[1] m  KEYS[2] j:<epoch>  KEYS[3] b:<epoch>  KEYS[4] h:<epoch>
+ARGV[1] head, see parts/guard.lua
+ARGV[2] account, I7
+
+Returns {word, q, answer}; answer: OK | NOTLOADED | CORRUPT
+]]
+-- include meta
+-- include guard
+-- include account
+-- include journal
+if #ARGV ~= 2 or #ARGV[2] ~= 7 then
+  return redis.error_reply('BADARG an account of 7 bytes')
+end
+local account_id = ARGV[2]
+local raw = redis.call('HGET', KEYS[3], 'a' .. account_id)
+if not raw then
+  return { 'OK', meta.q, 'NOTLOADED' }
+end
+local account = read_account(raw)
+if not account then
+  return { 'OK', meta.q, 'CORRUPT' }
+end
+for i = 1, #account.pools do
+  expire_due(account_id, account, account.pools[i])
+end
+local refusal = commit()
+if refusal then
+  return refusal
+end
+return { 'OK', meta.q, 'OK' }

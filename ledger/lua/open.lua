@@ -1,0 +1,39 @@
+#!lua flags=allow-oom
+--[[
+Begin an epoch, once Postgres has it. What older epochs left is out of reach from then on:
+the epoch is part of every other key's name.
+
+KEYS[1] m
+ARGV[1] head; ignored
+ARGV[2] the new epoch, <d
+ARGV[3] J, <d: facts the journal may hold beyond what is posted
+ARGV[4] credit types, each <B d d: type, units of the holds open in Postgres, X
+ARGV[5] number of those holds, <d
+
+Returns {word, q, answer}; answer: OK | OLD (this epoch or a later one is open; nothing changed)
+]]
+-- include meta
+if #ARGV ~= 5 or #ARGV[2] ~= 8 or #ARGV[3] ~= 8 or #ARGV[4] % 17 ~= 0 or #ARGV[5] ~= 8 then
+  return redis.error_reply('BADARG epoch, cap, types, open holds')
+end
+local epoch, cap, open = sunpack('<d', ARGV[2]), sunpack('<d', ARGV[3]), sunpack('<d', ARGV[5])
+local windows = {}
+for at = 1, #ARGV[4], 17 do
+  local credit_type, held, units = sunpack('<Bdd', ARGV[4], at)
+  if credit_type == 0 or not whole(held) or not whole(units) then
+    return redis.error_reply('BADARG a type from 1 on and whole numbers')
+  end
+  windows[#windows + 1] = { type = credit_type, H = held, R = 0, K = 0, X = units }
+end
+if not whole(epoch) or epoch < 1 or not whole(cap) or not whole(open) then
+  return redis.error_reply('BADARG whole numbers, the epoch from 1 on')
+end
+local before = read_meta(redis.call('GET', KEYS[1]))
+if before and before.epoch >= epoch then
+  return { 'OK', before.q, 'OLD' }
+end
+redis.call('SET', KEYS[1], pack_meta({
+  epoch = epoch, q = 0, kq = 0, J = cap, clock = server_ms(), open = open, frozen = 0,
+  chain = string.rep('0', 16), windows = windows,
+}))
+return { 'OK', 0, 'OK' }

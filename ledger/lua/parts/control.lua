@@ -1,0 +1,104 @@
+-- A control: a numbered change that Postgres orders. 27 bytes:
+--   <c1 I4 B I7 I6 B I6 B  kind, cseq, type, object, amount, priority, expiry ms, flags
+--   g grant, e enter  lot `object` of `amount`; pays debt first; waits (result q) if no lot is free
+--   w clawback        from lot `object` (or 0), then from others in burn order; the rest is debt
+--   f freeze          flags 1 freeze, 0 thaw
+--   k key put         key `object`, flags its scopes, amount 1 active or 2 revoked
+-- Its fact carries its number, so a rollback rolls back "applied" together with the balance.
+local CONTROL_BYTES, MAX_LOT = 27, 2 ^ 40
+local put_keys = {} -- key bytes -> record as of this call
+
+local function apply_grant(account, control)
+  if control.amount < 1 or control.amount > MAX_AMOUNT or control.object < 1 or control.object >= MAX_LOT then
+    return nil, 'BADLINE'
+  end
+  local pool = pool_or_new(account, control.type)
+  if balance_of(pool) + control.amount > MAX_AMOUNT then
+    return nil, 'BADLINE'
+  end
+  local paid = math.min(pool.debt, control.amount)
+  local rest = control.amount - paid
+  if rest > 0 and filled_lots(pool) >= LIVE_LOTS then
+    return { balance = balance_of(pool), result = 'q', paid = 0, added = 0, count = 0, taken = '' }
+  end
+  pool.debt = pool.debt - paid
+  if rest > 0 then
+    insert_lot(pool, control.object, control.priority, control.expiry, rest)
+  end
+  return { balance = balance_of(pool), result = 'a', paid = paid, added = 0, count = 0, taken = '' }
+end
+
+local function apply_clawback(account_id, account, control)
+  local pool = pool_or_new(account, control.type)
+  if control.amount < 1 or pool.debt + control.amount > MAX_AMOUNT then
+    return nil, 'BADLINE'
+  end
+  -- The named lot pays even if its time has come; what else is due expires rather than pays.
+  expire_due(account_id, account, pool, control.object)
+  local left, count, taken = control.amount, 0, ''
+  local function take_from(k)
+    local part = math.min(left, pool.lots[k + 3])
+    if part > 0 then
+      pool.lots[k + 3] = pool.lots[k + 3] - part
+      left = left - part
+      count = count + 1
+      taken = taken .. spack('<I5I6', pool.lots[k], part)
+    end
+  end
+  for k = 1, #pool.lots, 4 do
+    if pool.lots[k] == control.object then
+      take_from(k)
+    end
+  end
+  for k = 1, #pool.lots, 4 do
+    take_from(k)
+  end
+  pool.debt = pool.debt + left
+  return { balance = balance_of(pool), result = 'a', paid = 0, added = left, count = count, taken = taken }
+end
+
+local function apply_key(account_id, control, line)
+  if control.amount ~= 1 and control.amount ~= 2 then
+    return nil, 'BADLINE'
+  end
+  local id = sub(line, 7, 13)
+  local known = put_keys[id] or redis.call('HGET', KEYS[3], 'k' .. id)
+  local tat = known and #known == 23 and sub(known, 16, 23) or spack('<d', 0)
+  put_keys[id] = spack('<Bc7BI6', control.amount, account_id, control.flags, control.expiry) .. tat
+  put_balance('k' .. id, put_keys[id])
+  return { balance = 0, result = 'a', paid = 0, added = 0, count = 0, taken = '' }
+end
+
+-- Returns OK, OLD (applied before), GAP (an earlier one is missing) or BADLINE.
+local function apply_control(account_id, account, line)
+  if #line ~= CONTROL_BYTES then
+    return 'BADLINE'
+  end
+  local control = {}
+  control.kind, control.cseq, control.type, control.object, control.amount, control.priority, control.expiry,
+    control.flags = sunpack('<c1I4BI7I6BI6B', line)
+  if control.cseq <= account.cseq then
+    return 'OLD'
+  end
+  if control.cseq > account.cseq + 1 then
+    return 'GAP'
+  end
+  local done, wrong
+  if control.kind == 'g' or control.kind == 'e' then
+    done, wrong = apply_grant(account, control)
+  elseif control.kind == 'w' then
+    done, wrong = apply_clawback(account_id, account, control)
+  elseif control.kind == 'f' and control.flags <= 1 then
+    account.status = control.flags == 1 and 2 or 1
+    done = { balance = 0, result = 'a', paid = 0, added = 0, count = 0, taken = '' }
+  elseif control.kind == 'k' then
+    done, wrong = apply_key(account_id, control, line)
+  end
+  if not done then
+    return wrong or 'BADLINE'
+  end
+  account.cseq = control.cseq
+  append('C', spack('<c7c27I5i8c1I6I6B', account_id, line, next_aseq(account_id, account), done.balance, done.result,
+    done.paid, done.added, done.count) .. done.taken)
+  return 'OK'
+end

@@ -1,0 +1,134 @@
+-- HOLD and the check of a free request. Line, 'H' or 'K':
+--   id c12 (n >I8, session >I4) account I7 key I7 type B ceiling I6 version I4 rule H
+--   deadline I6 scope B rate_interval_us I5 rate_burst_us I6, then detail (<= 1024 bytes)
+-- Rate is GCRA: a request passes while the key's tat is at most burst ahead of now, and moves
+-- it by interval; interval 0 is no limit. A refused hold leaves tat as it was.
+-- Bytes 2 to 46 of the line begin the fact as they are.
+local HOLD_BYTES, MAX_DETAIL, MAX_N = 58, 1024, 9007199254740991
+local SPARE_FACTS = 100 -- room in the journal for what must never wait: controls, late captures
+local session_highest
+local keys = {}
+
+local function key_of(id)
+  local key = keys[id]
+  if not key then
+    local raw = stored['k' .. id]
+    if not raw then
+      return nil, 'BADKEY'
+    end
+    if #raw ~= 23 then
+      return nil, 'CORRUPT'
+    end
+    local status, account, scopes, expiry, tat = sunpack('<Bc7BI6d', raw)
+    if not whole(tat) then
+      return nil, 'CORRUPT'
+    end
+    key = { status = status, account = account, scopes = scopes, expiry = expiry, tat = tat }
+    keys[id] = key
+  end
+  return key
+end
+
+-- The account and the key if this request may be made with them now; else nil and the word.
+local function authorise(account_id, key_id, scope, burst, interval)
+  local account, missing = account_of(account_id)
+  if not account then
+    return nil, missing
+  end
+  if account.status ~= 1 then
+    return nil, 'BLOCKED'
+  end
+  local key, wrong = key_of(key_id)
+  if not key then
+    return nil, wrong
+  end
+  if key.account ~= account_id or key.status ~= 1 or key.expiry <= now then
+    return nil, 'BADKEY'
+  end
+  if bit.band(key.scopes, scope) ~= scope then
+    return nil, 'SCOPE'
+  end
+  if interval > 0 and key.tat > now * 1000 + burst then
+    return nil, format('LIMITED %.0f', math.ceil((key.tat - now * 1000 - burst) / 1000))
+  end
+  return account, key
+end
+
+local function use_rate(key_id, key, interval)
+  if interval > 0 then
+    key.tat = math.max(key.tat, now * 1000) + interval
+    key.changed = key_id
+  end
+end
+
+local function repeated_hold(id, account_id, credit_type)
+  local raw = hold_states[id]
+  if raw == nil then
+    raw = redis.call('HGET', KEYS[4], id)
+    hold_states[id] = raw
+  end
+  if not raw or byte(raw) == CLOSED_MARK then
+    return 'GONE'
+  end
+  local open = read_hold(raw, id)
+  if not open then
+    return 'CORRUPT'
+  end
+  local account = account_of(account_id)
+  local pool = account and pool_of(account, credit_type)
+  return format('HELD %.0f', open.balance - (pool and pool.floor or 0))
+end
+
+local function hold(line, only_check)
+  if #line < HOLD_BYTES or #line > HOLD_BYTES + MAX_DETAIL then
+    return 'BADLINE'
+  end
+  local n, id_session, account_id, key_id, credit_type, ceiling, _, _, _, scope, interval, burst =
+    sunpack('>I8I4<c7c7BI6I4HI6BI5I6', line, 2)
+  local id = sub(line, 2, 13)
+  if not only_check then
+    if n > MAX_N or id_session ~= session or session == 0 or ceiling < 1 or ceiling > MAX_AMOUNT then
+      return 'BADLINE'
+    end
+    if not session_highest then
+      return session_highest == nil and 'NEWID' or 'CORRUPT'
+    end
+    if n <= session_highest then
+      return repeated_hold(id, account_id, credit_type)
+    end
+  end
+  local account, key = authorise(account_id, key_id, scope, burst, interval)
+  if not account then
+    return key
+  end
+  local window = meta.by_type[credit_type]
+  if not window then
+    return 'NOTYPE'
+  end
+  local pool = pool_of(account, credit_type)
+  local available = pool and available_in(pool) or 0
+  if only_check then
+    use_rate(key_id, key, interval)
+    return format('PASS %.0f', available)
+  end
+  if not (available >= ceiling) then
+    return format('INSUFFICIENT %.0f', available)
+  end
+  if window.H - window.K + ceiling > window.X or window.H > MAX_COUNT / 2
+      or meta.q + #facts - meta.kq > meta.J - 2 * meta.open - SPARE_FACTS then
+    return 'BUSY'
+  end
+  use_rate(key_id, key, interval)
+  expire_due(account_id, account, pool)
+  local count, allocation = take(pool, ceiling)
+  window.H = window.H + ceiling
+  meta.open = meta.open + 1
+  session_highest = n
+  session_used = true
+  local rest = sub(line, 2, 46) .. spack('<I5i8B', next_aseq(account_id, account), balance_of(pool), count)
+    .. allocation .. sub(line, HOLD_BYTES + 1)
+  append('H', rest)
+  hold_states[id] = facts[#facts]
+  put_hold(id, facts[#facts])
+  return format('HELD %.0f', available - ceiling)
+end

@@ -1,0 +1,57 @@
+-- LATE: book work whose hold is gone; the caller has read in Postgres that it was not captured.
+-- Line 'L': id c12 account I7 key I7 type B amount I6 version I4 rule H reason B status H, detail.
+-- What the pool cannot cover is written off in the same fact. It is subject to the window.
+local LATE_BYTES = 43
+
+local function late(line)
+  if #line < LATE_BYTES or #line > LATE_BYTES + 1024 then
+    return 'BADLINE'
+  end
+  local id, account_id, key_id, credit_type, amount, version, rule, reason, status =
+    sunpack('<c12c7c7BI6I4HBH', line, 2)
+  local detail = sub(line, LATE_BYTES + 1)
+  if amount > MAX_AMOUNT then
+    return 'BADLINE'
+  end
+  local raw = hold_states[id]
+  if raw then
+    local closed, closed_amount = read_mark(raw)
+    if closed and closed ~= 'x' then
+      return format('DONE %s %.0f', closed, closed_amount)
+    end
+    if not closed then
+      local open = read_hold(raw, id)
+      if not open then
+        return 'CORRUPT'
+      end
+      return close_hold(id, open, 'c', math.min(amount, open.price), reason, status, detail)
+    end
+  end
+  local account, missing = account_of(account_id)
+  if not account then
+    return missing
+  end
+  local window = meta.by_type[credit_type]
+  if not window then
+    return 'NOTYPE'
+  end
+  local pool = pool_of(account, credit_type)
+  local taken = pool and math.max(math.min(amount, available_in(pool)), 0) or 0
+  if window.H - window.K + taken > window.X or meta.q + #facts - meta.kq > meta.J - 2 * meta.open then
+    return 'BUSY'
+  end
+  local count, allocation, balance = 0, '', 0
+  if pool then
+    expire_due(account_id, account, pool)
+    count, allocation = take(pool, taken)
+    balance = balance_of(pool)
+  end
+  window.H = window.H + taken
+  window.R = window.R + taken
+  append('L', spack('<c12c7c7BI6I6I4HBHI5i8B', id, account_id, key_id, credit_type, taken, amount - taken, version,
+    rule, reason, status, next_aseq(account_id, account), balance, count) .. allocation .. detail)
+  local mark = closed_mark('l', taken)
+  hold_states[id] = mark
+  put_hold(id, mark)
+  return format('DONE l %.0f', taken)
+end

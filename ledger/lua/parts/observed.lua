@@ -1,0 +1,15 @@
+-- OBSERVED: a request priced but not charged; no balance moves. Line 'O':
+--   id c12 account I7 key I7 type B amount I6 version I4 rule H status H, detail
+-- The fact is the line. A repeat makes a second fact, which posting ignores.
+local OBSERVED_BYTES = 42
+
+local function observed(line)
+  if #line < OBSERVED_BYTES or #line > OBSERVED_BYTES + 1024 then
+    return 'BADLINE'
+  end
+  if meta.q + #facts - meta.kq > meta.J - 2 * meta.open - 100 then
+    return 'BUSY'
+  end
+  append('O', sub(line, 2))
+  return 'OK'
+end

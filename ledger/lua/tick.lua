@@ -1,0 +1,149 @@
+#!lua
+--[[
+The hot path: everything one tick of a gateway has for a shard, in one step.
+
+KEYS[1] m  KEYS[2] j:<epoch>  KEYS[3] b:<epoch>  KEYS[4] h:<epoch>
+ARGV[1]      head, see parts/guard.lua; holds need the session
+ARGV[2..65]  lines by kind: S settle, L late, R renew, O observed, then H hold, K check
+
+Returns {word, q, answer of each line}; word: OK | NOMETA | STALE | FROZEN | REGRESS | SKEW
+  H  HELD available | NEWID | GONE | NOACCOUNT | BLOCKED | BADKEY | SCOPE | LIMITED retry_after_ms
+     | INSUFFICIENT available | BUSY | NOTYPE | CORRUPT
+  K  PASS available, or as H
+  S  DONE outcome captured | NOHOLD | EXPIRED | EARLY | TOOMUCH held | NOACCOUNT | BUSY | CORRUPT
+  L  DONE outcome captured | NOACCOUNT | BUSY | NOTYPE | CORRUPT
+  R  RENEWED | NOHOLD | CORRUPT        O  OK | BUSY
+  any  BADLINE: no line of this protocol; nothing changed for it
+
+It exists twice: so, and with `allow-oom` for calls that only settle.
+]]
+-- include meta
+-- include guard
+if #ARGV > 65 then
+  return redis.error_reply('BADARG more than 64 lines')
+end
+-- include account
+-- include journal
+
+-- What the lines need is read in two calls: the holds they name, then accounts, keys, session.
+local SETTLE, LATE, RENEW, OBSERVED, HOLD, CHECK = byte('SLROHK', 1, 6)
+local stored, hold_states = {}, {} -- field -> bytes, or false where there is none
+local accounts = {} -- account bytes -> parsed, or false where the bytes do not add up
+local session_used = false
+
+local function account_of(id)
+  local account = accounts[id]
+  if account == nil then
+    local raw = stored['a' .. id]
+    if not raw then
+      return nil, 'NOACCOUNT'
+    end
+    account = read_account(raw) or false
+    accounts[id] = account
+  end
+  if not account then
+    return nil, 'CORRUPT'
+  end
+  return account
+end
+
+local function read_into(found, key, wanted)
+  local fields = {}
+  for field in pairs(wanted) do
+    fields[#fields + 1] = field
+  end
+  if #fields > 0 then
+    local values = redis.call('HMGET', key, unpack(fields))
+    for i = 1, #fields do
+      found[fields[i]] = values[i]
+    end
+  end
+end
+-- include open_hold
+-- include hold
+-- include settle
+-- include late
+-- include renew
+-- include observed
+
+local wanted_holds, wanted = {}, {}
+local session_field = 's' .. sub(ARGV[1], 25, 28)
+for i = 2, #ARGV do
+  local line = ARGV[i]
+  local kind = byte(line)
+  if kind == HOLD or kind == CHECK then
+    wanted['a' .. sub(line, 14, 20)] = true
+    wanted['k' .. sub(line, 21, 27)] = true
+    if kind == HOLD then
+      wanted[session_field] = true
+      if next(wanted_holds) == nil then
+        -- Not to know the hold, but to meet a key of the wrong type before anything is written.
+        wanted_holds[sub(line, 2, 13)] = true
+      end
+    end
+  elseif kind == SETTLE or kind == LATE or kind == RENEW then
+    wanted_holds[sub(line, 2, 13)] = true
+    if kind == LATE then
+      wanted['a' .. sub(line, 14, 20)] = true
+    end
+  end
+end
+read_into(hold_states, KEYS[4], wanted_holds)
+for i = 2, #ARGV do
+  local line = ARGV[i]
+  local kind = byte(line)
+  if kind == SETTLE or kind == LATE then
+    local raw = hold_states[sub(line, 2, 13)]
+    -- A settlement of the whole hold touches no account.
+    if raw and #raw >= 62 and not (kind == SETTLE and sub(line, 14, 19) == sub(raw, 31, 36)) then
+      wanted['a' .. sub(raw, 16, 22)] = true
+    end
+  end
+end
+read_into(stored, KEYS[3], wanted)
+local session_raw = stored[session_field]
+if session_raw then
+  -- false: there is such a session, but its bytes do not add up.
+  session_highest = #session_raw == 16 and sunpack('<d', session_raw) or false
+  if session_highest and not whole(session_highest) then
+    session_highest = false
+  end
+end
+
+local answers = { 'OK', 0 }
+for i = 2, #ARGV do
+  local line = ARGV[i]
+  local kind = byte(line)
+  local answer
+  if kind == HOLD then
+    answer = hold(line, false)
+  elseif kind == SETTLE then
+    answer = settle(line)
+  elseif kind == CHECK then
+    answer = hold(line, true)
+  elseif kind == RENEW then
+    answer = renew(line)
+  elseif kind == LATE then
+    answer = late(line)
+  elseif kind == OBSERVED then
+    answer = observed(line)
+  else
+    answer = 'BADLINE'
+  end
+  answers[i + 1] = answer
+end
+
+for _, key in pairs(keys) do
+  if key.changed then
+    put_balance('k' .. key.changed, spack('<Bc7BI6d', key.status, key.account, key.scopes, key.expiry, key.tat))
+  end
+end
+if session_used then
+  put_balance(session_field, spack('<dd', session_highest, now))
+end
+local refusal = commit()
+if refusal then
+  return refusal
+end
+answers[2] = meta.q
+return answers

@@ -1,0 +1,136 @@
+"""
+Posting: entries of a shard's journal into Postgres, in one transaction.
+
+The position lives in the shard's row, under whose lock this runs: entries of another epoch
+are `Fenced`, entries that do not continue the stored position and chain are `Forked`, and
+what is posted already is passed over. So a second poster, or a repeat after a crash, is
+harmless.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from ledger import books_store, controls
+from ledger.books import Books
+from ledger.books_store import Batch
+from ledger.database import Connection, Queries
+from ledger.errors import NotFound
+from ledger.fold import fold, shown_clock
+from ledger.records import Entry
+
+_SQL = Queries("posting")
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """
+    Postgres has everything up to fact `last_q`, whose entry has this chain.
+
+    closed_ids: Charges that ended with this call; their marks may go.
+    dead: How many facts broke a rule and are among the dead facts.
+    """
+
+    last_q: int
+    chain: str
+    closed_ids: tuple[bytes, ...] = ()
+    dead: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Fenced:
+    """The entries are of an epoch that is not, or no longer, the shard's (`epoch`)."""
+
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Forked:
+    """The entries do not continue what is posted: another history, or one with a gap."""
+
+    last_q: int
+    why: str
+
+
+Outcome: TypeAlias = Posted | Fenced | Forked
+
+
+async def post(connection: Connection, shard: int, entries: Sequence[Entry]) -> Outcome:
+    """
+    Fold these entries, in their order, into Postgres; all of them or none.
+
+    Args:
+        connection: Not inside a transaction of the caller's.
+        shard: Whose journal.
+        entries: Of one epoch; those posted already are passed over.
+
+    Raises:
+        NotFound: There is no such shard.
+
+    """
+    async with connection.transaction():
+        row = await connection.fetchrow(_SQL.lock_shard, shard)
+        if row is None:
+            raise NotFound(f"no shard {shard}")
+        if any(entry.epoch != row["epoch"] for entry in entries):
+            return Fenced(row["epoch"])
+        new, why = _continuing(entries, row["last_q"], row["last_chain"])
+        if why is not None:
+            return Forked(row["last_q"], why)
+        if not new:
+            return Posted(row["last_q"], row["last_chain"])
+        books = await books_store.load(connection, new)
+        for entry in new:
+            fold(books, entry)
+        last = new[-1]
+        batch = Batch(
+            shard, last.epoch, new[0].first_q, last.last_q, last.chain, shown_clock(last.clock_ms)
+        )
+        sha = batch_sha(row["last_sha"], batch, books)
+        await books_store.save(connection, books, batch, sha)
+        await connection.execute(_SQL.advance, shard, batch.q_to, batch.chain, sha, batch.clock_ms)
+        await _quarantine(connection, books, batch)
+        return Posted(batch.q_to, batch.chain, tuple(books.closed), len(books.dead))
+
+
+def batch_sha(previous: bytes, batch: Batch, books: Books) -> bytes:
+    """Chain a batch to the one before: sha256 over that one's sha and canonical rows."""
+    rows = [
+        f"{batch.shard}|{batch.epoch}|{batch.q_from}|{batch.q_to}|{batch.chain}|{batch.clock_ms}"
+    ]
+    rows.extend(
+        f"{line.credit_type_id}|{line.book}|{line.route}|{amount}"
+        for line, amount in sorted(books.lines.items())
+        if amount
+    )
+    return hashlib.sha256(previous + "\n".join(rows).encode()).digest()
+
+
+def _continuing(
+    entries: Sequence[Entry], last_q: int, last_chain: str
+) -> tuple[list[Entry], str | None]:
+    """Return the entries that are new, or why they cannot be what follows."""
+    new: list[Entry] = []
+    for entry in entries:
+        if not new and entry.last_q <= last_q:
+            if entry.last_q == last_q and entry.chain != last_chain:
+                return [], f"fact {last_q} has chain {entry.chain}, not {last_chain}"
+            continue
+        if entry.first_q != last_q + 1:
+            return [], f"fact {entry.first_q} after {last_q}"
+        if entry.previous != last_chain:
+            return [], f"fact {entry.first_q} follows {entry.previous}, not {last_chain}"
+        new.append(entry)
+        last_q, last_chain = entry.last_q, entry.chain
+    return new, None
+
+
+async def _quarantine(connection: Connection, books: Books, batch: Batch) -> None:
+    """Order Redis to refuse the accounts whose facts broke a rule, once per account."""
+    first = {dead.account_id: dead.q for dead in reversed(books.dead) if dead.account_id}
+    for account_id in sorted(first.keys() & books.quarantined):
+        source_id = f"{batch.shard}:{batch.epoch}:{first[account_id]}"
+        await controls.add(
+            connection, account_id, controls.Freeze(frozen=True), "quarantine", source_id, "posting"
+        )

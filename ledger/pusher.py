@@ -1,0 +1,112 @@
+"""
+Control push: what Postgres has ordered reaches Redis.
+
+A command that orders something pushes it itself and waits; what it could not push, the
+steward does. The poll is level-triggered: it looks at what is not applied, not at what was
+ordered, so nothing is forgotten. Redis applies each number once, so repeats are harmless.
+"""
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+from typing import Literal
+
+from ledger import controls, grants
+from ledger.database import Database
+from ledger.loader import Loader
+from ledger.outage import OUTAGE
+from ledger.ports import Clock
+from ledger.shard import Shard
+
+log = logging.getLogger(__name__)
+
+Outcome = Literal["applied", "pending"]
+
+LIMIT_S = 5.0
+"""How long a command waits for its change by default; then it says `pending`."""
+
+FIRST_RETRY_S = 0.05
+LONGEST_RETRY_S = 1.0
+
+MOST_AT_ONCE = 16
+"""Accounts the poll pushes at the same time, so that it leaves connections for requests."""
+
+
+class Pusher:
+    """Brings controls to one shard."""
+
+    def __init__(self, database: Database, shard: Shard, loader: Loader, clock: Clock) -> None:
+        self._database = database
+        self._shard = shard
+        self._loader = loader
+        self._clock = clock
+
+    async def push(self, account: int, limit_s: float = LIMIT_S) -> Outcome:
+        """
+        Return `applied` once Redis has every control of the account ordered before this call.
+
+        `pending` after `limit_s`: nothing is lost, the steward will apply it.
+
+        Raises:
+            NotFound: There is no such account.
+
+        """
+        until = self._clock.monotonic() + limit_s
+        retry_s = FIRST_RETRY_S
+        while True:
+            try:
+                if await self._push(account):
+                    return "applied"
+            except OUTAGE as away:
+                log.debug("controls of account %d are pending: %s", account, away)
+            left_s = until - self._clock.monotonic()
+            if left_s <= 0:
+                return "pending"
+            await self._clock.sleep(min(retry_s, left_s))
+            retry_s = min(retry_s * 2, LONGEST_RETRY_S)
+
+    async def poll(self) -> None:
+        """Push what is waiting, of every account; call it again and again."""
+        async with self._database.connection() as connection:
+            waiting = await controls.waiting_accounts(connection, self._shard.number)
+        room = asyncio.Semaphore(MOST_AT_ONCE)
+
+        async def push(account: int) -> None:
+            async with room:
+                await self._push(account)
+
+        results = await asyncio.gather(*map(push, waiting), return_exceptions=True)
+        for account, result in zip(waiting, results, strict=True):
+            if isinstance(result, BaseException):
+                log.warning("controls of account %d are pending: %s", account, result)
+
+    async def enter_due(self) -> int:
+        """Order that grants whose time has come, or whose place is free, enter; how many."""
+        now = datetime.fromtimestamp(self._clock.now_ms() / 1_000, UTC)
+        async with self._database.connection() as connection:
+            due = await grants.due(connection, self._shard.number, now)
+            for grant in due:
+                await grants.enter(connection, grant)
+        for account in {grant.account_id for grant in due}:
+            await self._push(account)
+        return len(due)
+
+    async def _push(self, account: int) -> bool:
+        """Send what Postgres has not seen applied; return whether Redis now has all of it."""
+        async with self._database.connection() as connection:
+            waiting = await controls.pending(connection, account)
+        if not waiting:
+            return True
+        words = await self._send(account, waiting)
+        if b"NOTLOADED" in words:
+            await self._loader.load(account)
+            # Somebody else may have loaded it from before the latest order: look once more.
+            words = await self._send(account, waiting)
+        for control, word in zip(waiting, words, strict=True):
+            if word not in (b"OK", b"OLD"):
+                log.warning("account %d: control %s answered %s", account, control, word)
+                return False
+        return True
+
+    async def _send(self, account: int, waiting: list[bytes]) -> list[bytes]:
+        return await self._shard.run("control", [account.to_bytes(7, "little"), *waiting])

@@ -1,0 +1,156 @@
+"""
+The Lua scripts: read from `ledger/lua` once, named by their hash, run by EVALSHA.
+
+`-- include NAME` on a line of its own stands for `ledger/lua/parts/NAME.lua`. The tick is
+there twice from one source: as written, so that it is refused first when memory is full,
+and as `tick_settling` with the flag `allow-oom`, for calls that only give back or book.
+"""
+
+import hashlib
+import re
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Any, NamedTuple, Protocol
+
+from redis.exceptions import NoScriptError
+
+from ledger.keys import Keys
+
+HEAD = struct.Struct("<dddI")
+SETTLING = "tick_settling"
+
+_INCLUDE = re.compile(r"^-- include (\w+)$", re.MULTILINE)
+
+
+class Caller(Protocol):
+    """What runs commands: a `ledger.link.Link`, or an adapter of another client."""
+
+    async def call(self, *args: str | bytes | float) -> Any:
+        """Run one command."""
+
+
+class Reply(NamedTuple):
+    """What every script answers: OK or a guard word, the shard's q, an answer per line."""
+
+    word: str
+    q: int
+    answers: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One script as it is sent, and the hash Redis knows it by."""
+
+    name: str
+    text: str
+    sha: str
+
+
+class Scripts:
+    """All scripts by the name of their file, without `.lua`."""
+
+    def __init__(self) -> None:
+        self._scripts = {script.name: script for script in _read_all()}
+
+    def __getitem__(self, name: str) -> Script:
+        return self._scripts[name]
+
+    @property
+    def names(self) -> list[str]:
+        """Return the names, sorted."""
+        return sorted(self._scripts)
+
+    async def load(self, link: Caller) -> None:
+        """Make the server know all scripts. A restart or a promotion forgets them."""
+        for script in self._scripts.values():
+            await link.call("SCRIPT", "LOAD", script.text)
+
+    async def run(
+        self,
+        link: Caller,
+        name: str,
+        keys: Keys,
+        epoch: int,
+        args: Sequence[bytes],
+        *,
+        clock_ms: int = 0,
+        watermark: int = 0,
+        session: int = 0,
+        account: int | None = None,
+    ) -> Reply:
+        """
+        Run one script on a connection that need not be verified, as a fence does.
+
+        Args:
+            link: The connection.
+            name: The script's file name without `.lua`.
+            keys: The shard's keys.
+            epoch: Of the keys, and the one the guard compares.
+            args: What follows the head.
+            clock_ms: The caller's clock; every script but `freeze` and `open` compares it.
+            watermark: The highest q seen in this epoch.
+            session: Of the holds in a tick.
+            account: Whose load token is KEYS[5], for the scripts that load.
+
+        Raises:
+            RedisError: Nothing was changed, unless it is a LinkLost: then that is unknown.
+
+        """
+        script = self._scripts[name]
+        command = evalsha(
+            script,
+            keys_of(keys, epoch, account),
+            HEAD.pack(epoch, watermark, clock_ms, session),
+            args,
+        )
+        try:
+            raw = await link.call(*command)
+        except NoScriptError:
+            # Nothing ran, so sending it once more cannot do anything twice.
+            await link.call("SCRIPT", "LOAD", script.text)
+            raw = await link.call(*command)
+        return read_reply(raw)
+
+
+def keys_of(keys: Keys, epoch: int, account: int | None = None) -> tuple[str, ...]:
+    """Return KEYS of any script; a load token's name is the fifth."""
+    four = keys.of(epoch)
+    return four if account is None else (*four, keys.token(epoch, account))
+
+
+def evalsha(
+    script: Script, keys: Sequence[str], head: bytes, args: Sequence[bytes]
+) -> tuple[str | bytes | int, ...]:
+    """Return the command that runs a script."""
+    return ("EVALSHA", script.sha, len(keys), *keys, head, *args)
+
+
+def read_reply(raw: Any) -> Reply:
+    """Return a script's reply as a value."""
+    return Reply(raw[0].decode("ascii"), raw[1], raw[2:])
+
+
+def _read_all() -> list[Script]:
+    folder = files("ledger").joinpath("lua")
+    scripts = [
+        _script(source.name.removesuffix(".lua"), _resolve(folder, source.read_text("utf-8")))
+        for source in folder.iterdir()
+        if source.name.endswith(".lua")
+    ]
+    tick = next(script for script in scripts if script.name == "tick")
+    scripts.append(_script(SETTLING, tick.text.replace("#!lua\n", "#!lua flags=allow-oom\n", 1)))
+    return scripts
+
+
+def _resolve(folder: Traversable, text: str) -> str:
+    return _INCLUDE.sub(
+        lambda match: folder.joinpath("parts", f"{match[1]}.lua").read_text("utf-8"), text
+    )
+
+
+def _script(name: str, text: str) -> Script:
+    sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+    return Script(name, text, sha)

@@ -1,0 +1,504 @@
+"""
+One shard as a gateway sees it: one verified connection, one tick under way at a time.
+
+Lines that arrive while a tick is under way go into the next one, so batches grow with
+load by themselves. A tick whose reply is lost is asked again with the same lines: in the
+same epoch every line answers a repeat as it did the first time, in a later one a hold is
+answered NEWID, a settlement looks for the hold that was restored, and a late capture,
+which Postgres must be asked about first, is not sent at all.
+
+"Verified" belongs to a connection. Any sign that the server behind it changed (guard
+words, NOSCRIPT, READONLY...) ends it, and the next one is verified anew.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol
+
+import asyncpg
+from redis.exceptions import (
+    BusyLoadingError,
+    MasterDownError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+)
+
+from ledger.errors import LedgerError, LedgerUnavailable
+from ledger.keys import Keys
+from ledger.link import Link, LinkFull, LinkLost, RedisError
+from ledger.ports import Clock
+from ledger.scripts import HEAD, SETTLING, Reply, Scripts, evalsha, keys_of, read_reply
+
+log = logging.getLogger(__name__)
+
+MAX_LINES: Final = 64
+LEAST_HOLDS: Final = 32
+"""Lines of a full tick kept for holds while both kinds wait: neither can starve the other."""
+
+MAX_WAITING: Final = 10_000
+"""Holds waiting for a tick; more are refused at once, they could not be served in time."""
+
+HOLD_LIMIT_S: Final = 1.0
+"""How long a hold waits for its answer; the caller answers 503 then."""
+
+VERIFY_LIMIT_S: Final = 60.0
+"""A fence posts what it can save first; a store that takes longer than this is away."""
+
+SWEEP_S: Final = 0.1
+FIRST_RETRY_S: Final = 0.05
+LONGEST_RETRY_S: Final = 1.0
+
+STORE_ERRORS: Final = (
+    RedisError,
+    OSError,
+    LedgerError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+)
+"""What a store that is away, or half there, raises while a connection is verified."""
+
+
+NOT_THE_SAME_SERVER: Final = (
+    BusyLoadingError,
+    MasterDownError,
+    NoScriptError,
+    ReadOnlyError,
+)
+"""Refusals, before anything ran, of a server that is not what it was when it was verified."""
+
+SESSION: Final = slice(9, 13)
+"""Where a line has its hold id's session."""
+
+
+class Standing(NamedTuple):
+    """What a verified connection may speak for: an epoch, and a session opened in it."""
+
+    epoch: int
+    session: int
+
+
+class Verifier(Protocol):
+    """Decides whether a connection may be trusted; see `ledger.fence`."""
+
+    async def verify(self, link: Link) -> Standing:
+        """Return what this connection stands for; raise LedgerUnavailable if nothing now."""
+
+    async def fence(self, link: Link, why: str) -> None:
+        """End the epoch that was verified last: a script answered NOMETA or REGRESS."""
+
+
+class Answer(NamedTuple):
+    """
+    What a script said to one line.
+
+    words: for example [b"HELD", b"90"]. q: the shard's position after the tick.
+    resent: the line went out more than once, so an earlier copy may have done something.
+    """
+
+    words: list[bytes]
+    q: int
+    epoch: int
+    resent: bool
+
+
+@dataclass(slots=True, eq=False)
+class _Ask:
+    """One line on its way. `epoch`: the only one it may be sent in, None for any."""
+
+    line: bytes
+    future: "asyncio.Future[Answer]"
+    since: float
+    epoch: int | None = None
+    sent: int = 0
+
+
+class Shard:
+    """Lines in, answers out; one connection is kept and verified behind it."""
+
+    def __init__(
+        self,
+        number: int,
+        keys: Keys,
+        connect: Callable[[], Awaitable[Link]],
+        verifier: Verifier,
+        clock: Clock,
+        *,
+        scripts: Scripts | None = None,
+    ) -> None:
+        self.number = number
+        self.keys = keys
+        self._connect = connect
+        self._verifier = verifier
+        self._clock = clock
+        self._scripts = scripts or Scripts()
+        self._link: Link | None = None
+        self._standing: Standing | None = None
+        self._doubt: str | None = None
+        self._last = Standing(0, 0)
+        self._watermark = 0
+        self._settles: deque[_Ask] = deque()
+        self._holds: deque[_Ask] = deque()
+        self._under_way: list[_Ask] = []
+        self._waiters: list[tuple[asyncio.Future[None], float]] = []
+        self._wake = asyncio.Event()
+        self._memory_full = False
+        self._pump: asyncio.Task[None] | None = None
+        self._sweep: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    @property
+    def epoch(self) -> int:
+        """The epoch verified last; 0 before the first."""
+        return self._last.epoch
+
+    @property
+    def session(self) -> int:
+        """The session of the connection verified last; 0 before the first."""
+        return self._last.session
+
+    @property
+    def watermark(self) -> int:
+        """The highest fact number seen in this epoch."""
+        return self._watermark
+
+    @property
+    def verified(self) -> bool:
+        """Whether there is a verified connection right now."""
+        return self._standing is not None and self._link is not None and not self._link.closed
+
+    async def ready(self, limit_s: float = HOLD_LIMIT_S) -> Standing:
+        """
+        Return what the connection stands for, once there is a verified one.
+
+        Raises:
+            LedgerUnavailable: Not within `limit_s`.
+
+        """
+        if not self.verified:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters.append((waiter, self._clock.monotonic() + limit_s))
+            self._start()
+            await waiter
+        return self._last
+
+    async def hold(self, line: bytes) -> Answer:
+        """
+        Ask one hold or check line; it is queued before the first await.
+
+        Raises:
+            LedgerUnavailable: No answer in time. `unknown` says whether it may have been
+                granted all the same; who is told so voids the hold.
+
+        """
+        if len(self._holds) >= MAX_WAITING:
+            raise LedgerUnavailable("too many requests wait for the ledger")
+        ask = self._ask(line, None)
+        self._holds.append(ask)
+        try:
+            return await ask.future
+        except asyncio.CancelledError:
+            # Not sent yet: it never will be. Sent: the caller must take it for unknown.
+            ask.future.cancel()
+            raise
+
+    def settle(self, line: bytes, *, epoch: int | None = None) -> "asyncio.Future[Answer]":
+        """
+        Queue a settle, late, renew or observed line; await nothing.
+
+        Args:
+            line: See `ledger.lines`.
+            epoch: The only epoch it may be sent in; late lines need one.
+
+        Returns:
+            A future of the answer. It has no time limit: it waits while the shard is away.
+            LedgerUnavailable: refused for now, or another epoch has begun.
+
+        """
+        ask = self._ask(line, epoch)
+        self._settles.append(ask)
+        return ask.future
+
+    async def run(
+        self, name: str, args: Sequence[bytes], *, account: int | None = None
+    ) -> list[bytes]:
+        """
+        Run another script under the guard; return its answers.
+
+        Args:
+            name: The script's file name without `.lua`.
+            args: See `ledger.lines`.
+            account: Whose load token the script uses.
+
+        Raises:
+            LedgerUnavailable: No verified connection, or the guard refused, or (`unknown`)
+                the connection was lost meanwhile.
+
+        """
+        standing = await self.ready()
+        link = self._link
+        if link is None:
+            raise LedgerUnavailable("the connection was lost again")
+        command = self._command(name, standing, args, account=account)
+        try:
+            reply = read_reply(await link.call(*command))
+        except (LinkLost, LinkFull) as error:
+            raise LedgerUnavailable(str(error), unknown=isinstance(error, LinkLost)) from error
+        except RedisError as error:
+            if isinstance(error, NOT_THE_SAME_SERVER):
+                self._drop(link)
+            raise LedgerUnavailable(str(error)) from error
+        if reply.word != "OK":
+            self._guarded(link, reply.word)
+            raise LedgerUnavailable(f"the shard answered {reply.word}")
+        self._saw(standing, reply)
+        return reply.answers
+
+    async def aclose(self) -> None:
+        """Stop; what waits is told LedgerUnavailable. A repeat is harmless."""
+        self._closed = True
+        if self._sweep is not None:
+            self._sweep.cancel()
+        if self._pump is not None:
+            self._pump.cancel()
+            await asyncio.gather(self._pump, return_exceptions=True)
+        if self._link is not None:
+            self._drop(self._link)
+        for ask in (*self._under_way, *self._settles, *self._holds):
+            _fail(ask, "the ledger is closing")
+        for waiter, _ in self._waiters:
+            if not waiter.done():
+                waiter.set_exception(LedgerUnavailable("the ledger is closing"))
+
+    def _ask(self, line: bytes, epoch: int | None) -> _Ask:
+        self._start()
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        return _Ask(line, future, self._clock.monotonic(), epoch)
+
+    def _start(self) -> None:
+        if self._closed:
+            raise LedgerUnavailable("the ledger is closed")
+        loop = asyncio.get_running_loop()
+        if self._pump is None:
+            self._pump = loop.create_task(self._run(), name=f"shard {self.number}")
+            self._pump.add_done_callback(self._stopped)
+        if self._sweep is None:
+            self._sweep = loop.call_later(SWEEP_S, self._look)
+        self._wake.set()
+
+    def _stopped(self, pump: asyncio.Task[None]) -> None:
+        """Say loudly what nobody expected; the next line starts the pump anew."""
+        self._pump = None
+        if not pump.cancelled() and (error := pump.exception()) is not None:
+            log.critical("shard %d: the pump stopped", self.number, exc_info=error)
+            if self._link is not None:
+                self._drop(self._link)
+
+    async def _run(self) -> None:
+        """Tick as long as there is something to say, on a connection that is verified."""
+        retry_s = FIRST_RETRY_S
+        while True:
+            await self._wake.wait()
+            try:
+                link, standing = await self._connection()
+                asks = self._take(standing)
+                if not asks:
+                    self._wake.clear()
+                    continue
+                if await self._tick(link, standing, asks):
+                    retry_s = FIRST_RETRY_S
+                    continue
+            except STORE_ERRORS as error:
+                log.warning("shard %d: %s: %s", self.number, type(error).__name__, error)
+                if self._link is not None:
+                    self._drop(self._link)
+            await self._clock.sleep(retry_s)
+            retry_s = min(retry_s * 2, LONGEST_RETRY_S)
+
+    async def _connection(self) -> tuple[Link, Standing]:
+        """Return the connection; make and verify one first where there is none."""
+        link, standing = self._link, self._standing
+        if link is not None and standing is not None and not link.closed:
+            return link, standing
+        if link is None or link.closed:
+            self._standing = None
+            link = self._link = await self._connect()
+        async with asyncio.timeout(VERIFY_LIMIT_S):
+            await self._scripts.load(link)
+            if self._doubt is not None:
+                await self._verifier.fence(link, self._doubt)
+                self._doubt = None
+            standing = await self._verifier.verify(link)
+        if standing.epoch != self._last.epoch:
+            self._watermark = 0
+        self._standing = self._last = standing
+        for waiter, _ in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._waiters.clear()
+        return link, standing
+
+    def _take(self, standing: Standing) -> list[_Ask]:
+        """Choose the lines of the next tick: settlements first, then holds of one session."""
+        holds_first = 0 if self._memory_full else min(len(self._holds), LEAST_HOLDS)
+        asks: list[_Ask] = []
+        while self._settles and len(asks) < MAX_LINES - holds_first:
+            ask = self._settles.popleft()
+            if ask.epoch is not None and ask.epoch != standing.epoch:
+                _fail(ask, "another epoch has begun")
+            elif not ask.future.done():
+                asks.append(ask)
+        if self._memory_full:
+            self._memory_full = False
+            if asks:
+                return asks
+        session: bytes | None = None
+        while self._holds and len(asks) < MAX_LINES:
+            ask = self._holds[0]
+            if not ask.future.done() and ask.line[:1] == b"H":
+                if session not in (None, ask.line[SESSION]):
+                    break  # ids of another session go with their own head
+                session = ask.line[SESSION]
+            self._holds.popleft()
+            if not ask.future.done():
+                asks.append(ask)
+        return asks
+
+    async def _tick(self, link: Link, standing: Standing, asks: list[_Ask]) -> bool:
+        """Send one tick and give out the answers; False: look again after a while."""
+        holds = [ask for ask in asks if ask.line[:1] in (b"H", b"K")]
+        session = next((ask.line[SESSION] for ask in holds if ask.line[:1] == b"H"), b"")
+        command = self._command(
+            "tick" if holds else SETTLING,
+            standing,
+            [ask.line for ask in asks],
+            session=int.from_bytes(session, "big"),
+        )
+        for ask in asks:
+            ask.sent += 1
+        self._under_way = asks
+        try:
+            reply = read_reply(await link.call(*command))
+        except LinkLost as error:
+            log.warning("shard %d: a tick of %d lines: %s", self.number, len(asks), error)
+            self._under_way = []
+            self._again(asks)
+            self._drop(link)
+            return False
+        except RedisError as error:
+            return self._refused(link, asks, error)
+        self._under_way = []
+        if reply.word != "OK":
+            for ask in asks:
+                ask.sent -= 1  # the guard stands before everything: nothing was done
+            return self._unguarded(link, asks, reply.word)
+        self._saw(standing, reply)
+        own_session = standing.session.to_bytes(4, "big")
+        for ask, answer in zip(asks, reply.answers, strict=True):
+            if answer == b"NEWID" and ask.line[SESSION] == own_session:
+                # The steward dropped it as idle: verify again, which opens another one.
+                self._guarded(link, "NEWID")
+            if not ask.future.done():
+                ask.future.set_result(Answer(answer.split(), reply.q, standing.epoch, ask.sent > 1))
+        return True
+
+    def _unguarded(self, link: Link, asks: list[_Ask], word: str) -> bool:
+        """Deal with a guard word in answer to a tick."""
+        if word == "SKEW":
+            # No clock can be trusted: fail closed. The settler asks again by itself.
+            for ask in asks:
+                _fail(ask, "the clocks of gateway and Redis are more than 5 s apart")
+            return False
+        self._again(asks)
+        self._guarded(link, word)
+        return word != "FROZEN"  # somebody is at it: leave them a moment
+
+    def _guarded(self, link: Link, word: str) -> None:
+        """Stop trusting the connection because of a guard word."""
+        if link is not self._link or word == "SKEW":
+            return
+        log.warning("shard %d: %s", self.number, word)
+        self._standing = None
+        if word in ("NOMETA", "REGRESS"):
+            self._doubt = word
+        self._wake.set()
+
+    def _refused(self, link: Link, asks: list[_Ask], error: RedisError) -> bool:
+        """Deal with an error in answer to a tick: nothing was changed."""
+        self._under_way = []
+        for ask in asks:
+            ask.sent -= 1
+        if isinstance(error, NOT_THE_SAME_SERVER):
+            log.warning("shard %d: %s", self.number, error)
+            self._again(asks)
+            self._drop(link)
+            return False
+        if isinstance(error, OutOfMemoryError):
+            settles = [ask for ask in asks if ask.line[:1] not in (b"H", b"K")]
+            self._settles.extendleft(reversed(settles))
+            self._memory_full = True
+            asks = [ask for ask in asks if ask.line[:1] in (b"H", b"K")]
+        log.error("shard %d: %d lines refused: %s", self.number, len(asks), error)
+        for ask in asks:
+            _fail(ask, str(error))
+        return True
+
+    def _again(self, asks: list[_Ask]) -> None:
+        """Put lines back to the front, in their order; who gave up meanwhile is left out."""
+        waiting = [ask for ask in asks if not ask.future.done()]
+        self._settles.extendleft(
+            ask for ask in reversed(waiting) if ask.line[:1] not in (b"H", b"K")
+        )
+        self._holds.extendleft(ask for ask in reversed(waiting) if ask.line[:1] in (b"H", b"K"))
+
+    def _command(
+        self,
+        name: str,
+        standing: Standing,
+        args: Sequence[bytes],
+        *,
+        session: int = 0,
+        account: int | None = None,
+    ) -> tuple[str | bytes | int, ...]:
+        head = HEAD.pack(standing.epoch, self._watermark, self._clock.now_ms(), session)
+        keys = keys_of(self.keys, standing.epoch, account)
+        return evalsha(self._scripts[name], keys, head, args)
+
+    def _saw(self, standing: Standing, reply: Reply) -> None:
+        if standing.epoch == self._last.epoch and reply.q > self._watermark:
+            self._watermark = reply.q
+
+    def _drop(self, link: Link) -> None:
+        """End a connection; the next one is verified anew."""
+        link.close()
+        if link is self._link:
+            self._link = self._standing = None
+            if not self._closed:
+                self._wake.set()
+
+    def _look(self) -> None:
+        """Tell those who have waited long enough. One sweep for all of them."""
+        self._sweep = None
+        now = self._clock.monotonic()
+        for ask in (*self._under_way, *self._holds):
+            if now - ask.since >= HOLD_LIMIT_S and ask.line[:1] in (b"H", b"K"):
+                _fail(ask, "no answer from the ledger in time")
+        while self._holds and self._holds[0].future.done():
+            self._holds.popleft()
+        still = []
+        for waiter, until in self._waiters:
+            if now >= until and not waiter.done():
+                waiter.set_exception(LedgerUnavailable("no verified connection to Redis"))
+            if not waiter.done():
+                still.append((waiter, until))
+        self._waiters = still
+        if self._waiters or self._holds or self._under_way:
+            self._sweep = asyncio.get_running_loop().call_later(SWEEP_S, self._look)
+
+
+def _fail(ask: _Ask, why: str) -> None:
+    if not ask.future.done():
+        ask.future.set_exception(LedgerUnavailable(why, unknown=ask.sent > 0))

@@ -1,0 +1,95 @@
+"""What the loader puts into Redis: one account as Postgres has it, at one moment."""
+
+from dataclasses import dataclass
+
+from ledger import controls
+from ledger.allocation import read_allocation
+from ledger.database import Database, Queries
+from ledger.errors import NotFound
+from ledger.facts import HoldFact
+from ledger.records import ACTIVE, FROZEN, AccountRecord, KeyRecord, Lot, Pool
+
+_SQL = Queries("snapshot")
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """
+    An account as folded up to `epoch`, and what is still to come.
+
+    keys: Number and record of every key that is neither revoked nor past its end.
+    holds: Its open holds (without detail: their charges have it already).
+    controls: Those not seen applied, packed, in order; they go in after the rest.
+    """
+
+    epoch: int
+    account_id: int
+    record: AccountRecord
+    keys: tuple[tuple[int, KeyRecord], ...]
+    holds: tuple[HoldFact, ...]
+    controls: tuple[bytes, ...]
+
+
+async def read_snapshot(database: Database, account_id: int) -> Snapshot:
+    """
+    Read an account and its shard's epoch in one transaction.
+
+    Raises:
+        NotFound: There is no such account.
+
+    """
+    async with database.transaction(isolation="repeatable_read", readonly=True) as connection:
+        row = await connection.fetchrow(_SQL.account, account_id)
+        if row is None:
+            raise NotFound(f"no account {account_id}")
+        lots: dict[int, list[Lot]] = {}
+        for lot in await connection.fetch(_SQL.lots, account_id):
+            lots.setdefault(lot["credit_type_id"], []).append(
+                Lot(lot["id"], lot["priority"], lot["expires_ms"], lot["remaining"])
+            )
+        pools = tuple(
+            Pool(
+                pool["credit_type_id"],
+                pool["debt"],
+                pool["floor"],
+                tuple(sorted(lots.get(pool["credit_type_id"], ()), key=lambda lot: lot.burn_order)),
+            )
+            for pool in await connection.fetch(_SQL.pools, account_id)
+        )
+        keys = tuple(
+            (
+                key["id"],
+                KeyRecord(
+                    status=ACTIVE,
+                    account=account_id,
+                    scopes=key["scopes"],
+                    expiry_ms=key["expires_ms"],
+                ),
+            )
+            for key in await connection.fetch(_SQL.keys, account_id)
+        )
+        holds = tuple(
+            HoldFact(
+                hold["id"],
+                account_id,
+                hold["key_id"] or 0,
+                hold["credit_type_id"],
+                hold["held"],
+                hold["price_version"],
+                hold["rule"],
+                hold["deadline_ms"],
+                hold["opened_aseq"],
+                hold["balance_after"],
+                read_allocation(hold["allocation"]),
+            )
+            for hold in await connection.fetch(_SQL.open_holds, account_id)
+        )
+        status = ACTIVE if row["status"] == ACTIVE else FROZEN  # a quarantine is frozen there
+        return Snapshot(
+            epoch=row["epoch"],
+            account_id=account_id,
+            record=AccountRecord(status, row["cseq_applied"], row["aseq"], pools),
+            keys=keys,
+            holds=holds,
+            controls=tuple(await controls.pending(connection, account_id)),
+        )

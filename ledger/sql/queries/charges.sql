@@ -1,0 +1,57 @@
+-- name: standing
+SELECT s.epoch, s.last_q, c.state
+  FROM shards s LEFT JOIN charges c ON c.id = $1
+ WHERE s.id = $2
+
+-- name: closed_of
+SELECT id FROM charges
+ WHERE id = ANY ($1::bytea[]) AND id >= $2 AND id <= $3 AND state IN (2, 3, 5, 6)
+
+-- name: ended_of
+SELECT id FROM charges WHERE id = ANY ($1::bytea[]) AND id >= $2 AND id <= $3 AND state <> 1
+
+-- name: overdue
+SELECT c.id, c.account_id
+  FROM charges c JOIN accounts a ON a.id = c.account_id
+ WHERE c.state = 1 AND c.deadline_ms < $2 AND a.shard = $1
+ ORDER BY c.deadline_ms
+ LIMIT $3
+
+-- name: by_id
+SELECT c.id, c.account_id, c.key_id, t.name AS credit_type, t.scale, c.credit_type_id, c.state, c.reason, c.status,
+       c.held, c.captured, c.refunded, c.written_off, c.uncollected, c.balance_after, c.price_version, c.rule,
+       r.route, r.path, r.price, c.units, c.measured, c.record, c.note, c.duration_ms, c.closed_at, c.deadline_ms
+  FROM charges c
+  JOIN credit_types t ON t.id = c.credit_type_id
+  LEFT JOIN price_rules r ON r.version = c.price_version AND r.rule = c.rule
+ WHERE c.id = $1
+
+-- name: find
+SELECT c.id, c.account_id, c.key_id, t.name AS credit_type, t.scale, c.credit_type_id, c.state, c.reason, c.status,
+       c.held, c.captured, c.refunded, c.written_off, c.uncollected, c.balance_after, c.price_version, c.rule,
+       r.route, r.path, r.price, c.units, c.measured, c.record, c.note, c.duration_ms, c.closed_at, c.deadline_ms
+  FROM charges c
+  JOIN credit_types t ON t.id = c.credit_type_id
+  LEFT JOIN price_rules r ON r.version = c.price_version AND r.rule = c.rule
+ WHERE c.id >= $1 AND c.id < $2
+   AND ($3::bigint IS NULL OR c.account_id = $3)
+   AND ($4::bigint IS NULL OR c.key_id = $4)
+   AND ($5::text IS NULL OR r.route = $5)
+   AND ($6::smallint[] IS NULL OR c.state = ANY ($6))
+   AND ($7::smallint IS NULL OR c.credit_type_id = $7)
+ ORDER BY c.id DESC
+ LIMIT $8
+
+-- name: lock_account_of
+SELECT true FROM accounts WHERE id = (SELECT account_id FROM charges WHERE id = $1) FOR UPDATE
+
+-- name: refund_before
+SELECT q.object_id AS grant_id, q.cseq, g.amount
+  FROM control_requests q JOIN grants g ON g.id = q.object_id
+ WHERE q.source = 'refund' AND q.source_id = $1
+
+-- name: lock_charge
+SELECT account_id, credit_type_id, captured, refunded, allocation, now() AS now FROM charges WHERE id = $1 FOR UPDATE
+
+-- name: raise_refunded
+UPDATE charges SET refunded = refunded + $2 WHERE id = $1

@@ -1,0 +1,70 @@
+-- name: lock_account
+SELECT cseq_head FROM accounts WHERE id = $1 FOR UPDATE
+
+-- name: asked_before
+SELECT account_id, request, cseq, object_id FROM control_requests WHERE source = $1 AND source_id = $2
+
+-- Waits for a transaction that is asking under the same name, whoever's account it is about.
+-- name: reserve
+INSERT INTO control_requests (source, source_id, account_id, request) VALUES ($1, $2, $3, $4)
+ON CONFLICT (source, source_id) DO NOTHING
+RETURNING true
+
+-- name: answer
+UPDATE control_requests SET cseq = $3, object_id = $4 WHERE source = $1 AND source_id = $2
+
+-- name: insert
+INSERT INTO controls (account_id, cseq, kind, credit_type_id, object_id, amount, priority, expires_ms,
+                      flags, actor, source, source_id, entry_kind, description, reference, metadata)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+
+-- name: raise_head
+UPDATE accounts SET cseq_head = $2, updated_at = now() WHERE id = $1
+
+-- name: type_known
+SELECT EXISTS (SELECT FROM credit_types WHERE id = $1)
+
+-- name: before_grant
+SELECT EXISTS (SELECT FROM credit_types WHERE id = $2) AS type_known,
+       EXISTS (SELECT FROM grants WHERE account_id = $1 AND reference = $3::text) AS reference_used,
+       (SELECT coalesce(sum(remaining + held), 0) FROM pools WHERE account_id = $1 AND credit_type_id = $2)::bigint
+       + (SELECT coalesce(sum(amount - clawed), 0) FROM grants
+           WHERE account_id = $1 AND credit_type_id = $2 AND state IN ('scheduled', 'pending', 'queued'))::bigint AS total,
+       now() AS now
+
+-- name: most_debt
+SELECT (SELECT coalesce(sum(debt), 0) FROM pools WHERE account_id = $1 AND credit_type_id = $2)::bigint
+       + (SELECT coalesce(sum(k.amount), 0)
+            FROM accounts a JOIN controls k ON k.account_id = a.id AND k.cseq > a.cseq_applied
+           WHERE a.id = $1 AND k.kind = 'w' AND k.credit_type_id = $2)::bigint
+
+-- name: insert_grant
+INSERT INTO grants (account_id, credit_type_id, kind, amount, priority, effective_at, expires_ms, state,
+                    charge_id, description, reference, metadata, actor)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+RETURNING id
+
+-- name: lock_grant
+SELECT credit_type_id, amount, clawed, priority, expires_ms, state
+  FROM grants WHERE account_id = $1 AND id = $2 FOR UPDATE
+
+-- name: cut_grant
+UPDATE grants
+   SET clawed = clawed + $2, state = CASE WHEN clawed + $2 = amount THEN 'clawed' ELSE state END
+ WHERE id = $1
+
+-- name: enter_grant
+UPDATE grants SET state = 'pending', enters = enters + 1 WHERE id = $1
+
+-- name: pending
+SELECT k.cseq, k.kind, k.credit_type_id, k.object_id, k.amount, k.priority, k.expires_ms, k.flags
+  FROM accounts a JOIN controls k ON k.account_id = a.id AND k.cseq > a.cseq_applied
+ WHERE a.id = $1
+ ORDER BY k.cseq
+ LIMIT $2
+
+-- name: waiting_accounts
+SELECT id FROM accounts WHERE shard = $1 AND cseq_head > cseq_applied ORDER BY id LIMIT $2
+
+-- name: applied
+SELECT cseq_applied >= $2 FROM accounts WHERE id = $1

@@ -1,0 +1,85 @@
+-- name: lock_shard
+SELECT epoch, last_q, last_chain, last_sha FROM shards WHERE id = $1 FOR UPDATE
+
+-- name: advance
+UPDATE shards SET last_q = $2, last_chain = $3, last_sha = $4, clock_ms = $5, posted_at = now() WHERE id = $1
+
+-- name: charges
+SELECT id, account_id, key_id, credit_type_id, held, state, price_version, rule, opened_epoch, opened_q,
+       opened_aseq, captured, balance_after, closed_epoch, closed_q, closed_aseq, deadline_ms, reason,
+       status, written_off, allocation, units, measured, record, uncollected, duration_ms, note
+  FROM charges
+ WHERE id = ANY ($1::bytea[]) AND id >= $2 AND id <= $3
+
+-- name: lock_accounts
+SELECT id, status, aseq, cseq_applied, cseq_head FROM accounts WHERE id = ANY ($1::bigint[]) ORDER BY id FOR UPDATE
+
+-- name: pools
+SELECT account_id, credit_type_id, remaining, held, debt, granted, refunded, captured, expired, clawed, written_off
+  FROM pools WHERE account_id = ANY ($1::bigint[])
+
+-- name: grants
+SELECT id, account_id, credit_type_id, kind, amount, remaining, held, clawed, expired, state
+  FROM grants WHERE id = ANY ($1::bigint[])
+
+-- name: credit_types
+SELECT id FROM credit_types
+
+-- name: controls
+SELECT k.account_id, k.cseq, k.kind, k.credit_type_id, k.object_id, k.amount, k.priority, k.expires_ms, k.flags,
+       k.entry_kind
+  FROM unnest($1::bigint[], $2::bigint[]) AS wanted (account_id, cseq)
+  JOIN controls k USING (account_id, cseq)
+
+-- name: routes
+SELECT r.version, r.rule, r.route
+  FROM unnest($1::bigint[], $2::bigint[]) AS wanted (version, rule)
+  JOIN price_rules r ON r.version = wanted.version AND r.rule = wanted.rule
+
+-- name: save_accounts
+UPDATE accounts a SET status = n.status, aseq = n.aseq, cseq_applied = n.cseq_applied
+  FROM unnest($1::bigint[], $2::smallint[], $3::bigint[], $4::bigint[]) AS n (id, status, aseq, cseq_applied)
+ WHERE a.id = n.id
+
+-- name: save_pools
+INSERT INTO pools AS p (account_id, credit_type_id, remaining, held, debt, granted, refunded, captured,
+                        expired, clawed, written_off)
+SELECT * FROM unnest($1::bigint[], $2::smallint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
+                     $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[])
+ON CONFLICT (account_id, credit_type_id) DO UPDATE
+   SET remaining = excluded.remaining, held = excluded.held, debt = excluded.debt, granted = excluded.granted,
+       refunded = excluded.refunded, captured = excluded.captured, expired = excluded.expired,
+       clawed = excluded.clawed, written_off = excluded.written_off
+
+-- name: save_grants
+UPDATE grants g SET remaining = n.remaining, held = n.held, clawed = n.clawed, expired = n.expired, state = n.state
+  FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[])
+       AS n (id, remaining, held, clawed, expired, state)
+ WHERE g.id = n.id
+
+-- name: close_charges
+UPDATE charges c
+   SET deadline_ms = NULL, state = n.state, captured = n.captured, balance_after = n.balance_after,
+       closed_epoch = n.closed_epoch, closed_q = n.closed_q, closed_aseq = n.closed_aseq, closed_at = n.closed_at,
+       reason = n.reason, status = n.status, written_off = n.written_off, allocation = n.allocation,
+       units = n.units::jsonb, measured = n.measured::jsonb, record = n.record::jsonb, uncollected = n.uncollected,
+       duration_ms = n.duration_ms, note = n.note
+  FROM unnest($1::bytea[], $2::smallint[], $3::bigint[], $4::bigint[], $5::integer[], $6::bigint[],
+              $7::bigint[], $8::timestamptz[], $9::smallint[], $10::smallint[], $11::bigint[], $12::bytea[],
+              $13::text[], $14::text[], $15::text[], $16::bigint[], $17::integer[], $18::text[])
+       AS n (id, state, captured, balance_after, closed_epoch, closed_q, closed_aseq, closed_at, reason, status,
+             written_off, allocation, units, measured, record, uncollected, duration_ms, note)
+ WHERE c.id = n.id AND c.id >= $19 AND c.id <= $20
+
+-- name: insert_movement
+INSERT INTO movements (account_id, aseq, id, credit_type_id, kind, amount, balance_after, cseq, grant_id, epoch, q, at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+
+-- name: insert_dead
+INSERT INTO dead_facts (shard, epoch, q, account_id, fact, why) VALUES ($1, $2, $3, $4, $5, $6)
+
+-- name: insert_batch
+INSERT INTO batches (shard, epoch, q_from, q_to, chain, clock_ms, sha) VALUES ($1, $2, $3, $4, $5, $6, $7)
+
+-- name: insert_line
+INSERT INTO batch_lines (shard, epoch, q_from, credit_type_id, book, route, amount) VALUES ($1, $2, $3, $4, $5, $6, $7)

@@ -1,0 +1,492 @@
+"""
+What the scripts should do, in plain Python: pools, lots, holds, controls, the window.
+
+It knows nothing of packing, chains or Redis. Every call gives the answers and the facts
+that the real script must give, word for word.
+"""
+
+import copy
+from dataclasses import dataclass, field, replace
+
+from ledger.facts import (
+    MAX_AMOUNT,
+    Allocated,
+    Control,
+    ControlFact,
+    Fact,
+    HoldFact,
+    LateFact,
+    LotAmount,
+    LotExpired,
+    ObservedFact,
+    SettleFact,
+    WholeCapture,
+)
+from ledger.ids import minted_us, session_of
+from ledger.records import LIVE_LOTS, ClosedHold, Lot
+
+SPARE_FACTS = 100
+
+
+@dataclass
+class Pool:
+    debt: int = 0
+    floor: int = 0
+    lots: list[Lot] = field(default_factory=list)
+
+    @property
+    def balance(self) -> int:
+        return sum(lot.remaining for lot in self.lots) - self.debt
+
+    @property
+    def filled(self) -> int:
+        return sum(lot.remaining > 0 for lot in self.lots)
+
+    def available(self, now: int) -> int:
+        live = sum(lot.remaining for lot in self.lots if lot.expiry_ms > now)
+        return live - self.debt - self.floor
+
+    def add(self, lot: Lot) -> None:
+        if len(self.lots) >= LIVE_LOTS:
+            self.lots = [one for one in self.lots if one.remaining]
+        self.lots = sorted([*self.lots, lot], key=lambda one: one.burn_order)
+
+    def change(self, number: int, by: int) -> None:
+        self.lots = [
+            lot._replace(remaining=lot.remaining + by) if lot.lot == number else lot
+            for lot in self.lots
+        ]
+
+    def has(self, number: int) -> bool:
+        return any(lot.lot == number for lot in self.lots)
+
+
+@dataclass
+class Account:
+    status: int = 1
+    cseq: int = 0
+    aseq: int = 0
+    pools: dict[int, Pool] = field(default_factory=dict)
+
+
+@dataclass
+class Key:
+    status: int
+    account: int
+    scopes: int
+    expiry_ms: int
+    tat_us: int = 0
+
+
+@dataclass
+class Window:
+    window: int
+    held: int = 0
+    returned: int = 0
+    posted: int = 0
+
+
+@dataclass(frozen=True)
+class HoldLine:
+    """A hold or check line as values; `rate` is interval and burst in microseconds."""
+
+    hold_id: bytes
+    account: int
+    key: int
+    credit_type: int
+    ceiling: int
+    deadline_ms: int
+    scope: int = 1
+    rate: tuple[int, int] = (0, 0)
+    only_check: bool = False
+
+
+@dataclass(frozen=True)
+class SettleLine:
+    hold_id: bytes
+    captured: int
+    reason: int
+
+
+@dataclass(frozen=True)
+class LateLine:
+    hold_id: bytes
+    account: int
+    key: int
+    credit_type: int
+    amount: int
+
+
+@dataclass(frozen=True)
+class RenewLine:
+    hold_id: bytes
+    deadline_ms: int
+
+
+@dataclass(frozen=True)
+class ObservedLine:
+    hold_id: bytes
+    credit_type: int
+    amount: int
+
+
+Line = HoldLine | SettleLine | LateLine | RenewLine | ObservedLine
+
+
+class Model:
+    """One shard."""
+
+    def __init__(self, now: int, cap: int, windows: dict[int, int]) -> None:
+        self.now = now
+        self.epoch = 0
+        self.cap = cap
+        self.windows = {number: Window(units) for number, units in windows.items()}
+        self.stored: dict[int, Account] = {}  # what Postgres has: all facts, of all epochs
+        self.stored_keys: dict[int, Key] = {}
+        self.stored_holds: dict[bytes, HoldFact] = {}
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin an epoch: everything was posted, nothing is loaded."""
+        if self.epoch:
+            self.stored |= copy.deepcopy(self.accounts)
+            self.stored_keys |= copy.deepcopy(self.keys)
+            opened = {i: h for i, h in self.holds.items() if isinstance(h, HoldFact)}
+            unloaded = {
+                i: h for i, h in self.stored_holds.items() if h.account not in self.accounts
+            }
+            self.stored_holds = unloaded | opened
+        self.epoch += 1
+        self.q = self.posted_q = 0
+        self.open = len(self.stored_holds)
+        for number, window in self.windows.items():
+            held = sum(h.price for h in self.stored_holds.values() if h.credit_type == number)
+            self.windows[number] = Window(window.window, held)
+        self.accounts: dict[int, Account] = {}
+        self.keys: dict[int, Key] = {}
+        self.sessions: dict[int, int] = {}
+        self.holds: dict[bytes, HoldFact | ClosedHold] = {}
+        self.entries: list[tuple[int, dict[int, int], list[Fact]]] = []
+        self.facts: list[Fact] = []
+
+    # One call: what it adds to the journal is one entry.
+
+    def tick(self, session: int, lines: list[Line]) -> list[str]:
+        self.facts = []
+        answers = [self._line(session, line) for line in lines]
+        self._end_entry()
+        return answers
+
+    def control(self, account: int, controls: list[Control]) -> list[str]:
+        self.facts = []
+        answers = [self._control(account, control) for control in controls]
+        self._end_entry()
+        return answers
+
+    def load(self, account: int, pending: list[Control]) -> str:
+        self.facts = []
+        if account not in self.accounts:
+            self.accounts[account] = copy.deepcopy(self.stored.get(account, Account()))
+            self.keys |= {
+                number: copy.deepcopy(key)
+                for number, key in self.stored_keys.items()
+                if key.account == account
+            }
+            self.holds |= {i: h for i, h in self.stored_holds.items() if h.account == account}
+            for control in pending:
+                self._control(account, control)
+        self._end_entry()
+        return "LOADED"
+
+    def ack(self, entry: int, ids: list[bytes]) -> None:
+        last_q, returned, _ = self.entries[entry]
+        for number, units in returned.items():
+            window = self.windows[number]
+            window.posted = max(window.posted, units)
+        self.posted_q = max(self.posted_q, last_q)
+        for hold in ids:
+            if isinstance(self.holds.get(hold), ClosedHold):
+                del self.holds[hold]
+
+    def _end_entry(self) -> None:
+        if self.facts:
+            self.q += len(self.facts)
+            returned = {number: window.returned for number, window in self.windows.items()}
+            self.entries.append((self.q, returned, list(self.facts)))
+
+    def _line(self, session: int, line: Line) -> str:
+        match line:
+            case HoldLine():
+                return self._hold(session, line)
+            case SettleLine():
+                return self._settle(line)
+            case LateLine():
+                return self._late(line)
+            case RenewLine():
+                return self._renew(line)
+            case ObservedLine():
+                if self._room() < SPARE_FACTS:
+                    return "BUSY"
+                self.facts.append(
+                    ObservedFact(line.hold_id, 0, 0, line.credit_type, line.amount, 1, 2, 200)
+                )
+                return "OK"
+
+    def _room(self) -> int:
+        """Facts that fit beside the two that every open hold may still need."""
+        return self.cap - 2 * self.open - (self.q + len(self.facts) - self.posted_q)
+
+    def _hold(self, session: int, line: HoldLine) -> str:
+        if not line.only_check:
+            if session_of(line.hold_id) != session:
+                return "BADLINE"
+            if session not in self.sessions:
+                return "NEWID"
+            if minted_us(line.hold_id) <= self.sessions[session]:
+                known = self.holds.get(line.hold_id)
+                if not isinstance(known, HoldFact):
+                    return "GONE"
+                pool = self.accounts[known.account].pools.get(known.credit_type)
+                return f"HELD {known.balance - (pool.floor if pool else 0)}"
+        account = self.accounts.get(line.account)
+        if account is None:
+            return "NOACCOUNT"
+        if account.status != 1:
+            return "BLOCKED"
+        key = self.keys.get(line.key)
+        if (
+            key is None
+            or key.account != line.account
+            or key.status != 1
+            or key.expiry_ms <= self.now
+        ):
+            return "BADKEY"
+        if key.scopes & line.scope != line.scope:
+            return "SCOPE"
+        interval, burst = line.rate
+        ahead = key.tat_us - self.now * 1000 - burst
+        if interval and ahead > 0:
+            return f"LIMITED {-(-ahead // 1000)}"
+        window = self.windows.get(line.credit_type)
+        if window is None:
+            return "NOTYPE"
+        pool = account.pools.get(line.credit_type)
+        available = pool.available(self.now) if pool else 0
+        if not line.only_check:
+            if pool is None or available < line.ceiling:
+                return f"INSUFFICIENT {available}"
+            used = window.held - window.posted + line.ceiling
+            if used > window.window or self._room() < SPARE_FACTS:
+                return "BUSY"
+        if interval:
+            key.tat_us = max(key.tat_us, self.now * 1000) + interval
+        if line.only_check or pool is None:
+            return f"PASS {available}"
+        self._expire(line.account, account, line.credit_type)
+        allocation = self._take(pool, line.ceiling)
+        window.held += line.ceiling
+        self.open += 1
+        self.sessions[session] = minted_us(line.hold_id)
+        account.aseq += 1
+        fact = HoldFact(
+            line.hold_id,
+            line.account,
+            line.key,
+            line.credit_type,
+            line.ceiling,
+            1,
+            2,
+            line.deadline_ms,
+            account.aseq,
+            pool.balance,
+            allocation,
+        )
+        self.facts.append(fact)
+        self.holds[line.hold_id] = fact
+        return f"HELD {available - line.ceiling}"
+
+    def _take(self, pool: Pool, amount: int) -> tuple[Allocated, ...]:
+        parts = []
+        for lot in pool.lots:
+            part = min(amount, lot.remaining) if lot.expiry_ms > self.now else 0
+            if part:
+                amount -= part
+                parts.append(Allocated(lot.lot, lot.priority, lot.expiry_ms, part))
+                pool.change(lot.lot, -part)
+        return tuple(parts)
+
+    def _expire(self, number: int, account: Account, credit_type: int, spared: int = 0) -> None:
+        pool = account.pools[credit_type]
+        for lot in pool.lots:
+            if lot.remaining and lot.expiry_ms <= self.now and lot.lot != spared:
+                pool.change(lot.lot, -lot.remaining)
+                account.aseq += 1
+                self.facts.append(
+                    LotExpired(
+                        number, credit_type, lot.lot, lot.remaining, account.aseq, pool.balance
+                    )
+                )
+
+    def _settle(self, line: SettleLine) -> str:
+        outcome = "c" if line.reason < 20 else "x" if line.reason == 40 else "v"
+        if outcome != "c" and line.captured:
+            return "BADLINE"
+        known = self.holds.get(line.hold_id)
+        if known is None:
+            return "NOHOLD"
+        if isinstance(known, ClosedHold):
+            if known.outcome == "x" and line.captured:
+                return "EXPIRED"
+            return f"DONE {known.outcome} {known.captured}"
+        if line.captured > known.price:
+            return f"TOOMUCH {known.price}"
+        if outcome == "x" and known.deadline_ms > self.now:
+            return "EARLY"
+        return self._close(known, outcome, line.captured, line.reason)
+
+    def _close(self, hold: HoldFact, outcome: str, captured: int, reason: int) -> str:
+        if captured == hold.price:
+            self.facts.append(WholeCapture(hold.hold_id, reason, 200))
+        else:
+            account = self.accounts[hold.account]
+            pool = account.pools.setdefault(hold.credit_type, Pool())
+            paid = min(pool.debt, hold.price - captured)
+            pool.debt -= paid
+            rest = hold.price - captured - paid
+            given = []
+            for part in reversed(hold.allocation):
+                back = min(rest, part.amount)
+                if back:
+                    if pool.has(part.lot):
+                        pool.change(part.lot, back)
+                    else:
+                        pool.add(Lot(part.lot, part.priority, part.expiry_ms, back))
+                    given.append(LotAmount(part.lot, back))
+                    rest -= back
+            account.aseq += 1
+            self.facts.append(
+                SettleFact(
+                    hold.hold_id,
+                    outcome,
+                    captured,
+                    reason,
+                    200,
+                    hold.account,
+                    hold.credit_type,
+                    account.aseq,
+                    pool.balance,
+                    paid,
+                    tuple(given),
+                )
+            )
+            self._expire(hold.account, account, hold.credit_type)
+        self.windows[hold.credit_type].returned += hold.price
+        self.open -= 1
+        self.holds[hold.hold_id] = ClosedHold(outcome, captured)
+        return f"DONE {outcome} {captured}"
+
+    def _late(self, line: LateLine) -> str:
+        known = self.holds.get(line.hold_id)
+        if isinstance(known, HoldFact):
+            return self._close(known, "c", min(line.amount, known.price), 1)
+        if known is not None and known.outcome != "x":
+            return f"DONE {known.outcome} {known.captured}"
+        account = self.accounts.get(line.account)
+        if account is None:
+            return "NOACCOUNT"
+        window = self.windows.get(line.credit_type)
+        if window is None:
+            return "NOTYPE"
+        pool = account.pools.get(line.credit_type)
+        taken = max(min(line.amount, pool.available(self.now)), 0) if pool else 0
+        if window.held - window.posted + taken > window.window or self._room() < 0:
+            return "BUSY"
+        allocation: tuple[Allocated, ...] = ()
+        if pool:
+            self._expire(line.account, account, line.credit_type)
+            allocation = self._take(pool, taken)
+        window.held += taken
+        window.returned += taken
+        account.aseq += 1
+        self.facts.append(
+            LateFact(
+                line.hold_id,
+                line.account,
+                line.key,
+                line.credit_type,
+                taken,
+                line.amount - taken,
+                1,
+                2,
+                1,
+                200,
+                account.aseq,
+                pool.balance if pool else 0,
+                allocation,
+            )
+        )
+        self.holds[line.hold_id] = ClosedHold("l", taken)
+        return f"DONE l {taken}"
+
+    def _renew(self, line: RenewLine) -> str:
+        known = self.holds.get(line.hold_id)
+        if not isinstance(known, HoldFact):
+            return "NOHOLD"
+        deadline = max(known.deadline_ms, line.deadline_ms)
+        self.holds[line.hold_id] = replace(known, deadline_ms=deadline)
+        return "RENEWED"
+
+    def _control(self, number: int, control: Control) -> str:
+        account = self.accounts.get(number)
+        if account is None:
+            return "NOTLOADED"
+        if control.cseq <= account.cseq:
+            return "OLD"
+        if control.cseq > account.cseq + 1:
+            return "GAP"
+        values: dict[str, object] = {"balance": 0, "result": "a"}
+        match control.kind:
+            case "g" | "e":
+                values |= self._grant(account, control)
+            case "w":
+                values |= self._clawback(number, account, control)
+            case "f":
+                account.status = 1 + control.flags
+            case "k":
+                old = self.keys.get(control.object_id)
+                self.keys[control.object_id] = Key(
+                    control.amount,
+                    number,
+                    control.flags,
+                    control.expiry_ms,
+                    old.tat_us if old else 0,
+                )
+        account.cseq = control.cseq
+        account.aseq += 1
+        self.facts.append(ControlFact(number, control, account.aseq, **values))  # type: ignore[arg-type]
+        return "OK"
+
+    def _grant(self, account: Account, control: Control) -> dict[str, object]:
+        pool = account.pools.setdefault(control.credit_type, Pool())
+        assert pool.balance + control.amount <= MAX_AMOUNT
+        paid = min(pool.debt, control.amount)
+        rest = control.amount - paid
+        if rest and pool.filled >= LIVE_LOTS:
+            return {"balance": pool.balance, "result": "q"}
+        pool.debt -= paid
+        if rest:
+            pool.add(Lot(control.object_id, control.priority, control.expiry_ms, rest))
+        return {"balance": pool.balance, "debt_paid": paid}
+
+    def _clawback(self, number: int, account: Account, control: Control) -> dict[str, object]:
+        pool = account.pools.setdefault(control.credit_type, Pool())
+        self._expire(number, account, control.credit_type, control.object_id)
+        left, taken = control.amount, []
+        for lot in sorted(pool.lots, key=lambda lot: lot.lot != control.object_id):
+            part = min(left, lot.remaining)
+            if part:
+                left -= part
+                pool.change(lot.lot, -part)
+                taken.append(LotAmount(lot.lot, part))
+        pool.debt += left
+        return {"balance": pool.balance, "debt_added": left, "taken": tuple(taken)}

@@ -1,0 +1,205 @@
+"""
+The scripts on a real server, called one by one, at a time the test chooses.
+
+A script's clock is the later of the server's and the one in the meta record, so a rig that
+lives a day ahead decides what time it is by writing that record.
+"""
+
+import struct
+from collections.abc import Sequence
+
+import redis
+
+from ledger.ids import hold_id
+from ledger.keys import Keys
+from ledger.lines import (
+    ack_args,
+    control_args,
+    hold_line,
+    load_begin_args,
+    load_end_args,
+    open_args,
+    session_args,
+)
+from ledger.records import (
+    AccountRecord,
+    ClosedHold,
+    Control,
+    Entry,
+    HoldFact,
+    KeyRecord,
+    Meta,
+    SessionRecord,
+    account_field,
+    key_field,
+    read_entry,
+    read_hold,
+    session_field,
+)
+from ledger.scripts import HEAD, Reply, Scripts, keys_of, read_reply
+
+SCRIPTS = Scripts()
+A_DAY_MS = 86_400_000
+ACCOUNT, KEY, TYPE, SESSION = 12, 7, 1, 5
+WINDOW, JOURNAL_CAP = 100_000, 10_000
+
+
+class Rig:
+    """One shard in an epoch of its own."""
+
+    def __init__(self, url: str, namespace: str) -> None:
+        self.client = redis.Redis.from_url(url)
+        self.keys = Keys(namespace)
+        self.epoch = 1
+        seconds, _ = self.client.time()
+        self.now = seconds * 1000 + A_DAY_MS
+        self.n = 0
+        self.cseq: dict[int, int] = {}
+        for name in SCRIPTS.names:
+            self.client.script_load(SCRIPTS[name].text)
+
+    def close(self) -> None:
+        for key in self.client.scan_iter(f"{self.keys.namespace}:*"):
+            self.client.delete(key)
+        self.client.close()
+
+    def run(
+        self,
+        name: str,
+        args: Sequence[bytes] = (),
+        *,
+        session: int = 0,
+        watermark: int = 0,
+        account: int | None = None,
+        epoch: int | None = None,
+        clock_ms: int | None = None,
+    ) -> Reply:
+        epoch = self.epoch if epoch is None else epoch
+        clock_ms = self.now if clock_ms is None else clock_ms
+        keys = keys_of(self.keys, epoch, account)
+        head = HEAD.pack(epoch, watermark, clock_ms, session)
+        raw = self.client.evalsha(SCRIPTS[name].sha, len(keys), *keys, head, *args)
+        return read_reply(raw)
+
+    def answer(self, name: str, args: Sequence[bytes] = (), *, account: int | None = None) -> str:
+        """The one answer of a script that has one."""
+        reply = self.run(name, args, account=account)
+        assert reply.word == "OK", reply
+        return reply.answers[0].decode()
+
+    def tick(self, *lines: bytes, session: int = SESSION) -> list[str]:
+        reply = self.run("tick", lines, session=session)
+        assert reply.word == "OK", reply
+        return [answer.decode() for answer in reply.answers]
+
+    def open(
+        self, *, window: int = WINDOW, cap: int = JOURNAL_CAP, held: int = 0, holds: int = 0
+    ) -> None:
+        """An epoch with one credit type and one session."""
+        answer = self.answer("open", open_args(self.epoch, cap, [(TYPE, held, window)], holds))
+        assert answer == "OK"
+        self.at(self.now)
+        assert self.answer("session", session_args(SESSION)) == "OK"
+
+    def at(self, now_ms: int) -> None:
+        """Let it be this time (never earlier than before)."""
+        self.now = now_ms
+        raw = self.client.get(self.keys.meta)
+        self.client.set(self.keys.meta, raw[:32] + struct.pack("<d", now_ms) + raw[40:])
+
+    def load(
+        self,
+        account: int = ACCOUNT,
+        *,
+        record: AccountRecord | None = None,
+        keys: Sequence[tuple[int, KeyRecord]] | None = None,
+        holds: Sequence[HoldFact] = (),
+        controls: Sequence[Control] = (),
+    ) -> str:
+        """Load an account, as a loader would."""
+        if keys is None:
+            keys = [(KEY, KeyRecord(1, account, 3))]
+        record = record or AccountRecord(1, 0, 0, ())
+        assert (
+            self.answer("load_begin", load_begin_args(account, b"token"), account=account) == "OK"
+        )
+        args = load_end_args(
+            self.epoch, account, b"token", record=record, keys=keys, holds=holds, controls=controls
+        )
+        return self.answer("load_end", args, account=account)
+
+    def control(self, kind: str, account: int = ACCOUNT, **values: int) -> str:
+        """Apply the next control of the account."""
+        cseq = self.account(account).cseq + 1
+        control = Control(kind, cseq, **values)
+        return self.answer("control", control_args(account, [control]))
+
+    def grant(self, lot: int, amount: int, account: int = ACCOUNT, **values: int) -> None:
+        values = {"credit_type": TYPE, "object_id": lot, "amount": amount, "priority": 100} | values
+        assert self.control("g", account, **values) == "OK"
+
+    def mint(self, session: int = SESSION) -> bytes:
+        self.n += 1
+        return hold_id(self.n, session)
+
+    def hold_line(self, ceiling: int, hold: bytes | None = None, **values: object) -> bytes:
+        values = {
+            "account": ACCOUNT,
+            "key": KEY,
+            "credit_type": TYPE,
+            "ceiling": ceiling,
+            "version": 1,
+            "rule": 2,
+            "deadline_ms": self.now + 60_000,
+        } | values
+        return hold_line(hold or self.mint(), **values)  # type: ignore[arg-type]
+
+    def hold(self, ceiling: int, **values: object) -> bytes:
+        """A hold that must be granted; returns its id."""
+        line = self.hold_line(ceiling, **values)  # type: ignore[arg-type]
+        (answer,) = self.tick(line)
+        assert answer.startswith("HELD"), answer
+        return line[1:13]
+
+    def ack(self, entry: Entry, ids: Sequence[bytes] = (), keep: int = 0) -> str:
+        return self.answer("ack", ack_args(entry.last_q, entry.chain, ids, keep))
+
+    @property
+    def meta(self) -> Meta:
+        return Meta.unpack(self.client.get(self.keys.meta))
+
+    def account(self, account: int = ACCOUNT) -> AccountRecord:
+        raw = self.client.hget(self.keys.balances(self.epoch), account_field(account))
+        return AccountRecord.unpack(raw)
+
+    def key(self, key: int = KEY) -> KeyRecord:
+        return KeyRecord.unpack(self.client.hget(self.keys.balances(self.epoch), key_field(key)))
+
+    def session(self, session: int = SESSION) -> SessionRecord:
+        raw = self.client.hget(self.keys.balances(self.epoch), session_field(session))
+        return SessionRecord.unpack(raw)
+
+    def kept(self, hold: bytes) -> HoldFact | ClosedHold | None:
+        raw = self.client.hget(self.keys.holds(self.epoch), hold)
+        return None if raw is None else read_hold(raw)
+
+    def lots(self, account: int = ACCOUNT) -> dict[int, int]:
+        """What remains in each lot of the first pool, in burn order."""
+        return {lot.lot: lot.remaining for lot in self.account(account).pools[0].lots}
+
+    @property
+    def entries(self) -> list[Entry]:
+        rows = self.client.xrange(self.keys.journal(self.epoch))
+        return [read_entry(entry_id, fields[b"f"]) for entry_id, fields in rows]
+
+    @property
+    def facts(self) -> list[object]:
+        return [fact for entry in self.entries for fact in entry.facts]
+
+    def dump(self) -> dict[bytes, object]:
+        """Everything the shard keeps, to show that a call changed nothing."""
+        return {
+            key: self.client.dump(key)
+            for key in self.client.scan_iter(f"{self.keys.namespace}:*")
+            if b":t:" not in key
+        }

@@ -1,0 +1,369 @@
+"""Every hold gets its ending, whatever Redis, Postgres or the epoch do meanwhile."""
+
+import random
+from collections.abc import AsyncIterator, Iterable
+
+import pytest
+
+from ledger.books import ChargeState
+from ledger.errors import LedgerUnavailable, NotFound
+from ledger.facts import LateFact
+from ledger.ids import HoldIds
+from ledger.journal import read_tail
+from ledger.lines import ack_args, dials_args, hold_line, settle_line
+from ledger.reasons import Reason
+from ledger.settler import Settlement, Settler
+from tests.ledger.shard_rig import ACCOUNT, CLOCK, KEY, TYPE, ShardRig, until
+
+pytestmark = pytest.mark.anyio
+
+DELIVERED = Reason.DELIVERED
+
+
+class Books:
+    """Postgres as the settler sees it; by default it follows the journal at once."""
+
+    def __init__(self, rig: ShardRig) -> None:
+        self.rig = rig
+        self.rows: dict[bytes, ChargeState] | None = None
+        self.epoch: int | None = None
+        self.last_q = 10**6
+        self.asked = 0
+        self.down = False
+        self.missing = False
+
+    async def charge_state(self, hold_id: bytes) -> tuple[int, int | None, int]:
+        self.asked += 1
+        if self.down:
+            raise LedgerUnavailable("played: Postgres is down")
+        rows = await self.rig.states() if self.rows is None else self.rows
+        epoch = self.rig.shard.epoch if self.epoch is None else self.epoch
+        return epoch, rows.get(hold_id), self.last_q
+
+    async def closed_of(self, ids: list[bytes]) -> Iterable[bytes]:
+        if self.down:
+            raise LedgerUnavailable("played: Postgres is down")
+        rows = await self.rig.states() if self.rows is None else self.rows
+        closed = (ChargeState.CAPTURED, ChargeState.VOID, ChargeState.LATE)
+        return [one for one in ids if rows.get(one) in closed]
+
+    async def load(self, account: int) -> None:
+        if self.missing:
+            raise NotFound("no such account")
+        await self.rig.load(account)
+
+
+@pytest.fixture
+async def rig(redis_url: str, namespace: str) -> AsyncIterator[ShardRig]:
+    rig = ShardRig(redis_url, namespace)
+    await rig.start()
+    await rig.load(ACCOUNT)
+    yield rig
+    await rig.stop()
+
+
+@pytest.fixture
+def books(rig: ShardRig) -> Books:
+    return Books(rig)
+
+
+@pytest.fixture
+async def settler(rig: ShardRig, books: Books) -> AsyncIterator[Settler]:
+    settler = Settler(
+        rig.shard,
+        books,
+        charge_state=books.charge_state,
+        closed_of=books.closed_of,
+        clock=CLOCK,
+        chance=random.Random(1),
+    )
+    settler.start()
+    yield settler
+    await settler.aclose()
+
+
+IDS = HoldIds(CLOCK)
+
+
+async def held(rig: ShardRig, ceiling: int = 100, lifetime_ms: int = 60_000) -> Settlement:
+    """A hold that was granted, and a settlement that captures 40 of it."""
+    hold_id = IDS.mint(rig.shard.session)
+    answer = await rig.shard.hold(
+        hold_line(
+            hold_id,
+            account=ACCOUNT,
+            key=KEY,
+            credit_type=TYPE,
+            ceiling=ceiling,
+            version=1,
+            rule=2,
+            deadline_ms=CLOCK.now_ms() + lifetime_ms,
+        )
+    )
+    assert answer.words[0] == b"HELD"
+    return Settlement(
+        hold_id,
+        ACCOUNT,
+        KEY,
+        TYPE,
+        version=1,
+        rule=2,
+        epoch=answer.epoch,
+        q=answer.q,
+        captured=40,
+        reason=DELIVERED,
+        status=200,
+    )
+
+
+async def expire(rig: ShardRig, settlement: Settlement) -> None:
+    answer = await rig.shard.settle(settle_line(settlement.hold_id, 0, Reason.EXPIRED))
+    assert answer.words[:2] == [b"DONE", b"x"]
+
+
+async def test_a_capture_is_kept_until_postgres_shows_it(
+    rig: ShardRig, books: Books, settler: Settler
+) -> None:
+    books.rows = {}
+    settlement = await held(rig)
+    settler.put(settlement)
+    await until(lambda: settler.unconfirmed)
+    assert settler.unsettled == 0
+
+    books.rows[settlement.hold_id] = ChargeState.CAPTURED
+    assert await settler.drain(5) == 0
+    assert settler.unconfirmed == 0
+
+
+async def test_a_void_is_forgotten_once_it_is_booked(
+    rig: ShardRig, books: Books, settler: Settler
+) -> None:
+    settlement = await held(rig)
+    settlement.captured, settlement.reason = 0, Reason.STATUS
+    settler.put(settlement)
+
+    assert await settler.drain(5) == 0
+    assert (await rig.states())[settlement.hold_id] == ChargeState.VOID
+    assert await rig.open_holds() == 0
+
+
+async def test_settling_twice_books_once(rig: ShardRig, settler: Settler) -> None:
+    settlement = await held(rig)
+    settler.put(settlement)
+    settler.put(settlement)
+    await settler.drain(5)
+
+    assert len(await rig.facts()) == 3
+
+
+async def test_a_lost_reply_does_not_lose_the_settlement(rig: ShardRig, settler: Settler) -> None:
+    settlement = await held(rig)
+    rig.link.lose_reply = True
+    settler.put(settlement)
+
+    assert await settler.drain(5) == 0
+    assert (await rig.states())[settlement.hold_id] == ChargeState.CAPTURED
+
+
+async def test_an_unreachable_redis_is_outwaited(rig: ShardRig, settler: Settler) -> None:
+    settlement = await held(rig)
+    rig.connect_fails = True
+    rig.link.close()
+    settler.put(settlement)
+    assert await settler.drain(0.2) == 1
+
+    rig.connect_fails = False
+    assert await settler.drain(5) == 0
+
+
+async def test_more_than_was_held_is_captured_to_the_hold(rig: ShardRig, settler: Settler) -> None:
+    settlement = await held(rig, ceiling=30)
+    settler.put(settlement)
+
+    assert await settler.drain(5) == 0
+    assert rig.loads == [ACCOUNT]
+    assert (await rig.facts())[-1].hold_id == settlement.hold_id
+
+
+async def test_an_expired_hold_is_booked_late(
+    rig: ShardRig, books: Books, settler: Settler
+) -> None:
+    settlement = await held(rig, lifetime_ms=0)
+    await expire(rig, settlement)
+    settler.put(settlement)
+
+    assert await settler.drain(5) == 0
+    late = (await rig.facts())[-1]
+    assert isinstance(late, LateFact)
+    assert (late.hold_id, late.taken, late.written_off) == (settlement.hold_id, 40, 0)
+
+
+async def test_late_waits_until_postgres_has_the_expiry(
+    rig: ShardRig, books: Books, settler: Settler
+) -> None:
+    settlement = await held(rig, lifetime_ms=0)
+    await expire(rig, settlement)
+    books.rows = {settlement.hold_id: ChargeState.OPEN}
+    settler.put(settlement)
+    await until(lambda: books.asked >= 3)
+    assert not isinstance((await rig.facts())[-1], LateFact)
+
+    books.rows = None
+    assert await settler.drain(5) == 0
+    assert isinstance((await rig.facts())[-1], LateFact)
+
+
+async def test_a_capture_that_was_posted_and_forgotten_by_redis_is_not_taken_again(
+    rig: ShardRig, books: Books, settler: Settler
+) -> None:
+    settlement = await held(rig)
+    await rig.shard.settle(settlement.line())
+    meta = (await rig.states())[settlement.hold_id]
+    assert meta == ChargeState.CAPTURED
+    books.rows = await rig.states()
+    assert rig.side is not None
+    await rig.side.call("HDEL", rig.keys.holds(1), settlement.hold_id)
+    settler.put(settlement)
+
+    assert await settler.drain(5) == 0
+    assert len(await rig.facts()) == 3
+
+
+async def test_a_hold_of_an_older_epoch_that_postgres_never_saw_is_booked_late(
+    rig: ShardRig, books: Books, settler: Settler
+) -> None:
+    settlement = await held(rig)
+    await new_epoch(rig)
+    settler.put(settlement)
+
+    assert await settler.drain(5) == 0
+    facts = await rig.facts()
+    assert [type(fact).__name__ for fact in facts] == ["ControlFact", "LateFact"]
+
+
+async def test_a_capture_lost_with_its_epoch_is_presented_again(
+    rig: ShardRig, books: Books, settler: Settler
+) -> None:
+    """Redis said DONE and then lost it; the gateway that served it still lives."""
+    books.rows = {}
+    settlement = await held(rig)
+    settler.put(settlement)
+    await until(lambda: settler.unconfirmed)
+    await new_epoch(rig)
+    books.rows = None
+
+    assert await settler.drain(5) == 0
+    assert (await rig.states()) == {settlement.hold_id: ChargeState.LATE}
+
+
+async def test_postgres_behind_the_hold_is_waited_for(
+    rig: ShardRig, books: Books, settler: Settler
+) -> None:
+    settlement = await held(rig)
+    assert rig.side is not None
+    await rig.side.call("HDEL", rig.keys.holds(1), settlement.hold_id)
+    books.rows, books.last_q = {}, settlement.q - 1
+    settler.put(settlement)
+    await until(lambda: books.asked >= 3)
+    assert len(await rig.facts()) == 2
+
+    books.rows = {settlement.hold_id: ChargeState.CAPTURED}
+    assert await settler.drain(5) == 0
+    assert len(await rig.facts()) == 2
+
+
+async def test_nothing_is_decided_while_postgres_is_down(
+    rig: ShardRig, books: Books, settler: Settler
+) -> None:
+    settlement = await held(rig, lifetime_ms=0)
+    await expire(rig, settlement)
+    books.down = True
+    settler.put(settlement)
+    other = await held(rig)
+    settler.put(other)
+    await until(lambda: books.asked >= 2)
+    assert (await rig.states())[other.hold_id] == ChargeState.CAPTURED
+    assert (await rig.states())[settlement.hold_id] == ChargeState.EXPIRED
+
+    books.down = False
+    assert await settler.drain(5) == 0
+
+
+async def test_an_epoch_that_began_during_the_look_is_looked_at_again(
+    rig: ShardRig, books: Books, settler: Settler
+) -> None:
+    settlement = await held(rig, lifetime_ms=0)
+    await expire(rig, settlement)
+    books.epoch = 2
+    settler.put(settlement)
+    await until(lambda: books.asked >= 2)
+    assert not isinstance((await rig.facts())[-1], LateFact)
+
+    books.epoch = None
+    assert await settler.drain(5) == 0
+
+
+async def test_giving_back_what_never_was_ends(
+    rig: ShardRig, books: Books, settler: Settler
+) -> None:
+    settlement = await held(rig)
+    settlement.hold_id, settlement.captured, settlement.q = IDS.mint(1), 0, 0
+    settlement.reason = Reason.GATEWAY_ERROR
+    settler.put(settlement)
+
+    assert await settler.drain(5) == 0
+
+
+async def test_an_account_that_is_gone_ends_the_search(
+    rig: ShardRig, books: Books, settler: Settler
+) -> None:
+    books.missing = True
+    settlement = await held(rig)
+    settlement.hold_id = IDS.mint(1)
+    settler.put(settlement)
+
+    assert await settler.drain(5) == 0
+
+
+async def test_a_busy_window_delays_late_work(
+    rig: ShardRig, books: Books, settler: Settler
+) -> None:
+    settlement = await held(rig, lifetime_ms=0)
+    await expire(rig, settlement)
+    await rig.shard.run("dials", dials(10))
+    settler.put(settlement)
+    await until(lambda: books.asked >= 2)
+    await rig.shard.run("dials", dials(1_000))
+
+    assert await settler.drain(5) == 0
+    assert isinstance((await rig.facts())[-1], LateFact)
+
+
+async def test_acknowledged_marks_do_not_matter(
+    rig: ShardRig, books: Books, settler: Settler
+) -> None:
+    books.rows = {}
+    settlement = await held(rig)
+    settler.put(settlement)
+    await until(lambda: settler.unconfirmed)
+    assert rig.side is not None
+    entry = (await read_tail(rig.side, rig.keys, 1, 0, 100))[-1]
+    acked = await rig.shard.run("ack", ack_args(entry.last_q, entry.chain, [settlement.hold_id], 9))
+    assert acked == [b"OK"]
+    books.rows = {settlement.hold_id: ChargeState.CAPTURED}
+
+    assert await settler.drain(5) == 0
+
+
+def dials(window: int) -> list[bytes]:
+    return dials_args(10_000, [(TYPE, window)])
+
+
+async def new_epoch(rig: ShardRig) -> None:
+    """Redis lost everything and a new epoch began, as Postgres had it: nothing posted."""
+    rig.verifier.epoch += 1
+    rig.link.close()
+    rig.shard.settle(settle_line(b"u" * 12, 0, Reason.STATUS)).add_done_callback(
+        lambda done: done.exception()
+    )
+    await until(lambda: rig.shard.epoch == rig.verifier.epoch)

@@ -1,0 +1,275 @@
+"""One verified connection, coalesced ticks, and what happens when it is lost."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from ledger.errors import LedgerUnavailable
+from ledger.ids import HoldIds
+from ledger.lines import hold_line, late_line, session_args, settle_line
+from tests.ledger.shard_rig import ACCOUNT, CLOCK, KEY, TYPE, ShardRig, until
+
+pytestmark = pytest.mark.anyio
+
+IDS = HoldIds(CLOCK)
+
+
+@pytest.fixture
+async def rig(redis_url: str, namespace: str) -> AsyncIterator[ShardRig]:
+    rig = ShardRig(redis_url, namespace)
+    await rig.start()
+    await rig.load(ACCOUNT)
+    yield rig
+    await rig.stop()
+
+
+def line(rig: ShardRig, ceiling: int = 1, *, only_check: bool = False) -> bytes:
+    return hold_line(
+        IDS.mint(rig.shard.session),
+        account=ACCOUNT,
+        key=KEY,
+        credit_type=TYPE,
+        ceiling=ceiling,
+        version=1,
+        rule=2,
+        deadline_ms=CLOCK.now_ms() + 60_000,
+        only_check=only_check,
+    )
+
+
+async def test_lines_of_one_turn_share_a_call(rig: ShardRig) -> None:
+    rig.link.ticks.clear()
+    answers = await asyncio.gather(*(rig.shard.hold(line(rig)) for _ in range(40)))
+
+    assert rig.link.ticks == [40]
+    assert answers[-1].words == [b"HELD", b"960"]
+    assert rig.shard.watermark == answers[-1].q == 41
+
+
+async def test_what_arrives_during_a_call_goes_into_the_next(rig: ShardRig) -> None:
+    rig.link.ticks.clear()
+    rig.link.gate = asyncio.Event()
+    first = asyncio.ensure_future(rig.shard.hold(line(rig)))
+    await until(lambda: rig.link.ticks)
+    others = [asyncio.ensure_future(rig.shard.hold(line(rig))) for _ in range(100)]
+    await asyncio.sleep(0)
+    rig.link.gate.set()
+    await asyncio.gather(first, *others)
+
+    assert rig.link.ticks == [1, 64, 36]
+
+
+async def test_settlements_go_before_holds_and_neither_starves(rig: ShardRig) -> None:
+    held = [line(rig) for _ in range(60)]
+    await asyncio.gather(*(rig.shard.hold(one) for one in held))
+    rig.link.ticks.clear()
+    rig.link.gate = asyncio.Event()
+    first = asyncio.ensure_future(rig.shard.hold(line(rig)))
+    await until(lambda: rig.link.ticks)
+    settled = [rig.shard.settle(settle_line(one[1:13], 1, 1)) for one in held]
+    holds = [asyncio.ensure_future(rig.shard.hold(line(rig))) for _ in range(60)]
+    await asyncio.sleep(0)
+    rig.link.gate.set()
+    await asyncio.gather(first, *settled, *holds)
+
+    assert rig.link.ticks == [1, 64, 56]
+    facts = await rig.facts()
+    kinds = [type(fact).__name__ for fact in facts[62:126]]
+    assert kinds == ["WholeCapture"] * 32 + ["HoldFact"] * 32
+
+
+async def test_a_lost_reply_is_asked_again_under_the_old_session(rig: ShardRig) -> None:
+    session = rig.shard.session
+    rig.link.lose_reply = True
+    answer = await rig.shard.hold(line(rig, 10))
+
+    assert (answer.words, answer.resent) == ([b"HELD", b"990"], True)
+    assert rig.shard.session == session + 1
+    assert await rig.open_holds() == 1
+
+
+async def test_a_lost_call_is_asked_again(rig: ShardRig) -> None:
+    rig.link.lose_call = True
+    answer = await rig.shard.hold(line(rig, 10))
+
+    assert answer.words == [b"HELD", b"990"]
+    assert await rig.open_holds() == 1
+
+
+async def test_lines_of_two_sessions_go_in_calls_of_their_own(rig: ShardRig) -> None:
+    rig.link.gate = asyncio.Event()
+    old = [asyncio.ensure_future(rig.shard.hold(line(rig))) for _ in range(3)]
+    await until(lambda: rig.link.ticks)
+    rig.link.gate.set()
+    rig.link.lose_call = True
+    await until(lambda: len(rig.links) == 2 and rig.shard.verified)
+    new = [asyncio.ensure_future(rig.shard.hold(line(rig))) for _ in range(3)]
+    answers = await asyncio.gather(*old, *new)
+
+    assert [answer.words[0] for answer in answers] == [b"HELD"] * 6
+
+
+async def test_a_lost_settlement_is_booked_once(rig: ShardRig) -> None:
+    held = line(rig, 10)
+    await rig.shard.hold(held)
+    rig.link.lose_reply = True
+    answer = await rig.shard.settle(settle_line(held[1:13], 4, 1))
+
+    assert answer.words == [b"DONE", b"c", b"4"]
+    assert len(await rig.facts()) == 3
+
+
+async def test_a_hold_in_doubt_needs_a_new_id_once_the_epoch_changed(rig: ShardRig) -> None:
+    rig.link.lose_reply = True
+    rig.verifier.epoch = 2
+    answer = await rig.shard.hold(line(rig, 10))
+
+    assert (answer.words, answer.resent, answer.epoch) == ([b"NEWID"], True, 2)
+
+
+async def test_a_late_line_never_changes_epoch(rig: ShardRig) -> None:
+    rig.link.lose_reply = True
+    rig.verifier.epoch = 2
+    late = late_line(
+        IDS.mint(1),
+        account=ACCOUNT,
+        key=KEY,
+        credit_type=TYPE,
+        amount=5,
+        version=1,
+        rule=1,
+        reason=1,
+    )
+
+    with pytest.raises(LedgerUnavailable) as refused:
+        await rig.shard.settle(late, epoch=1)
+    assert refused.value.unknown
+    assert await rig.facts(2) == []
+
+
+async def test_a_missing_state_is_fenced(rig: ShardRig) -> None:
+    assert rig.side is not None
+    await rig.side.call("DEL", rig.keys.meta)
+    answer = await rig.shard.hold(line(rig))
+
+    assert rig.verifier.fenced == ["NOMETA"]
+    assert rig.shard.epoch == 2
+    assert answer.words == [b"NEWID"]
+
+
+async def test_a_state_behind_the_watermark_is_fenced(rig: ShardRig) -> None:
+    assert rig.side is not None
+    raw = await rig.side.call("GET", rig.keys.meta)
+    await rig.shard.hold(line(rig))
+    await rig.side.call("SET", rig.keys.meta, raw)
+    await rig.shard.hold(line(rig))
+
+    assert rig.verifier.fenced == ["REGRESS"]
+
+
+async def test_another_epoch_is_verified_anew(rig: ShardRig) -> None:
+    assert rig.side is not None
+    rig.verifier.epoch = 2
+    await rig.verifier.open(rig.side)
+    answer = await rig.shard.hold(line(rig))
+
+    assert (rig.verifier.fenced, rig.shard.epoch) == ([], 2)
+    assert answer.words == [b"NEWID"]
+
+
+async def test_a_server_that_forgot_the_scripts_is_verified_anew(rig: ShardRig) -> None:
+    assert rig.side is not None
+    before = rig.verifier.verified
+    await rig.side.call("SCRIPT", "FLUSH")
+    answer = await rig.shard.hold(line(rig))
+
+    assert answer.words == [b"HELD", b"999"]
+    assert rig.verifier.verified == before + 1
+
+
+async def test_a_dropped_session_is_replaced(rig: ShardRig) -> None:
+    assert rig.side is not None
+    session = rig.shard.session
+    await rig.side.call("HDEL", rig.keys.balances(1), b"s" + session_args(session)[0])
+
+    assert (await rig.shard.hold(line(rig))).words == [b"NEWID"]
+    await until(lambda: rig.shard.verified)
+    assert rig.shard.session == session + 1
+    assert (await rig.shard.hold(line(rig))).words == [b"HELD", b"999"]
+
+
+async def test_a_hold_without_an_answer_gives_up_and_says_whether_it_was_sent(
+    rig: ShardRig,
+) -> None:
+    rig.link.gate = asyncio.Event()
+    sent = asyncio.ensure_future(rig.shard.hold(line(rig)))
+    await until(lambda: len(rig.link.ticks) == 1)
+    queued = asyncio.ensure_future(rig.shard.hold(line(rig)))
+    outcomes = await asyncio.gather(sent, queued, return_exceptions=True)
+
+    assert [getattr(outcome, "unknown", None) for outcome in outcomes] == [True, False]
+    rig.link.gate.set()
+
+
+async def test_who_gave_up_before_the_call_is_not_asked_for(rig: ShardRig) -> None:
+    rig.link.gate = asyncio.Event()
+    first = asyncio.ensure_future(rig.shard.hold(line(rig)))
+    await until(lambda: len(rig.link.ticks) == 1)
+    second = asyncio.ensure_future(rig.shard.hold(line(rig)))
+    await asyncio.sleep(0)
+    second.cancel()
+    rig.link.gate.set()
+    await first
+    await rig.shard.hold(line(rig))
+
+    assert await rig.open_holds() == 2
+
+
+async def test_full_memory_refuses_holds_and_still_settles(rig: ShardRig) -> None:
+    held = line(rig)
+    await rig.shard.hold(held)
+    assert rig.side is not None
+    await rig.side.call("CONFIG", "SET", "maxmemory", "1")
+    try:
+        hold = asyncio.ensure_future(rig.shard.hold(line(rig)))
+        settled = rig.shard.settle(settle_line(held[1:13], 1, 1))
+        with pytest.raises(LedgerUnavailable) as refused:
+            await hold
+        assert not refused.value.unknown
+        assert (await settled).words == [b"DONE", b"c", b"1"]
+    finally:
+        await rig.side.call("CONFIG", "SET", "maxmemory", "0")
+
+
+async def test_a_shard_that_is_away_is_waited_for_and_comes_back(rig: ShardRig) -> None:
+    rig.connect_fails = True
+    rig.link.close()
+    with pytest.raises(LedgerUnavailable):
+        await rig.shard.ready(0.05)
+    settled = rig.shard.settle(settle_line(b"u" * 12, 0, 20))
+    assert not rig.shard.verified
+    rig.connect_fails = False
+
+    assert (await settled).words == [b"NOHOLD"]
+    assert rig.shard.verified
+
+
+async def test_checks_need_no_session_of_their_own(rig: ShardRig) -> None:
+    answer = await rig.shard.hold(line(rig, 0, only_check=True))
+
+    assert answer.words == [b"PASS", b"1000"]
+
+
+async def test_a_closed_shard_tells_everybody(rig: ShardRig) -> None:
+    rig.link.gate = asyncio.Event()
+    hold = asyncio.ensure_future(rig.shard.hold(line(rig)))
+    await until(lambda: rig.link.ticks)
+    settled = rig.shard.settle(settle_line(b"u" * 12, 0, 20))
+    await rig.shard.aclose()
+
+    for waiting in (hold, settled):
+        with pytest.raises(LedgerUnavailable):
+            await waiting
+    with pytest.raises(LedgerUnavailable):
+        await rig.shard.hold(line(rig))

@@ -1,0 +1,61 @@
+"""The steward runs its jobs while elected, and none stops another."""
+
+import asyncio
+
+import pytest
+
+from ledger.election import Election
+from ledger.steward import Job, Steward
+from tests.ledger.quick_clock import QuickClock
+from tests.ledger.waiting import until
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_failing_job_is_tried_again_and_stops_no_other(empty_database_url: str) -> None:
+    clock = QuickClock()
+    runs = {"bad": 0, "good": 0}
+
+    async def bad() -> None:
+        runs["bad"] += 1
+        if runs["bad"] < 5:
+            raise ConnectionError("the store is away")
+
+    async def good() -> None:
+        runs["good"] += 1
+
+    steward = Steward(
+        Election(empty_database_url, "shard 0", clock),
+        [Job("bad", 1, bad), Job("good", 1, good)],
+        clock,
+    )
+    working = asyncio.create_task(steward.run())
+    await until(lambda: steward.failures == {"bad": "ConnectionError: the store is away"})
+    await until(lambda: runs["bad"] > 5 and runs["good"] > 5)
+    assert steward.failures == {}
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+    assert not steward.elected
+
+
+async def test_a_second_steward_takes_over_when_the_first_is_gone(empty_database_url: str) -> None:
+    clock = QuickClock()
+    worked: list[str] = []
+
+    def steward(name: str) -> Steward:
+        async def work() -> None:
+            worked.append(name)
+
+        election = Election(empty_database_url, "shard 0", clock)
+        return Steward(election, [Job("work", 1, work)], clock)
+
+    first, second = steward("first"), steward("second")
+    first_task = asyncio.create_task(first.run())
+    await until(lambda: first.elected)
+    second_task = asyncio.create_task(second.run())
+    await until(lambda: len(worked) > 3)
+    assert set(worked) == {"first"}
+    first_task.cancel()
+    await until(lambda: "second" in worked)
+    second_task.cancel()
+    await asyncio.gather(first_task, second_task, return_exceptions=True)
