@@ -1,0 +1,71 @@
+# Everything a fresh machine needs: Python >= 3.11, git and make. Nothing outside this folder is touched.
+#
+#   make demo     a gateway with credits, a key and a backend to call; Ctrl-C stops it
+#   make test     the test suite, on real Postgres and Valkey
+#   make check    format, lint, types, import contracts, tests: the whole gate
+#   make setup    only .venv, with .venv/bin/farebox ready; the others begin with it
+#
+# Another interpreter: make setup PYTHON=/path/to/python3.12
+
+.PHONY: setup demo test check check-code test-pages lock
+
+BIN := .venv/bin
+READY := .venv/farebox-ready
+PYTHON ?=
+# What pytest gets on top, as in: make test TESTS="tests/config -x"
+TESTS ?= -n auto
+
+setup: $(READY)
+
+# The stamp is written last, so an interrupted set-up is taken up again.
+$(READY): pyproject.toml requirements/dev.txt
+	@python=''; seen=''; \
+	for candidate in $(or $(PYTHON),python3 python3.13 python3.12 python3.11); do \
+		version=$$("$$candidate" -c 'import sys; print("%d.%d" % sys.version_info[:2]); sys.exit(sys.version_info < (3, 11))' 2>/dev/null) \
+			&& fits=yes || fits=no; \
+		[ -z "$$version" ] || seen="$$seen $$candidate is $$version."; \
+		[ $$fits = yes ] || continue; \
+		if "$$candidate" -c 'import ensurepip, venv' 2>/dev/null; then python=$$candidate; break; fi; \
+		lacking=$$version; \
+	done; \
+	if [ -z "$$python" ] && [ -n "$$lacking" ]; then \
+		echo "Python $$lacking is here, but without its venv module. On Debian and Ubuntu: apt install python$$lacking-venv" >&2; exit 1; \
+	elif [ -z "$$python" ]; then \
+		echo "Farebox needs Python 3.11 or newer.$${seen:- No python3 was found.} Install one, or name it: make setup PYTHON=/path/to/python3.12" >&2; exit 1; \
+	fi; \
+	if [ -x $(BIN)/python ] && $(BIN)/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+		echo "Using .venv (Python $$($(BIN)/python -c 'import platform; print(platform.python_version())'))"; \
+	else \
+		echo "Making .venv with $$python (Python $$version)"; \
+		"$$python" -m venv --clear .venv; \
+	fi
+	@echo "Installing $$(grep -c == requirements/dev.txt) locked packages into .venv; the first time takes a minute or two"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)
+	@echo "Ready: $(BIN)/farebox"
+
+demo: setup
+	@$(BIN)/farebox demo
+
+test: setup
+	@$(BIN)/pytest $(TESTS)
+
+check-code: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: check-code test
+
+test-pages: setup
+	@echo "There are no browser tests yet: the pages are later work."
+
+# Run after changing dependencies in pyproject.toml; the only target that needs uv.
+lock:
+	@command -v uv >/dev/null || { echo "make lock needs uv: https://docs.astral.sh/uv/" >&2; exit 1; }
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+		--extra embedded pyproject.toml -o requirements/run.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+		--extra embedded --group pyproject.toml:dev pyproject.toml -c requirements/run.txt -o requirements/dev.txt

@@ -1,0 +1,160 @@
+"""`farebox demo`: a gateway, a backend behind it, and a key to call it with."""
+
+import asyncio
+import contextlib
+import secrets
+import shutil
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from config import Settings
+from gateway.data_folder import DataFolder
+from gateway.demo.backend import demo_backend
+from gateway.demo.seeding import Seeded, seed
+from gateway.operations.desk import Desk
+from gateway.serve import Gateway, ServeOptions, address, listening, serving
+from gateway.server import Server
+from gateway.supervisor import Supervisor
+from ledger.ledger import Ledger, LedgerOptions
+from ledger.ports import Clock
+
+PRICES = Path(__file__).with_name("demo.yaml")
+
+DRAIN_LIMIT_S = 5
+"""The backend only answers the gateway, which has finished when this one is told to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """A demo that runs."""
+
+    gateway: Gateway
+    backend_url: str
+    prices: Path
+    data: Path
+    seeded: Seeded
+
+
+@asynccontextmanager
+async def demonstrating(settings: Settings, supervisor: Supervisor) -> AsyncIterator[Demo]:
+    """
+    Run the demo for as long as the block runs. Data, key and price file are kept between runs.
+
+    Raises:
+        Refused, FolderInUse, ChildFailed: As `serving`.
+
+    """
+    folder = DataFolder(settings.data)
+    prices = price_file(folder)
+    ours = settings.model_copy(
+        update={
+            "config": prices,
+            "port": free_port(settings.host, settings.port),
+            "admin_port": free_port(settings.admin_host, settings.admin_port),
+        }
+    )
+    async with backend() as backend_url:
+        options = ServeOptions(settings=ours, variables={"DEMO_BACKEND": backend_url})
+        async with serving(options, supervisor) as gateway:
+            seeded = await seeded_by(gateway, folder, supervisor.clock)
+            yield Demo(gateway, backend_url, prices, folder.path, seeded)
+
+
+async def seeded_by(gateway: Gateway, folder: DataFolder, clock: Clock) -> Seeded:
+    """Seed through the same operations as the admin routes and the command line."""
+    options = LedgerOptions(postgres_url=gateway.postgres_url, redis_url=gateway.redis_url)
+    ledger = await Ledger.open(options, role="command")
+    try:
+        desk = Desk(ledger, "command:demo", secrets.token_bytes, gateway.public_url)
+        return await seed(desk, folder, clock)
+    finally:
+        await ledger.aclose()
+
+
+@asynccontextmanager
+async def backend() -> AsyncIterator[str]:
+    """Answer as the demo's backend on a free port of this machine."""
+    started = asyncio.Event()
+    config = uvicorn.Config(
+        demo_backend(),
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=DRAIN_LIMIT_S,
+    )
+    server = Server(config, started.set)
+    with listening("127.0.0.1", 0, "--port") as listener:
+        serve = asyncio.create_task(server.serve(sockets=[listener]), name="demo backend")
+        await started.wait()
+        try:
+            yield address(listener)
+        finally:
+            server.stop()
+            await serve
+
+
+def price_file(folder: DataFolder) -> Path:
+    """Put the demo's price file where it may be edited; an edited one stays."""
+    path = folder.path / "farebox.yaml"
+    if not path.exists():
+        folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        shutil.copyfile(PRICES, path)
+    return path
+
+
+def free_port(host: str, wanted: int) -> int:
+    """Return `wanted` if nobody listens there, else 0: any free one."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe, contextlib.suppress(OSError):
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host, wanted))
+        return wanted
+    return 0
+
+
+def welcome(demo: Demo) -> str:
+    """Say what runs, and what to try first."""
+    public, admin, key = demo.gateway.public_url, demo.gateway.admin_url, demo.seeded.key
+    token = demo.gateway.admin_token_path or "the one in FAREBOX_ADMIN_TOKEN"
+    return f"""
+Farebox is running: a gateway in front of a small backend that knows nothing of credits.
+
+  account    {demo.seeded.account}, {demo.seeded.available:,} credits
+  key        {key}
+
+Try, in another terminal:
+
+  curl -i {public}/v1/products/B000123456 -H "X-Api-Key: {key}"
+      2 credits; see Farebox-Cost and Farebox-Balance in the answer
+  curl -i {public}/v1/search -H "X-Api-Key: {key}" \\
+       -H "Content-Type: application/json" -d '{{"limit": 120}}'
+      3 credits: 1, and 1 for each 100 results
+  curl -N {public}/v1/chat -H "X-Api-Key: {key}" \\
+       -H "Content-Type: application/json" -d '{{"prompt": "how much is this", "stream": true}}'
+      the price follows from the usage in the last event
+  curl -i {public}/v1/failing -H "X-Api-Key: {key}"
+      the backend fails: nothing is charged
+  curl {public}/farebox/v1/charges -H "X-Api-Key: {key}"
+      what was charged, and why
+
+Addresses:
+
+  {public}/farebox/v1/account      balance (with the key)
+  {public}/farebox/openapi.json    the consumer's routes
+  {admin}/admin/v1/accounts       the admin's, with the token in
+      {token}
+
+  Prices     {demo.prices} (edit it: taken within two seconds)
+  Data       {demo.data} (kept for the next run)
+
+Credits cannot be bought here yet: the four packages are listed under /farebox/v1/packages,
+and checkout says that selling is not configured.
+
+Ctrl-C stops everything.
+"""

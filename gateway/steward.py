@@ -1,0 +1,138 @@
+"""
+The steward's process.
+
+While it is elected, it posts and sweeps for all gateways; always, it looks at the price
+file of its own gateway and answers admins.
+
+Run as `python -P -m gateway.steward` by `serve`, once per gateway.
+"""
+
+import asyncio
+import logging
+import socket
+import sys
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from config import PriceFileError, PriceList, PriceWatch, Settings, read_price_file
+from gateway.admin import admin_app
+from gateway.metrics import exposition
+from gateway.parent import Parent, log_to_stderr
+from gateway.price_feed import InForce, PriceFeed
+from gateway.price_file import PriceFile
+from gateway.server import serve_app
+from gateway.worker import ledger_options, settings_of
+from ledger import admins, gateways
+from ledger.errors import LedgerError
+from ledger.ledger import Ledger
+from ledger.outage import OUTAGE
+from ledger.ports import Clock, SystemClock
+
+WINDOW_CEILINGS = 1_000
+"""The default window, in requests of the largest ceiling: what a double fault may cost, at most."""
+
+LAST_POSTING_S = 10.0
+"""How long the last facts may take. What stays in the journal is posted by the next steward."""
+
+_log = logging.getLogger(__name__)
+
+
+async def work(parent: Parent) -> None:
+    """Publish the prices, then post, sweep, watch and answer admins until told to stop."""
+    settings = settings_of(parent.orders)
+    clock = SystemClock()
+    ledger = await Ledger.open(ledger_options(settings), "steward")
+    try:
+        await let_root_in(ledger, settings)
+        file = await published(ledger, settings, parent.orders["gateway"], clock)
+        feed = PriceFeed(ledger.database, settings.environ, clock)
+
+        async def take(new: InForce) -> None:
+            await ledger.set_windows(windows_of(new))
+
+        await take(await feed.first())
+        app = admin_app(
+            ledger=ledger,
+            pages_url=parent.orders["pages_url"],
+            metrics=lambda: exposition(Path(parent.orders["metrics"]), now_ms=clock.now_ms()),
+            environ=settings.environ,
+        )
+        async with running(ledger.steward().run(), file.run(), feed.follow(take)):
+            await serve_app(app, parent, socket_fd=parent.orders["socket"], http="httptools")
+        await leave(ledger, parent.orders["gateway"])
+    finally:
+        await ledger.aclose()
+
+
+async def let_root_in(ledger: Ledger, settings: Settings) -> None:
+    """Make the token of the settings the one of the admin named root."""
+    assert settings.admin_token is not None
+    async with ledger.database.connection() as connection:
+        await admins.put_root(connection, settings.admin_token.get_secret_value())
+
+
+async def published(ledger: Ledger, settings: Settings, gateway_id: str, clock: Clock) -> PriceFile:
+    """Publish the file as it is now; the workers start only when there are prices."""
+    text = read_price_file(settings.config)
+    file = PriceFile(
+        ledger.database,
+        PriceWatch(settings.config, clock, current=text),
+        gateway_id=gateway_id,
+        host=socket.gethostname(),
+        environ=settings.environ,
+        clock=clock,
+    )
+    await file.take(text)
+    return file
+
+
+def windows_of(prices: InForce) -> dict[int, int]:
+    """Return credit type number -> how many of its units Redis may be ahead of Postgres."""
+    return {number: window_of(prices.list, name) for name, number in prices.type_numbers.items()}
+
+
+def window_of(prices: PriceList, credit_type: str) -> int:
+    """Return the window the file sets, or enough for many requests of the largest ceiling."""
+    chosen = prices.credit_types[credit_type].window
+    return chosen or WINDOW_CEILINGS * max(prices.largest_ceiling(credit_type), 1)
+
+
+@asynccontextmanager
+async def running(*jobs: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run the jobs beside the block; they handle their own failures, so one that ends is a bug."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(job) for job in jobs]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+async def leave(ledger: Ledger, gateway_id: str) -> None:
+    """Post what the workers left in the journal, and take this gateway off the list."""
+    try:
+        async with asyncio.timeout(LAST_POSTING_S):
+            await ledger.post_all()
+            async with ledger.database.connection() as connection:
+                await gateways.forget(connection, gateway_id)
+    except OUTAGE as away:
+        _log.warning("facts stay in the journal for the next steward: %s", away)
+
+
+def main() -> None:
+    """Do the work; a reason not to is one line, for the person who started `serve`."""
+    parent = Parent()
+    log_to_stderr("steward")
+    try:
+        uvloop.run(work(parent))
+    except (LedgerError, PriceFileError) as error:
+        sys.exit(f"farebox: steward: {error}")
+
+
+if __name__ == "__main__":
+    main()

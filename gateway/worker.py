@@ -1,0 +1,113 @@
+"""
+A request worker: one process, one event loop, one ledger connection, the public socket.
+
+Run as `python -P -m gateway.worker` by `serve`; several share one socket and know nothing
+of each other.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from config import PriceFileError, Settings
+from gateway.app import App
+from gateway.framing import StrictHttpProtocol
+from gateway.parent import DRAIN_LIMIT_S, Parent, log_to_stderr
+from gateway.price_feed import InForce, PriceFeed
+from gateway.prices import LivePrices
+from gateway.server import serve_app
+from ledger.errors import LedgerError
+from ledger.ledger import Ledger, LedgerOptions
+from ledger.ports import SystemClock
+
+POSTGRES_CONNECTIONS = 80
+"""Of one gateway, over all its processes: Postgres takes 100 unless somebody raises that."""
+
+MOST_CONNECTIONS = 10
+FEWEST_CONNECTIONS = 2
+"""Per process. Requests rarely ask Postgres: only for accounts that Redis does not know yet."""
+
+
+async def work(parent: Parent) -> None:
+    """Open the ledger, learn the prices, serve until told to stop, flush what is unsettled."""
+    settings = settings_of(parent.orders)
+    clock = SystemClock()
+    ledger = await Ledger.open(ledger_options(settings), "worker")
+    try:
+        feed = PriceFeed(ledger.database, settings.environ, clock)
+        first = await feed.first()
+        prices = LivePrices(first.list, first.version, first.type_numbers)
+
+        async def take(new: InForce) -> None:
+            prices.swap(new.list, new.version, new.type_numbers)
+
+        app = App(
+            ledger=ledger,
+            prices=prices,
+            settings=settings,
+            link_secret=link_secret(settings),
+            write_log=write_log,
+            metrics_folder=Path(parent.orders["metrics"]),
+            clock=clock,
+        )
+        following = asyncio.create_task(feed.follow(take), name="follow prices")
+        await serve_app(app, parent, socket_fd=parent.orders["socket"], http=StrictHttpProtocol)
+        following.cancel()
+    finally:
+        await ledger.aclose(DRAIN_LIMIT_S)
+
+
+def settings_of(orders: Mapping[str, Any]) -> Settings:
+    """Read the settings as `serve` read them, with what it found out since."""
+    environ = {**Settings.from_environment().environ, **orders["variables"]}
+    return Settings.from_environment(environ, **orders["settings"])
+
+
+def ledger_options(settings: Settings) -> LedgerOptions:
+    """Say where the stores are; `serve` has filled in the embedded ones."""
+    assert settings.postgres_url is not None
+    assert settings.redis_url is not None
+    each = POSTGRES_CONNECTIONS // (settings.workers + 1)
+    return LedgerOptions(
+        postgres_url=settings.postgres_url,
+        redis_url=settings.redis_url,
+        postgres_connections=max(FEWEST_CONNECTIONS, min(each, MOST_CONNECTIONS)),
+    )
+
+
+def link_secret(settings: Settings) -> bytes:
+    """
+    Derive the secret that signs buy links: the same in all workers that share an admin token.
+
+    Gateways on the same stores give the token by FAREBOX_ADMIN_TOKEN, so each takes the
+    other's links; changing it ends links that would have ended within 15 minutes anyway.
+    """
+    assert settings.admin_token is not None
+    token = settings.admin_token.get_secret_value().encode()
+    return hmac.digest(token, b"farebox buy links", hashlib.sha256)
+
+
+def write_log(lines: bytes) -> None:
+    """Write the access log's lines to standard output."""
+    sys.stdout.buffer.write(lines)
+    sys.stdout.buffer.flush()
+
+
+def main() -> None:
+    """Do the work; a reason not to is one line, for the person who started `serve`."""
+    parent = Parent()
+    log_to_stderr(f"worker {parent.orders['number']}")
+    try:
+        uvloop.run(work(parent))
+    except (LedgerError, PriceFileError) as error:
+        sys.exit(f"farebox: worker {parent.orders['number']}: {error}")
+
+
+if __name__ == "__main__":
+    main()
