@@ -43,6 +43,7 @@ class Request:
     __slots__ = (
         "_gathered",
         "_receive",
+        "_says_empty",
         "_scope",
         "body_bytes",
         "body_ended",
@@ -74,12 +75,14 @@ class Request:
         self.origin: bytes | None = None
         self.upgrade = b""
         self.body_bytes: int | None = 0
+        self._says_empty = False
         self.waits_for_continue = False
         for name, value in self.headers:
             if name == b"host":
                 self.host = value
             elif name == b"content-length":
                 self.body_bytes = int(value)  # digits only: the framing has seen to that
+                self._says_empty = self.body_bytes == 0
             elif name == b"transfer-encoding":
                 self.body_bytes = None
             elif name == b"origin":
@@ -122,9 +125,13 @@ class Request:
         return self._gathered
 
     def body(self, limit_bytes: int | None) -> AsyncIterator[bytes] | bytes | None:
-        """Return the body to forward: None where there is none, bytes where it was gathered."""
+        """
+        Return the body to forward: None where there is none, bytes where it was gathered.
+
+        A client that says `Content-Length: 0` has an empty one, and the backend is told so.
+        """
         if self.body_bytes == 0:
-            return None
+            return b"" if self._says_empty else None
         if self.body_ended:
             return self._gathered
         return self.stream(limit_bytes)

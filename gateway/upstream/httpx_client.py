@@ -138,6 +138,8 @@ def _httpx_request(
         url,
         headers=headers,
         content=request.body,
+        # Given a stream, httpx adds no `Content-Length: 0` of its own.
+        stream=httpx.ByteStream(b"") if request.body is None else None,
         extensions={
             # The target as it is: without this httpx would encode and resolve it again.
             "target": request.target,

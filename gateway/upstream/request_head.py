@@ -8,9 +8,6 @@ _OWN_HEADERS = frozenset(
     {b"connection", b"content-length", b"expect", b"keep-alive", b"transfer-encoding", b"upgrade"}
 )
 
-# A request with one of these methods and no body says so with a length of 0 (RFC 9110 8.6).
-_METHODS_WITH_BODY = frozenset({b"POST", b"PUT", b"PATCH"})
-
 
 def request_head(request: UpstreamRequest, authority: bytes) -> bytes:
     """
@@ -55,4 +52,5 @@ def _framing_line(request: UpstreamRequest) -> bytes:
         if request.body_bytes is None:
             return b"transfer-encoding: chunked\r\n"
         return b"content-length: %d\r\n" % request.body_bytes
-    return b"content-length: 0\r\n" if request.method in _METHODS_WITH_BODY else b""
+    # No body and no word of it: a client that should have said so (RFC 9110 8.6) is not corrected.
+    return b""

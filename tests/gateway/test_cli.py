@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli import farebox, run
+from gateway.commands.group import farebox, run
 
 
 @pytest.mark.parametrize(

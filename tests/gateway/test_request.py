@@ -78,7 +78,24 @@ async def test_a_client_that_leaves_before_the_end_is_gone(how: str) -> None:
         await (asked.gather(10) if how == "gather" else stream())
 
 
-def test_no_body_is_no_body() -> None:
+def test_an_empty_body_is_forwarded_as_one() -> None:
     asked = request(b"", length=0)
+    assert asked.body(None) == b""
+    assert asked.body_ended
+
+
+def test_no_body_is_no_body() -> None:
+    scope = {
+        "method": "POST",
+        "raw_path": b"/x",
+        "query_string": b"",
+        "headers": [(b"host", b"api.example")],
+        "scheme": "http",
+    }
+
+    async def receive() -> Message:
+        raise AssertionError("there is nothing to wait for")
+
+    asked = Request(scope, receive)
     assert asked.body(None) is None
     assert asked.body_ended

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from config import load_price_list
-from gateway.cli import run
+from gateway.commands.group import run
 from gateway.price_file import rule_of
 from gateway.stores import EmbeddedRedis
 from ledger import credit_types, price_versions

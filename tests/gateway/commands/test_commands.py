@@ -174,7 +174,7 @@ def test_prices_are_listed_shown_and_rolled_back(shell: Shell) -> None:
 def test_options_may_stand_before_or_after_the_command(shell: Shell) -> None:
     made = account(shell)
 
-    from gateway.cli import run
+    from gateway.commands.group import run
 
     assert run([*shell.stores, "account", "show", made, "--json"]) == 0
 

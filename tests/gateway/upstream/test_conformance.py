@@ -157,14 +157,17 @@ async def test_a_streamed_body_of_unknown_length_is_chunked(client: UpstreamClie
     assert upstream.bodies == [b"abcd"]
 
 
-@pytest.mark.parametrize(("method", "length"), [(b"POST", True), (b"GET", False)])
-async def test_no_body_says_so_only_where_one_is_expected(
-    client: UpstreamClient, method: bytes, length: bool
+@pytest.mark.parametrize("method", [b"POST", b"GET", b"DELETE"])
+@pytest.mark.parametrize("body", [None, b""], ids=["none", "empty"])
+async def test_no_body_and_an_empty_one_stay_what_they_are(
+    client: UpstreamClient, method: bytes, body: bytes | None
 ) -> None:
+    request = UpstreamRequest(method, b"/", [], body)
     async with misbehaving_upstream([read_request(), answer()]) as upstream:
-        await fetch(client, upstream, get(method=method))
+        await fetch(client, upstream, request)
 
-    assert (b"\r\ncontent-length: 0\r\n" in upstream.heads[0].lower()) is length
+    says_length = b"\r\ncontent-length: 0\r\n" in upstream.heads[0].lower()
+    assert says_length is (body is not None)
 
 
 async def test_what_the_body_raises_comes_out_and_the_upstream_sees_no_end(
