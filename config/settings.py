@@ -32,6 +32,7 @@ VARIABLES = {
     "redis_url": "FAREBOX_REDIS_URL",
     "admin_token": "FAREBOX_ADMIN_TOKEN",
     "public_url": "FAREBOX_PUBLIC_URL",
+    "retention_months": "FAREBOX_RETENTION_MONTHS",
     "stripe_secret_key": "STRIPE_SECRET_KEY",
     "stripe_webhook_secrets": "STRIPE_WEBHOOK_SECRET",
     "stripe_api_base": "STRIPE_API_BASE",
@@ -101,6 +102,8 @@ class Settings(BaseModel):
     """Of the admin named `root`; None: `serve` makes one under `data`."""
     public_url: WebAddress | None = None
     """Where consumers reach this gateway; None: what the request itself says."""
+    retention_months: Annotated[int, Field(ge=1, le=1_200)] | None = None
+    """How long single charges are kept; None: for ever. Balances and totals stay in any case."""
     stripe_secret_key: SecretStr | None = None
     stripe_webhook_secrets: tuple[SecretStr, ...] = ()
     """Several while one is rotated."""

@@ -33,6 +33,12 @@ HELP = {
     "farebox_request_seconds": "Time from the request's head to the end of its answer.",
     "farebox_open_requests": "Requests being served now.",
     "farebox_worker_gauge": "What a worker holds at the moment, by name.",
+    "farebox_ledger_up": "1 if both stores answered and the shard has its state.",
+    "farebox_failing_jobs": "Jobs of this gateway's steward that failed when they last ran.",
+    "farebox_open_holds": "Holds without an ending yet, over all gateways.",
+    "farebox_unposted_facts": "Facts of the journal that Postgres has not acknowledged.",
+    "farebox_window_used": "Units held or spent that Postgres has not, by credit type.",
+    "farebox_window": "How far farebox_window_used may go before holds are refused.",
 }
 
 
@@ -131,12 +137,12 @@ def render(documents: list[dict[str, Any]], *, now_ms: int) -> str:
     for one in alive:
         gauges.update(one["gauges"])
     lines = [
-        *_family("farebox_requests_total", "counter", _request_samples(requests)),
-        *_family("farebox_captured_total", "counter", _by("credit_type", captured)),
-        *_family("farebox_uncollected_total", "counter", _by("credit_type", uncollected)),
-        *_family("farebox_request_seconds", "histogram", _histogram(buckets, documents)),
-        *_family("farebox_open_requests", "gauge", [("", {}, sum(one["open"] for one in alive))]),
-        *_family("farebox_worker_gauge", "gauge", _by("name", gauges)),
+        *family("farebox_requests_total", "counter", _request_samples(requests)),
+        *family("farebox_captured_total", "counter", _by("credit_type", captured)),
+        *family("farebox_uncollected_total", "counter", _by("credit_type", uncollected)),
+        *family("farebox_request_seconds", "histogram", _histogram(buckets, documents)),
+        *family("farebox_open_requests", "gauge", [("", {}, sum(one["open"] for one in alive))]),
+        *family("farebox_worker_gauge", "gauge", _by("name", gauges)),
     ]
     return "\n".join(lines) + "\n"
 
@@ -166,7 +172,8 @@ def _histogram(buckets: list[int], documents: list[dict[str, Any]]) -> Iterable[
     yield "_count", {}, total
 
 
-def _family(name: str, kind: str, samples: Iterable[_Sample]) -> Iterable[str]:
+def family(name: str, kind: str, samples: Iterable[_Sample]) -> Iterable[str]:
+    """Write one metric: its help, its type, and its samples (suffix, labels, value)."""
     yield f"# HELP {name} {HELP[name]}"
     yield f"# TYPE {name} {kind}"
     for suffix, labels, value in samples:

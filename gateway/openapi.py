@@ -75,9 +75,10 @@ def _schemas(rows: tuple[Operation, ...]) -> tuple[References, dict[str, Any]]:
             wanted[row.body, "validation"] = None
         if isinstance(row.answer, type):
             wanted[row.answer, "serialization"] = None
-    references, definitions = models_json_schema(
+    made: tuple[Any, dict[str, Any]] = models_json_schema(
         list(wanted), ref_template="#/components/schemas/{model}"
     )
+    references, definitions = made  # pydantic's type of the keys is wider than ours
     return references, definitions.get("$defs", {})
 
 

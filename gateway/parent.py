@@ -69,3 +69,5 @@ def log_to_stderr(name: str) -> None:
     # Libraries speak only when something is wrong.
     for library in ("asyncio", "httpx", "httpcore", "uvicorn"):
         logging.getLogger(library).setLevel(logging.WARNING)
+    # Its pool prints a stack for each attempt at a Postgres that is away; we say that once.
+    logging.getLogger("asyncpg").setLevel(logging.ERROR)

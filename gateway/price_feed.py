@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from config import PriceFileError, PriceList, load_price_list
 from ledger import credit_types, price_versions
 from ledger.database import Database
-from ledger.outage import OUTAGE
+from ledger.outage import OUTAGE, told
 from ledger.ports import Clock
 
 LOOK_S = 1.0
@@ -52,6 +52,7 @@ class PriceFeed:
         while True:
             found = await self._newer()
             if found is not None:
+                self._read = found.version
                 return found
             await self._clock.sleep(LOOK_S)
 
@@ -67,9 +68,10 @@ class PriceFeed:
                 found = await self._newer()
                 if found is not None:
                     await take(found)
+                    self._read = found.version  # not before: what was not taken comes again
                     _log.info("prices of version %d are in force", found.version)
             except OUTAGE as away:
-                self._complain(f"the price version cannot be looked up: {away}")
+                self._complain(f"the price version cannot be looked up: {told(away)}")
             except PriceFileError as error:
                 self._complain(f"the published prices cannot be read here: {error}")
             else:
@@ -84,7 +86,6 @@ class PriceFeed:
             text = await price_versions.text_of(connection, newest.version)
             prices = load_price_list(text, environ=self._environ)
             numbers = await credit_types.register(connection, scales_of(prices))
-        self._read = newest.version
         return InForce(prices, newest.version, numbers)
 
     def _complain(self, sentence: str) -> None:

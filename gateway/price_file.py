@@ -15,7 +15,7 @@ from gateway.price_feed import scales_of
 from ledger import credit_types, gateways, price_versions
 from ledger.database import Database
 from ledger.errors import Conflict, NotFound
-from ledger.outage import OUTAGE
+from ledger.outage import OUTAGE, told
 from ledger.ports import Clock
 from ledger.price_versions import Rule
 
@@ -56,7 +56,7 @@ class PriceFile:
             try:
                 await self.look()
             except OUTAGE as away:
-                _log.warning("the price file waits for Postgres: %s", away)
+                _log.warning("the price file waits for Postgres: %s", told(away))
             await self._clock.sleep(LOOK_S)
 
     async def look(self) -> None:

@@ -39,6 +39,7 @@ CATALOGUE: Mapping[str, tuple[int, str]] = {
     "conflict": (409, "The request conflicts with what is stored"),
     "body-too-large": (413, "The request body is too large"),
     "invalid-input": (422, "The input is not valid"),
+    "price-too-high": (422, "The request costs more than may be in flight"),
     "rate-limited": (429, "Too many requests"),
     "internal-error": (500, "The gateway failed"),
     "websocket-not-available": (501, "WebSockets are not available"),
@@ -141,11 +142,24 @@ def insufficient(
     )
 
 
+def too_high(*, price: int, limit: int, credit_type: str, shown: Callable[[int], str]) -> Problem:
+    """Return the 422 for a ceiling above the window: no waiting helps, a smaller request does."""
+    return Problem(
+        "price-too-high",
+        f"This request costs up to {shown(price)} {credit_type}; one request may cost"
+        f" {shown(limit)} at most here.",
+        price=price,
+        limit=limit,
+        credit_type=credit_type,
+    )
+
+
 def problem_for(error: Exception) -> Problem | None:
     """
     Return what the client is told about `error`; None where it is a fault of our own.
 
-    InsufficientCredits is the exception: only the caller knows the price, see `insufficient`.
+    InsufficientCredits and AboveWindow are the exceptions: only the caller knows the price, see
+    `insufficient` and `too_high`.
     """
     match error:
         case Problem():

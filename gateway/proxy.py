@@ -24,13 +24,20 @@ from gateway.metrics import Metrics
 from gateway.outcome import NOTHING, Ending, Outcome, outcome
 from gateway.presence import Presence
 from gateway.prices import LivePrices
-from gateway.problems import Problem, insufficient, invalid_key, problem_for, retry_after
+from gateway.problems import (
+    Problem,
+    insufficient,
+    invalid_key,
+    problem_for,
+    retry_after,
+    too_high,
+)
 from gateway.request import BodyTooLarge, ClientGone, Receive, Request, Scope, Send
 from gateway.throttle import Throttle
 from gateway.upstream import UpstreamClient, UpstreamError, UpstreamTimeout
 from gateway.upward import upstream_request
 from gateway.visit import Visit
-from ledger.errors import InsufficientCredits, LedgerError, NotFound
+from ledger.errors import AboveWindow, InsufficientCredits, LedgerError, NotFound
 from ledger.holds import Held, HoldOrder, Holds
 from ledger.ids import HoldIds, hold_text
 from ledger.ports import Clock
@@ -134,6 +141,8 @@ class Proxy:
                 self._settle(visit, held, ending, metering)
         except InsufficientCredits as short:
             raise self._insufficient(visit, caller, short) from short
+        except AboveWindow as above:
+            raise _above(visit, above) from above
         _say_what_failed(visit)
 
     async def _observe(self, visit: Visit, path: bytes) -> None:
@@ -145,6 +154,7 @@ class Proxy:
             result = self._decide(visit, ending, metering)
             visit.captured, visit.reason = 0, Reason.OBSERVED.word
             self._holds.observe(
+                bytes.fromhex(self._id_of(visit)),
                 account=caller.account if caller else 0,
                 key=caller.key if caller else 0,
                 credit_type=visit.prices.type_numbers[visit.route.price.credit_type],
@@ -228,6 +238,8 @@ class Proxy:
             linger_s=route.linger_ms / 1000 if meter else None,
         )
         visit.status, visit.sent_bytes = exchange.status, exchange.sent_bytes
+        if exchange.failed is not None and exchange.started:
+            request.cut()
         return Ending(end, exchange.status, covered=route.charge_on.covers(exchange.status))
 
     def _decide(self, visit: Visit, ending: Ending, metering: Metering) -> Outcome:
@@ -313,6 +325,16 @@ def _note_of(exchange: Exchange | None) -> bytes:
     if exchange is not None and isinstance(exchange.failed, UpstreamTimeout):
         return b'{"x":"%s"}' % exchange.failed.phase.encode()
     return b""
+
+
+def _above(visit: Visit, above: AboveWindow) -> Problem:
+    price = visit.route.price
+    return too_high(
+        price=above.needed,
+        limit=above.window,
+        credit_type=price.credit_type,
+        shown=lambda amount: format_amount(amount, price.scale),
+    )
 
 
 def _too_large(error: BodyTooLarge) -> Problem:

@@ -8,7 +8,7 @@ both cases it is limited, and what was gathered is what is forwarded, byte for b
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 
-from gateway.framing import REFUSED
+from gateway.framing import CUT, REFUSED
 from gateway.headers import Headers
 
 Scope = MutableMapping[str, Any]
@@ -103,6 +103,12 @@ class Request:
     def left_unread(self) -> bool:
         """Whether a client that waits for `100 Continue` has not been told to go on."""
         return self.waits_for_continue and not self.body_ended and not self.received_bytes
+
+    def cut(self) -> None:
+        """End the answer before its end: what the client has of it must not look whole."""
+        cut = self._scope.get(CUT)
+        if cut is not None:
+            cut()
 
     async def gather(self, limit_bytes: int) -> bytes:
         """

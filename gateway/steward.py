@@ -20,6 +20,7 @@ import uvloop
 
 from config import PriceFileError, PriceList, PriceWatch, Settings, read_price_file
 from gateway.admin import admin_app
+from gateway.ledger_metrics import ledger_exposition
 from gateway.metrics import exposition
 from gateway.parent import Parent, log_to_stderr
 from gateway.price_feed import InForce, PriceFeed
@@ -28,6 +29,7 @@ from gateway.server import serve_app
 from gateway.worker import ledger_options, settings_of
 from ledger import admins, gateways
 from ledger.errors import LedgerError
+from ledger.facts import MAX_AMOUNT
 from ledger.ledger import Ledger
 from ledger.outage import OUTAGE
 from ledger.ports import Clock, SystemClock
@@ -55,13 +57,19 @@ async def work(parent: Parent) -> None:
             await ledger.set_windows(windows_of(new))
 
         await take(await feed.first())
+        jobs = ledger.steward()
+
+        async def metrics() -> str:
+            workers = exposition(Path(parent.orders["metrics"]), now_ms=clock.now_ms())
+            return workers + await ledger_exposition(ledger, jobs.failures)
+
         app = admin_app(
             ledger=ledger,
             pages_url=parent.orders["pages_url"],
-            metrics=lambda: exposition(Path(parent.orders["metrics"]), now_ms=clock.now_ms()),
+            metrics=metrics,
             environ=settings.environ,
         )
-        async with running(ledger.steward().run(), file.run(), feed.follow(take)):
+        async with running(jobs.run(), file.run(), feed.follow(take)):
             await serve_app(app, parent, socket_fd=parent.orders["socket"], http="httptools")
         await leave(ledger, parent.orders["gateway"])
     finally:
@@ -98,7 +106,8 @@ def windows_of(prices: InForce) -> dict[int, int]:
 def window_of(prices: PriceList, credit_type: str) -> int:
     """Return the window the file sets, or enough for many requests of the largest ceiling."""
     chosen = prices.credit_types[credit_type].window
-    return chosen or WINDOW_CEILINGS * max(prices.largest_ceiling(credit_type), 1)
+    enough = WINDOW_CEILINGS * max(prices.largest_ceiling(credit_type), 1)
+    return chosen or min(enough, MAX_AMOUNT)
 
 
 @asynccontextmanager

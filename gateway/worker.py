@@ -6,8 +6,7 @@ of each other.
 """
 
 import asyncio
-import hashlib
-import hmac
+import secrets
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +24,7 @@ from gateway.server import serve_app
 from ledger.errors import LedgerError
 from ledger.ledger import Ledger, LedgerOptions
 from ledger.ports import SystemClock
+from ledger.signing import signing_secret
 
 POSTGRES_CONNECTIONS = 80
 """Of one gateway, over all its processes: Postgres takes 100 unless somebody raises that."""
@@ -51,7 +51,7 @@ async def work(parent: Parent) -> None:
             ledger=ledger,
             prices=prices,
             settings=settings,
-            link_secret=link_secret(settings),
+            link_secret=await link_secret(ledger),
             write_log=write_log,
             metrics_folder=Path(parent.orders["metrics"]),
             clock=clock,
@@ -78,19 +78,14 @@ def ledger_options(settings: Settings) -> LedgerOptions:
         postgres_url=settings.postgres_url,
         redis_url=settings.redis_url,
         postgres_connections=max(FEWEST_CONNECTIONS, min(each, MOST_CONNECTIONS)),
+        keep_months=settings.retention_months,
     )
 
 
-def link_secret(settings: Settings) -> bytes:
-    """
-    Derive the secret that signs buy links: the same in all workers that share an admin token.
-
-    Gateways on the same stores give the token by FAREBOX_ADMIN_TOKEN, so each takes the
-    other's links; changing it ends links that would have ended within 15 minutes anyway.
-    """
-    assert settings.admin_token is not None
-    token = settings.admin_token.get_secret_value().encode()
-    return hmac.digest(token, b"farebox buy links", hashlib.sha256)
+async def link_secret(ledger: Ledger) -> bytes:
+    """Return the secret that signs buy links: the same for all gateways on these stores."""
+    async with ledger.database.connection() as connection:
+        return await signing_secret(connection, "buy links", random_bytes=secrets.token_bytes)
 
 
 def write_log(lines: bytes) -> None:

@@ -175,9 +175,11 @@ async def find(connection: Connection, text: str) -> Account:
 async def search(
     connection: Connection, *, text: str = "", after: int = 0, limit: int = 50
 ) -> list[Account]:
-    """List accounts by number; `text` is part of the external id, name or e-mail address."""
+    """List accounts by number; `text` is an id, or part of the external id, name or e-mail."""
     pattern = "%" + text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_") + "%"
-    rows = await connection.fetch(_SQL.search, pattern, after, check_limit(limit))
+    rows = await connection.fetch(
+        _SQL.search, pattern, after, check_limit(limit), parse_account(text)
+    )
     return [_account(row) for row in rows]
 
 

@@ -98,8 +98,15 @@ async def revoke(connection: Connection, name: str, *, actor: str) -> Admin:
 
     Raises:
         NotFound: No such admin.
+        Conflict: `root-stays`: the next start of a gateway would let root in again.
 
     """
+    if name == ROOT:
+        raise Conflict(
+            "root-stays",
+            f"{ROOT}'s token is the one of FAREBOX_ADMIN_TOKEN or the data folder: "
+            "change it there and start farebox serve again",
+        )
     async with connection.transaction():
         row = await connection.fetchrow(_SQL.revoke, name)
         if row is not None:

@@ -146,7 +146,7 @@ async def rotate(
     Raises:
         NotFound: No such key.
         InvalidInput: The overlap is not 0 to 90 days.
-        Conflict: `key-revoked`. Nothing changed.
+        Conflict: `key-revoked`, `key-expired`. Nothing changed.
 
     """
     if not 0 <= overlap_s <= MAX_OVERLAP_S:
@@ -155,6 +155,8 @@ async def rotate(
         old = await _locked(connection, key_id)
         if old.status == REVOKED:
             raise Conflict("key-revoked", f"{key_text(key_id)} is revoked: create another")
+        if await connection.fetchval(_SQL.has_ended, key_id):
+            raise Conflict("key-expired", f"{key_text(key_id)} has expired: create another")
         made = await _make(
             connection,
             old.account_id,

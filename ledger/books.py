@@ -129,7 +129,7 @@ class ChargeBook:
     written_off: int | None = None
     allocation: tuple[Allocated, ...] = ()
     units: list[int] | None = None
-    measured: list[int] | None = None
+    measured: list[int | None] | None = None
     record: dict[str, str | int | bool] | None = None
     uncollected: int | None = None
     duration_ms: int | None = None

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from ledger import audit, controls
 from ledger.allocation import read_allocation
 from ledger.books import ChargeState
-from ledger.controls import Added, Grant, to_ms
+from ledger.controls import Added, Grant
 from ledger.database import Connection, Queries
-from ledger.errors import Conflict, NotFound
+from ledger.errors import AlreadyRefunded, Conflict, NotFound
 from ledger.facts import NEVER
 from ledger.ids import hold_id, hold_text, minted_us
 from ledger.inputs import check_amount, check_limit, clean_text
@@ -34,7 +34,8 @@ class Charge:
     held, captured, refunded, written_off, uncollected: smallest units. held: the ceiling;
     of an observed request, what it would have cost. written_off: done, but the balance was
     gone. uncollected: the cost above the hold. balance_after: available after it.
-    units, measured: what the price measured before the call, and on the response.
+    units, measured: what the price measured before the call, and on the response, where None
+    stands for what it did not tell.
     price: the rule as its price version has it, None if that version is not known here.
     """
 
@@ -59,7 +60,7 @@ class Charge:
     path: str | None
     price: Any
     units: list[int] | None
-    measured: list[int] | None
+    measured: list[int | None] | None
     record: dict[str, Any]
     note: str | None
     duration_ms: int | None
@@ -79,13 +80,6 @@ class Standing(NamedTuple):
     epoch: int
     state: ChargeState | None
     last_q: int
-
-
-class Overdue(NamedTuple):
-    """An open hold past its deadline."""
-
-    id: bytes
-    account_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +115,6 @@ async def ended_of(connection: Connection, ids: Sequence[bytes]) -> set[bytes]:
         return set()
     rows = await connection.fetch(_SQL.ended_of, list(ids), min(ids), max(ids))
     return {row["id"] for row in rows}
-
-
-async def overdue(
-    connection: Connection, shard: int, before: datetime, limit: int = 500
-) -> list[Overdue]:
-    """Return open holds whose deadline was before that moment, the oldest first."""
-    rows = await connection.fetch(_SQL.overdue, shard, to_ms(before), limit)
-    return [Overdue(row["id"], row["account_id"]) for row in rows]
 
 
 async def get(connection: Connection, charge_id: bytes, *, account_id: int | None = None) -> Charge:
@@ -195,7 +181,7 @@ async def refund(
     charge_id: bytes,
     *,
     amount: int | None,
-    reference: str,
+    reference: str | None,
     actor: str,
     reason: str = "",
 ) -> Refund:
@@ -209,20 +195,23 @@ async def refund(
         connection: To Postgres.
         charge_id: The charge.
         amount: Smallest units.
-        reference: The caller's own name for this refund, unique per charge.
+        reference: The caller's own name for this refund, unique per charge; without one,
+            each call is another refund.
         actor: Who gives it.
         reason: Why, for the history.
 
     Raises:
         NotFound: No such charge, or its month is no longer kept.
         InvalidInput: An amount below 1, a bad reference.
-        Conflict: `already-refunded`: more than is left; `not-captured`. Nothing changed.
+        AlreadyRefunded: More than is left.
+        Conflict: `not-captured`, `reference-used`. Nothing changed.
 
     """
-    clean_text("reference", reference, least=1)
+    if reference is not None:
+        clean_text("reference", reference, least=1)
     if amount is not None:
         check_amount("amount", amount)
-    source_id = f"{hold_text(charge_id)}:{reference}"
+    source_id = None if reference is None else f"{hold_text(charge_id)}:{reference}"
     async with connection.transaction():
         # The account first, as everywhere: posting locks it before it touches charges.
         if not await connection.fetchval(_SQL.lock_account_of, charge_id):
@@ -238,7 +227,7 @@ async def refund(
         if charge["captured"] == 0:
             raise Conflict("not-captured", "nothing was charged")
         if given > left or left == 0:
-            raise Conflict("already-refunded", f"{left} of {charge['captured']} is left to refund")
+            raise AlreadyRefunded(left, charge["captured"])
         expires_at = _refund_expiry(charge["allocation"], charge["now"])
         grant = Grant(
             charge["credit_type_id"],
@@ -246,7 +235,7 @@ async def refund(
             kind="refund",
             expires_at=expires_at,
             description=reason,
-            metadata={"reference": reference},
+            metadata={} if reference is None else {"reference": reference},
             charge_id=charge_id,
         )
         added: Added = await controls.add(

@@ -167,9 +167,12 @@ async def pending(connection: Connection, account_id: int, limit: int = 1_000) -
     return [packed(row).pack() for row in rows]
 
 
-async def waiting_accounts(connection: Connection, shard: int, limit: int = 500) -> list[int]:
-    """Return accounts for which `pending` would return something."""
-    return [row["id"] for row in await connection.fetch(_SQL.waiting_accounts, shard, limit)]
+async def waiting_accounts(
+    connection: Connection, shard: int, *, after: int = 0, limit: int = 500
+) -> list[int]:
+    """Return accounts, from the one behind `after` on, for which `pending` returns something."""
+    rows = await connection.fetch(_SQL.waiting_accounts, shard, after, limit)
+    return [row["id"] for row in rows]
 
 
 async def applied(connection: Connection, account_id: int, cseq: int) -> bool:

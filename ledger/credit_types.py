@@ -54,3 +54,13 @@ async def register(connection: Connection, scales: Mapping[str, int]) -> dict[st
 async def every(connection: Connection) -> list[CreditTypeRow]:
     """All types there ever were, by number."""
     return [CreditTypeRow(**row) for row in await connection.fetch(_SQL.every)]
+
+
+async def windows(connection: Connection) -> dict[int, int]:
+    """Return type -> the most of its units that may be held or spent beyond what is posted."""
+    return {row["id"]: row["window_units"] for row in await connection.fetch(_SQL.windows)}
+
+
+async def set_windows(connection: Connection, windows: Mapping[int, int]) -> None:
+    """Choose windows; those of other types stay. A repeat changes nothing."""
+    await connection.execute(_SQL.set_windows, list(windows), list(windows.values()))

@@ -69,7 +69,7 @@ def read_statements(text: str) -> dict[str, str]:
 
 def unreachable(away: Exception) -> LedgerUnavailable:
     """Return what to raise when connecting failed like this; nothing changed."""
-    return LedgerUnavailable(f"no connection to Postgres: {away or type(away).__name__}")
+    return LedgerUnavailable(f"no connection to Postgres: {str(away) or type(away).__name__}")
 
 
 async def prepare(connection: Connection) -> None:

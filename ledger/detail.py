@@ -1,8 +1,8 @@
 """
 What a fact carries besides money: JSON of the gateway, made safe for Postgres.
 
-Keys: u units measured before the call, m measured on the response, r recorded values,
-o uncollected amount, ms duration in milliseconds, x a note. What does not fit is left out:
+Keys: u units measured before the call, m measured on the response (null: it did not
+tell), r recorded values, o uncollected amount, ms duration in milliseconds, x a note. What does not fit is left out:
 nobody's balance may hang on it, and a fact must never be refused for it.
 """
 
@@ -24,7 +24,7 @@ class Detail(NamedTuple):
     """None where a fact says nothing (or nothing usable)."""
 
     units: list[int] | None = None
-    measured: list[int] | None = None
+    measured: list[int | None] | None = None
     record: dict[str, str | int | bool] | None = None
     uncollected: int | None = None
     duration_ms: int | None = None
@@ -47,7 +47,7 @@ def read_detail(raw: bytes) -> Detail:
     note = value.get("x")
     return Detail(
         units=_whole_numbers(value.get("u")),
-        measured=_whole_numbers(value.get("m")),
+        measured=_measured(value.get("m")),
         record=_record(value.get("r")),
         uncollected=_whole(value.get("o"), 1, MAX_AMOUNT),
         duration_ms=_whole(value.get("ms"), 0, _INTEGER_MAX),
@@ -66,6 +66,17 @@ def _whole_numbers(value: Any) -> list[int] | None:
         return None
     numbers = [_whole(number, -_BIGINT_MAX, _BIGINT_MAX) for number in value]
     return None if None in numbers else numbers  # type: ignore[return-value]
+
+
+def _measured(value: Any) -> list[int | None] | None:
+    """Keep the places of an answer's quantities: one it did not tell must not hide the others."""
+    if not isinstance(value, list) or not value:
+        return _whole_numbers(value)  # type: ignore[return-value]
+    told = _whole_numbers([number for number in value if number is not None])
+    if told is None or len(value) > MAX_UNITS:
+        return None
+    rest = iter(told)
+    return [None if number is None else next(rest) for number in value]
 
 
 def _record(value: Any) -> dict[str, str | int | bool] | None:

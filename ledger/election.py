@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import asyncpg
 
+from ledger.outage import OUTAGE
 from ledger.ports import Clock
 
 RETRY_S = 1.0
@@ -19,7 +20,7 @@ RETRY_S = 1.0
 ANSWER_LIMIT_S = 10.0
 """A Postgres that takes longer to answer one of these small questions counts as gone."""
 
-GONE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+GONE = (*OUTAGE, asyncpg.PostgresError)
 """How a connection that broke, or a server that is away, shows itself."""
 
 CONNECTION_SETTINGS = {
@@ -51,9 +52,19 @@ class Election:
         self._connection: Any = None
 
     async def win(self) -> None:
-        """Wait until elected. Postgres being away counts as not elected yet."""
-        while not await self._try():
-            await self._clock.sleep(RETRY_S)
+        """
+        Wait until elected. Postgres being away counts as not elected yet.
+
+        Who is cancelled meanwhile leaves no connection behind, and no lock.
+        """
+        try:
+            while not await self._try():
+                await self._clock.sleep(RETRY_S)
+        except BaseException:
+            if self._connection is not None:
+                self._connection.terminate()
+                self._connection = None
+            raise
 
     async def still_elected(self) -> bool:
         """Return whether the lock is still ours; a lost connection has lost it."""

@@ -127,7 +127,9 @@ def _read_cursor(text: str) -> bytes:
     try:
         place = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError) as error:
-        raise InvalidInput("cursor", "use next_cursor of the page before as it is") from error
+        raise InvalidInput(
+            "cursor", "is not of this list; use `next` of the page before"
+        ) from error
     if len(place) != _CURSOR_BYTES:
-        raise InvalidInput("cursor", "use next_cursor of the page before as it is")
+        raise InvalidInput("cursor", "is not of this list; use `next` of the page before")
     return place

@@ -4,6 +4,7 @@ What can go wrong in the ledger.
 * LedgerError
   - Refused                 the ledger said no; nothing changed
     - InsufficientCredits   the pool cannot cover the hold
+    - AboveWindow           the ceiling is more than may ever be unposted; asking again is no use
     - AccountFrozen         an admin or a dispute froze the account
     - BadKey                the key is unknown, revoked or expired
     - ScopeMissing          the key may not do this
@@ -41,6 +42,16 @@ class InsufficientCredits(Refused):
         return self.needed - self.available
 
 
+class AboveWindow(Refused):
+    """One hold is larger than the window; amounts in smallest units of the credit type."""
+
+    def __init__(self, needed: int, window: int, credit_type_id: int) -> None:
+        super().__init__(f"{needed} needed, {window} may be in flight at most")
+        self.needed = needed
+        self.window = window
+        self.credit_type_id = credit_type_id
+
+
 class AccountFrozen(Refused):
     """The account is frozen."""
 
@@ -76,6 +87,15 @@ class Conflict(Refused):
         super().__init__(message)
         self.code = code
         self.message = message
+
+
+class AlreadyRefunded(Conflict):
+    """More than is left of a charge was asked back; amounts in smallest units."""
+
+    def __init__(self, left: int, captured: int) -> None:
+        super().__init__("already-refunded", f"{left} of {captured} is left to refund")
+        self.left = left
+        self.captured = captured
 
 
 class InvalidInput(Refused):

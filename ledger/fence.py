@@ -20,11 +20,10 @@ import logging
 from ledger import credit_types, shards
 from ledger.checks import read_info
 from ledger.database import Database
-from ledger.dials import Dials
 from ledger.errors import CorruptRecord, LedgerUnavailable
 from ledger.journal import read_meta, read_tail
 from ledger.keys import Keys
-from ledger.lines import dials_args, open_args, session_args
+from ledger.lines import open_args, session_args
 from ledger.link import Link, ResponseError
 from ledger.ports import Clock
 from ledger.posting import Posted, post
@@ -81,13 +80,10 @@ def judge(row: ShardRow, incarnation: str, meta: Meta | None) -> Verdict:
 class Fence:
     """Verifies the connections of one process to one shard, and fences when it must."""
 
-    def __init__(
-        self, database: Database, keys: Keys, scripts: Scripts, dials: Dials, clock: Clock
-    ) -> None:
+    def __init__(self, database: Database, keys: Keys, scripts: Scripts, clock: Clock) -> None:
         self._database = database
         self._keys = keys
         self._scripts = scripts
-        self._dials = dials
         self._clock = clock
         self._verified: int | None = None
 
@@ -103,7 +99,6 @@ class Fence:
             epoch = await self.mend(link)
             session = await self._open_session(link, epoch)
             if session is not None:
-                await self._set_dials(link, epoch)
                 self._verified = epoch
                 return Standing(epoch=epoch, session=session)
         raise LedgerUnavailable("no session could be opened")
@@ -201,15 +196,15 @@ class Fence:
     async def _open(self, link: Link, row: ShardRow) -> None:
         """Open the row's epoch in Redis; harmless when it is open, or a later one is."""
         async with self._database.connection() as connection:
-            known = {credit_type.id for credit_type in await credit_types.every(connection)}
+            windows = await credit_types.windows(connection)
         units = {opened.credit_type_id: opened.units for opened in row.open_at_start}
         types = [
-            (credit_type, units.get(credit_type, 0), self._dials.window(credit_type))
-            for credit_type in sorted(known | units.keys() | self._dials.windows.keys())
+            (credit_type, units.get(credit_type, 0), window)
+            for credit_type, window in windows.items()
         ]
         args = open_args(
             row.epoch,
-            self._dials.journal_cap,
+            shards.JOURNAL_CAP,
             types,
             sum(count for _, count, _ in row.open_at_start),
         )
@@ -231,18 +226,6 @@ class Fence:
         if reply.word == "SKEW":
             raise LedgerUnavailable("this machine's clock and Redis' are more than 5 s apart")
         return session if reply.word == "OK" and reply.answers == [b"OK"] else None
-
-    async def _set_dials(self, link: Link, epoch: int) -> None:
-        """Say our limits again: the epoch may have been opened by a process that knew none."""
-        if self._dials.windows:
-            await self._scripts.run(
-                link,
-                "dials",
-                self._keys,
-                epoch,
-                dials_args(self._dials.journal_cap, self._dials.windows.items()),
-                clock_ms=self._clock.now_ms(),
-            )
 
     async def _row(self) -> ShardRow:
         async with self._database.connection() as connection:

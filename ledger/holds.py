@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Final, NoReturn
 
 from ledger.errors import (
+    AboveWindow,
     AccountFrozen,
     BadKey,
     InsufficientCredits,
@@ -183,7 +184,8 @@ class Holds:
         Reserve `order.ceiling` units (at least 1) for as long as the block runs.
 
         Raises (on entering; nothing is held then and the block does not run):
-            InsufficientCredits, AccountFrozen, BadKey, ScopeMissing, RateLimited, LedgerBusy
+            InsufficientCredits, AccountFrozen, BadKey, ScopeMissing, RateLimited, LedgerBusy,
+                AboveWindow
             NotFound: Postgres has no such account.
             LedgerUnavailable: No answer in time. If it was granted all the same, the
                 settler gives it back.
@@ -211,7 +213,7 @@ class Holds:
             What is available in the pool of the credit type.
 
         Raises:
-            The same as `hold`, but for InsufficientCredits and LedgerBusy.
+            The same as `hold`, but for InsufficientCredits, AboveWindow and LedgerBusy.
 
         """
         _, _, answer = await self._ask(order, only_check=True)
@@ -221,6 +223,7 @@ class Holds:
 
     def observe(
         self,
+        charge_id: bytes,
         *,
         account: int,
         key: int,
@@ -230,20 +233,16 @@ class Holds:
         rule: int,
         status: int,
         detail: bytes = b"",
-    ) -> bytes | None:
+    ) -> None:
         """
         Record a request that was priced and not charged; await nothing.
 
-        Returns:
-            Its id; None while there has been no connection to the ledger yet. Under
-            pressure an observation is dropped: it moves no balance.
-
+        `charge_id` is the caller's, 12 bytes as `HoldIds` mints them: the client was told it long
+        before. It is no hold, so no session has to know it; the first of two with one id counts.
+        Under pressure, and without a connection, an observation is dropped: it moves no balance.
         """
-        if self._shard.session == 0:
-            return None
-        hold_id = self._ids.mint(self._shard.session)
         line = observed_line(
-            hold_id,
+            charge_id,
             account=account,
             key=key,
             credit_type=credit_type,
@@ -254,7 +253,6 @@ class Holds:
             detail=detail,
         )
         self._tell(line)
-        return hold_id
 
     def renew(self, held: Held) -> None:
         """Move a hold's deadline to a lifetime from now; await nothing."""
@@ -383,6 +381,8 @@ def _refuse(order: HoldOrder, answer: Answer) -> NoReturn:
     match answer.words:
         case [b"INSUFFICIENT", available]:
             raise InsufficientCredits(order.ceiling, int(available), order.credit_type)
+        case [b"TOOLARGE", window]:
+            raise AboveWindow(order.ceiling, int(window), order.credit_type)
         case [b"LIMITED", after_ms]:
             raise RateLimited(int(after_ms))
         case [b"BLOCKED"]:

@@ -4,6 +4,7 @@ The ledger, built: everything above two stores that a worker, a steward or a com
 The only place where the parts of this package are put together. Nothing here decides.
 """
 
+import asyncio
 import logging
 import random
 from collections.abc import Mapping, Sequence
@@ -12,9 +13,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Literal, Self
 
-from ledger import charges, findings, partitions
+from ledger import admins, charges, credit_types, findings, gateways, partitions, shards
 from ledger.database import Database
-from ledger.dials import Dials
 from ledger.election import Election
 from ledger.errors import LedgerUnavailable
 from ledger.fence import Fence
@@ -24,9 +24,9 @@ from ledger.journal import Reading, read_meta
 from ledger.key_directory import KeyDirectory
 from ledger.keys import Keys
 from ledger.lines import dials_args
-from ledger.link import Link
+from ledger.link import Link, RedisError
 from ledger.loader import Loader
-from ledger.outage import OUTAGE
+from ledger.outage import OUTAGE, told
 from ledger.ports import Clock, SystemClock
 from ledger.poster import Poster
 from ledger.pusher import Pusher
@@ -44,11 +44,15 @@ log = logging.getLogger(__name__)
 Role = Literal["worker", "steward", "command"]
 
 POLL_S = 1.0
-SWEEP_S = 30.0
-OLD_EPOCHS_S = 60.0
+SWEEP_S = 10.0
+WINDOWS_S = 5.0
+OLD_EPOCHS_S = 10.0
 RECONCILE_S = 60.0
 TIDY_S = 3_600.0
 """How long the steward rests before it looks for the same thing again; see `Ledger.steward`."""
+
+READY_LIMIT_S = 3.0
+"""For a store that takes the question and is silent; probes have little patience."""
 
 COMMAND_CONNECTIONS = 2
 """A command asks one thing after the other; Postgres' connections belong to those that serve."""
@@ -93,11 +97,10 @@ class Ledger:
         self.options = options
         self.database = database
         self._clock = clock
-        self._dials = Dials()
         redis_keys, scripts = Keys(options.namespace, options.shard), Scripts()
 
         def new_fence() -> Fence:
-            return Fence(database, redis_keys, scripts, self._dials, clock)
+            return Fence(database, redis_keys, scripts, clock)
 
         self.shard = Shard(
             options.shard, redis_keys, self._connect, new_fence(), clock, scripts=scripts
@@ -117,6 +120,7 @@ class Ledger:
         )
         self.holds = Holds(self.shard, self.settler, self.loader, clock)
         self.keys = KeyDirectory(database)
+        self._asking_postgres: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(
@@ -156,6 +160,8 @@ class Ledger:
 
         """
         unsettled = await self.settler.drain(drain_s) if drain_s else self.settler.unsettled
+        if self._asking_postgres is not None:
+            self._asking_postgres.cancel()
         await self.settler.aclose()
         await self.loader.aclose()
         await self.shard.aclose()
@@ -167,20 +173,20 @@ class Ledger:
         """
         Say how many units of a credit type may be held or spent beyond what is posted.
 
-        Known to Redis on return if it answers now, else with the next connection. New
-        types are added; what others have said about other types stays.
+        Kept in Postgres, so that every process opens an epoch with them. Known to Redis on
+        return if it answers now, else as soon as the steward finds it answering. Those of
+        other types stay.
 
         Args:
             windows: Credit type -> units of it, at least its largest ceiling.
 
         """
-        self._dials.windows.update(windows)
+        async with self.database.connection() as connection:
+            await credit_types.set_windows(connection, windows)
         try:
-            await self.shard.run(
-                "dials", dials_args(self._dials.journal_cap, self._dials.windows.items())
-            )
+            await self._tell_windows()
         except LedgerUnavailable as away:
-            log.warning("the windows are set with the next connection: %s", away)
+            log.warning("the windows are told to Redis later: %s", away)
 
     async def state(self) -> Meta | None:
         """Return the shard's counters as Redis has them, for metrics; None if it has none."""
@@ -188,18 +194,28 @@ class Ledger:
 
     async def ready(self) -> None:
         """
-        Return if both stores can be used now.
+        Return if both stores answer now: each is asked, since an open connection proves nothing.
 
         Raises:
-            LedgerUnavailable: One of them cannot; the sentence says which.
+            LedgerUnavailable: One of them cannot be used; the sentence says which.
 
         """
         await self.shard.ready()
         try:
-            async with self.database.connection() as connection:
-                await connection.execute("SELECT 1")
+            await self.state()
         except OUTAGE as away:
-            raise LedgerUnavailable(f"Postgres does not answer: {away}") from away
+            raise _silent("Redis", away) from away
+        # One question at a time, however many ask: each holds a connection until it is answered.
+        if self._asking_postgres is None or self._asking_postgres.done():
+            self._asking_postgres = asyncio.create_task(self._ask_postgres())
+            self._asking_postgres.add_done_callback(_looked_at)
+        await asyncio.wait({self._asking_postgres}, timeout=READY_LIMIT_S)
+        if not self._asking_postgres.done():
+            raise LedgerUnavailable(f"Postgres does not answer within {READY_LIMIT_S:g} s")
+        try:
+            await self._asking_postgres
+        except OUTAGE as away:
+            raise _silent("Postgres", away) from away
 
     async def post_all(self) -> None:
         """Post until nothing is left: for a command that no steward runs beside."""
@@ -207,9 +223,21 @@ class Ledger:
             pass
 
     async def reconcile(self) -> list[Finding]:
-        """Compare what Redis has loaded with Postgres; see `ledger.reconcile`."""
-        link = await self._reading.link()
-        return await reconcile(Stores(self.database, link, self.shard.keys, self._clock))
+        """
+        Compare what Redis has loaded with Postgres; see `ledger.reconcile`.
+
+        Raises:
+            LedgerUnavailable: A store does not answer; nothing is known.
+
+        """
+        try:
+            link = await self._reading.link()
+        except (RedisError, OSError) as away:
+            raise _silent("Redis", away) from away
+        try:
+            return await reconcile(Stores(self.database, link, self.shard.keys, self._clock))
+        except RedisError as away:
+            raise _silent("Redis", away) from away
 
     def steward(self, more: Sequence[Job] = ()) -> Steward:
         """
@@ -228,14 +256,20 @@ class Ledger:
                 Job("due grants", POLL_S, self.pusher.enter_due),
                 Job("overdue holds", SWEEP_S, self.sweeper.expire_holds),
                 Job("due lots", SWEEP_S, self.sweeper.expire_lots),
+                Job("windows", WINDOWS_S, self._tell_windows),
                 Job("old epochs", OLD_EPOCHS_S, self.sweeper.drop_epochs),
                 Job("tidying", TIDY_S, self.sweeper.tidy),
                 Job("partitions", TIDY_S, self._keep_partitions),
+                Job("old links and gateways", TIDY_S, self._forget_what_is_over),
                 Job("reconciliation", RECONCILE_S, self._record_findings),
                 *more,
             ],
             self._clock,
         )
+
+    async def _ask_postgres(self) -> None:
+        async with self.database.connection() as connection:
+            await connection.execute("SELECT 1")
 
     async def _connect(self) -> Link:
         return await Link.connect(
@@ -250,6 +284,15 @@ class Ledger:
         async with self.database.connection() as connection:
             return await charges.closed_of(connection, holds)
 
+    async def _tell_windows(self) -> None:
+        """Make Redis' windows those that Postgres has; types that are new to it are added."""
+        async with self.database.connection() as connection:
+            wanted = await credit_types.windows(connection)
+        await self.shard.ready()
+        state = await self.state()
+        if state is None or {of.credit_type: of.window for of in state.types} != wanted:
+            await self.shard.run("dials", dials_args(shards.JOURNAL_CAP, wanted.items()))
+
     async def _keep_partitions(self) -> None:
         now = datetime.fromtimestamp(self._clock.now_ms() / 1_000, UTC)
         async with self.database.connection() as connection:
@@ -257,8 +300,23 @@ class Ledger:
             if self.options.keep_months is not None:
                 await partitions.retire(connection, now, self.options.keep_months)
 
+    async def _forget_what_is_over(self) -> None:
+        async with self.database.connection() as connection:
+            await admins.sweep(connection)
+            await gateways.sweep(connection)
+
     async def _record_findings(self) -> None:
         await self.shard.ready()
         found = await self.reconcile()
         async with self.database.connection() as connection:
             await findings.record(connection, found)
+
+
+def _silent(store: str, away: Exception) -> LedgerUnavailable:
+    return LedgerUnavailable(f"{store} does not answer: {told(away)}")
+
+
+def _looked_at(task: asyncio.Task[None]) -> None:
+    """Take note of a failure that comes when nobody waits for it any more."""
+    if not task.cancelled():
+        task.exception()

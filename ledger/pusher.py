@@ -31,6 +31,9 @@ LONGEST_RETRY_S = 1.0
 MOST_AT_ONCE = 16
 """Accounts the poll pushes at the same time, so that it leaves connections for requests."""
 
+PAGE = 500
+"""Accounts asked for at once by the poll."""
+
 
 class Pusher:
     """Brings controls to one shard."""
@@ -67,18 +70,25 @@ class Pusher:
 
     async def poll(self) -> None:
         """Push what is waiting, of every account; call it again and again."""
-        async with self._database.connection() as connection:
-            waiting = await controls.waiting_accounts(connection, self._shard.number)
         room = asyncio.Semaphore(MOST_AT_ONCE)
 
         async def push(account: int) -> None:
             async with room:
                 await self._push(account)
 
-        results = await asyncio.gather(*map(push, waiting), return_exceptions=True)
-        for account, result in zip(waiting, results, strict=True):
-            if isinstance(result, BaseException):
-                log.warning("controls of account %d are pending: %s", account, result)
+        after = 0
+        while True:  # every page: accounts that are stuck must not keep the others waiting
+            async with self._database.connection() as connection:
+                waiting = await controls.waiting_accounts(
+                    connection, self._shard.number, after=after, limit=PAGE
+                )
+            results = await asyncio.gather(*map(push, waiting), return_exceptions=True)
+            for account, result in zip(waiting, results, strict=True):
+                if isinstance(result, BaseException):
+                    log.warning("controls of account %d are pending: %s", account, result)
+            if len(waiting) < PAGE:
+                return
+            after = waiting[-1]
 
     async def enter_due(self) -> int:
         """Order that grants whose time has come, or whose place is free, enter; how many."""

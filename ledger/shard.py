@@ -30,6 +30,7 @@ from redis.exceptions import (
 from ledger.errors import LedgerError, LedgerUnavailable
 from ledger.keys import Keys
 from ledger.link import Link, LinkFull, LinkLost, RedisError
+from ledger.outage import OUTAGE
 from ledger.ports import Clock
 from ledger.scripts import HEAD, SETTLING, Reply, Scripts, evalsha, keys_of, read_reply
 
@@ -52,12 +53,10 @@ SWEEP_S: Final = 0.1
 FIRST_RETRY_S: Final = 0.05
 LONGEST_RETRY_S: Final = 1.0
 
-STORE_ERRORS: Final = (
-    RedisError,
-    OSError,
+STORE_ERRORS: Final[tuple[type[Exception], ...]] = (
     LedgerError,
     asyncpg.PostgresError,
-    asyncpg.InterfaceError,
+    *OUTAGE,
 )
 """What a store that is away, or half there, raises while a connection is verified."""
 
@@ -146,6 +145,7 @@ class Shard:
         self._waiters: list[tuple[asyncio.Future[None], float]] = []
         self._wake = asyncio.Event()
         self._memory_full = False
+        self._away = False
         self._pump: asyncio.Task[None] | None = None
         self._sweep: asyncio.TimerHandle | None = None
         self._closed = False
@@ -179,9 +179,9 @@ class Shard:
 
         """
         if not self.verified:
+            self._start()  # first: a closed shard refuses, and would leave the waiter behind
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiters.append((waiter, self._clock.monotonic() + limit_s))
-            self._start()
             await waiter
         return self._last
 
@@ -312,7 +312,7 @@ class Shard:
                     retry_s = FIRST_RETRY_S
                     continue
             except STORE_ERRORS as error:
-                log.warning("shard %d: %s: %s", self.number, type(error).__name__, error)
+                self._say_away(f"{type(error).__name__}: {error}")
                 if self._link is not None:
                     self._drop(self._link)
             await self._clock.sleep(retry_s)
@@ -335,11 +335,19 @@ class Shard:
         if standing.epoch != self._last.epoch:
             self._watermark = 0
         self._standing = self._last = standing
+        if self._away:
+            self._away = False
+            log.warning("shard %d: verified again, in epoch %d", self.number, standing.epoch)
         for waiter, _ in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
         self._waiters.clear()
         return link, standing
+
+    def _say_away(self, why: str) -> None:
+        """Say once per outage that there is one: an attempt each second would fill the log."""
+        log.log(logging.DEBUG if self._away else logging.WARNING, "shard %d: %s", self.number, why)
+        self._away = True
 
     def _take(self, standing: Standing) -> list[_Ask]:
         """Choose the lines of the next tick: settlements first, then holds of one session."""
@@ -383,7 +391,7 @@ class Shard:
         try:
             reply = read_reply(await link.call(*command))
         except LinkLost as error:
-            log.warning("shard %d: a tick of %d lines: %s", self.number, len(asks), error)
+            self._say_away(f"a tick of {len(asks)} lines: {error}")
             self._under_way = []
             self._again(asks)
             self._drop(link)
@@ -432,7 +440,7 @@ class Shard:
         for ask in asks:
             ask.sent -= 1
         if isinstance(error, NOT_THE_SAME_SERVER):
-            log.warning("shard %d: %s", self.number, error)
+            self._say_away(str(error))
             self._again(asks)
             self._drop(link)
             return False

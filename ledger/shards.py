@@ -6,6 +6,9 @@ from typing import NamedTuple
 from ledger.database import Connection, Queries
 from ledger.errors import NotFound
 
+JOURNAL_CAP = 1_000_000
+"""Facts of a shard not yet posted; about 100 MB of journal. New holds are refused beyond it."""
+
 _SQL = Queries("shards")
 
 

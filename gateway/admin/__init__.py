@@ -1,7 +1,7 @@
 """The admin listener: all the command line does, as routes for named admins, and metrics."""
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.applications import Starlette
 
@@ -23,7 +23,7 @@ def admin_app(
     *,
     ledger: Ledger,
     pages_url: str,
-    metrics: Callable[[], str],
+    metrics: Callable[[], Awaitable[str]],
     environ: Mapping[str, str],
     clock: Clock | None = None,
 ) -> Starlette:

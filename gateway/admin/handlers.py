@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 
 from gateway.admin.services import Services
 from gateway.operations import (
@@ -27,6 +27,8 @@ from ledger import accounts as ledger_accounts
 Asked = Call[Services, str, Any, Any]
 
 METRICS_TYPE = "text/plain"
+METRICS_FORMAT = "version=0.0.4; charset=utf-8"
+"""Which Prometheus text it is; scrapers that are not told have to guess."""
 PRICES_TYPE = "application/yaml"
 
 
@@ -235,7 +237,8 @@ async def gateways(call: Asked) -> health.GatewayList:
 
 async def metrics(call: Call[Services, None, Any, None]) -> Response:
     """Return Prometheus text."""
-    return PlainTextResponse(call.services.metrics(), media_type=METRICS_TYPE)
+    kind = f"{METRICS_TYPE}; {METRICS_FORMAT}"
+    return Response(await call.services.metrics(), headers={"content-type": kind})
 
 
 async def readyz(call: Call[Services, None, Any, None]) -> health.Ready:

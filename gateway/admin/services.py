@@ -1,6 +1,6 @@
 """What the admin's routes stand on."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from gateway.operations.desk import Desk
@@ -16,7 +16,7 @@ class Services:
 
     Attributes:
         pages_url: Where consumers find their pages.
-        metrics: Prometheus text over all workers.
+        metrics: Prometheus text over all workers, and of the ledger.
         environ: What `${NAME}` in a price text may name when it is checked.
         book: Earlier price lists, by which old charges are explained.
 
@@ -24,7 +24,7 @@ class Services:
 
     ledger: Ledger
     pages_url: str
-    metrics: Callable[[], str]
+    metrics: Callable[[], Awaitable[str]]
     environ: Mapping[str, str]
     book: PriceBook
     clock: Clock

@@ -1,7 +1,10 @@
 """`farebox account`: who may call, and whether they may right now."""
 
+from dataclasses import replace
+
 import click
 
+from gateway.commands.failed import CommandFailed
 from gateway.commands.session import Said, operates
 from gateway.commands.text import columns, facts
 from gateway.operations import accounts
@@ -33,7 +36,7 @@ async def create(desk: Desk, external_id: str | None, name: str, email: str, pla
 @click.option("--cursor", help="`next` of the page before.")
 @operates
 async def listed(desk: Desk, search: str | None, limit: int, cursor: str | None) -> Said:
-    """List accounts, newest first; SEARCH looks in id, external id, name and e-mail."""
+    """List accounts, by number; SEARCH is an id, or part of the external id, name or e-mail."""
     page = await accounts.listed(
         desk, accounts.AccountQuery(search=search, limit=limit, cursor=cursor)
     )
@@ -49,6 +52,21 @@ async def show(desk: Desk, account: str) -> Said:
     """Show one account with its balances."""
     shown = await accounts.show(desk, account)
     return Said(shown, facts(account_facts(shown)))
+
+
+@account.command("sign-in")
+@click.argument("account", metavar="ACCOUNT")
+@click.option(
+    "--pages-url", metavar="URL", help="Where consumers find their pages; of a running serve known."
+)
+@operates
+async def sign_in(desk: Desk, account: str, pages_url: str | None) -> Said:
+    """Print a link into an account's pages. Whoever has the link is let in."""
+    url = pages_url or desk.pages_url
+    if not url.startswith(("http://", "https://")):
+        raise CommandFailed("no gateway runs here: name its pages with --pages-url URL")
+    made = await accounts.sign_in(replace(desk, pages_url=url.rstrip("/")), account)
+    return Said(made, made.url, aside="It works once, within ten minutes.")
 
 
 @account.command("freeze")

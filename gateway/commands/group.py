@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from config import SettingsError
 from gateway.commands.accounts import account
 from gateway.commands.admins import admin
+from gateway.commands.failed import CommandFailed
 from gateway.commands.keys import key
 from gateway.commands.ledger import reconcile, verify
 from gateway.commands.money import adjust, grant, grants, refund
@@ -20,11 +21,11 @@ from gateway.commands.options import store_options
 from gateway.commands.price_versions import prices
 from gateway.commands.prices import check, init, quote
 from gateway.commands.run import backup, demo, migrate, serve
-from gateway.commands.session import CommandFailed
 from gateway.data_folder import FolderInUse
 from gateway.reading import field_errors
 from gateway.stores import StoreFailed, StoreMissing
 from ledger.errors import LedgerError, LedgerUnavailable
+from ledger.outage import OUTAGE, told
 
 WRONG_USE = 2
 PENDING = 1
@@ -67,6 +68,9 @@ def run(arguments: Sequence[str]) -> int:
         code = farebox.main(list(arguments), prog_name="farebox", standalone_mode=False)
     except click.exceptions.Abort:
         return _failed("stopped before it was done; running it again is safe", PENDING)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return WRONG_USE
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx else "farebox"
         return _failed(f"{error.format_message()} (see `{where} --help`)", error.exit_code)
@@ -81,6 +85,10 @@ def run(arguments: Sequence[str]) -> int:
         return _failed(f"{error}; run it again: a repeat is harmless", PENDING)
     except (LedgerError, SettingsError, FolderInUse, StoreFailed, StoreMissing) as error:
         return _failed(str(error), WRONG_USE)
+    except OUTAGE as away:
+        if isinstance(away, OSError) and away.filename is not None:
+            return _failed(f"{away.filename}: {away.strerror}", WRONG_USE)
+        return _failed(f"a store stopped answering ({told(away)}); run it again", PENDING)
     return code if isinstance(code, int) else 0
 
 

@@ -6,8 +6,10 @@ from typing import BinaryIO
 import click
 from pydantic import BaseModel
 
+from gateway.commands.failed import CommandFailed
+from gateway.commands.first_types import register_first_types
 from gateway.commands.kinds import MOMENT
-from gateway.commands.session import CommandFailed, Said, operates
+from gateway.commands.session import Said, operates
 from gateway.commands.text import columns
 from gateway.operations import grants as granting
 from gateway.operations import imports, refunds
@@ -47,6 +49,7 @@ async def grant(
     reference: str | None,
 ) -> Said:
     """Put credits into an account. AMOUNT is written in the type's decimals: 100, or 12.50."""
+    await register_first_types(desk)
     found = await credit_type_of(desk, credit_type)
     draft = granting.GrantDraft(
         credit_type=found.name,
@@ -80,6 +83,7 @@ async def imported(desk: Desk, file: BinaryIO) -> Said:
     raw = file.read(MAX_BODY_BYTES + 1)
     if len(raw) > MAX_BODY_BYTES:
         raise CommandFailed(f"{file.name} is larger than {MAX_BODY_BYTES} bytes: split it")
+    await register_first_types(desk)
     done = await imports.from_csv(desk, raw)
     rows = [
         (str(row.row), row.account, row.outcome, row.id or "", row.message) for row in done.rows
@@ -107,6 +111,7 @@ async def adjust(
     reference: str | None,
 ) -> Said:
     """Correct a balance by hand. Taking more than is there leaves a debt."""
+    await register_first_types(desk)
     found = await credit_type_of(desk, credit_type)
     sign = -1 if amount.startswith("-") else 1
     draft = granting.Adjustment(

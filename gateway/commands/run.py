@@ -1,7 +1,9 @@
 """`farebox serve`, `demo`, `migrate` and `backup`: what runs a gateway and its stores."""
 
 import asyncio
+import json
 from collections.abc import Callable, Coroutine
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import click
 from config import Settings, SettingsError
 from gateway.backup import back_up
 from gateway.child import ChildFailed
-from gateway.commands.options import chosen, store_options
+from gateway.commands.options import chosen, json_option, store_options
 from gateway.demo.show import demonstrating, welcome
 from gateway.serve import Gateway, ServeOptions, serving
 from gateway.startup import Refused
@@ -78,10 +80,14 @@ def demo(**flags: Any) -> int:
 @click.option("--to", type=click.IntRange(min=0), help="A number to go up or down to.")
 @click.option("--yes-lose-data", is_flag=True, help="Allow a way down that loses data.")
 @store_options
+@json_option
 def migrate(*, to: int | None, yes_lose_data: bool) -> int:
     """Bring the database to the schema of this release; running it again does nothing."""
     with postgres_of(settings_of({})) as url:
         steps = asyncio.run(migrate_schema(url, to, allow_loss=yes_lose_data))
+    if chosen("as_json"):
+        click.echo(json.dumps({"steps": [asdict(step) for step in steps]}, indent=2))
+        return 0
     for step in steps:
         click.echo(f"{'up' if step.up else 'down'}: {step.component} {step.number} {step.name}")
     if not steps:
@@ -92,6 +98,7 @@ def migrate(*, to: int | None, yes_lose_data: bool) -> int:
 @click.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @store_options
+@json_option
 def backup(file: Path) -> int:
     """
     Write the ledger's database to FILE, also while a gateway serves.
@@ -101,6 +108,9 @@ def backup(file: Path) -> int:
     """
     with postgres_of(settings_of({})) as url:
         size_bytes = back_up(url, file)
+    if chosen("as_json"):
+        click.echo(json.dumps({"file": str(file), "size_bytes": size_bytes}, indent=2))
+        return 0
     click.echo(f"{file}: {size_bytes:,} bytes; restore with: pg_restore --dbname URL {file}")
     return 0
 

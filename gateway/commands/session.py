@@ -28,14 +28,6 @@ Asked = ParamSpec("Asked")
 Work = Callable[Concatenate[Desk, Asked], Coroutine[Any, Any, "Said"]]
 
 
-class CommandFailed(Exception):
-    """A command could not do what was asked: one sentence that says what to do."""
-
-    def __init__(self, sentence: str, code: int = 2) -> None:
-        super().__init__(sentence)
-        self.code = code
-
-
 @dataclass(frozen=True, slots=True)
 class Said:
     """

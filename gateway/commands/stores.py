@@ -6,10 +6,12 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from config import Settings
+from gateway.commands.failed import CommandFailed
 from gateway.data_folder import DataFolder
+from gateway.startup import schema_sentence
 from gateway.stores import EmbeddedPostgres, EmbeddedRedis
 from ledger.ledger import Ledger, LedgerOptions
-from ledger.migrations import migrate
+from ledger.migrations import migrate, schema_state
 
 PREFIX = "/farebox"
 """Where the pages are unless the price file says otherwise."""
@@ -78,11 +80,20 @@ async def opened_ledger(stores: Stores) -> AsyncIterator[Ledger]:
     Open the ledger on the stores, for as long as the block runs.
 
     Where no steward works, what the journal holds is posted before and after.
+
+    Raises:
+        CommandFailed: The database's schema is not the one this release needs.
+
     """
     options = LedgerOptions(postgres_url=stores.postgres_url, redis_url=stores.redis_url)
     ledger = await Ledger.open(options, "command")
     try:
+        async with ledger.database.connection() as connection:
+            sentence = schema_sentence(await schema_state(connection))
+        if sentence:
+            raise CommandFailed(sentence)
         if stores.alone:
+            await ledger.shard.ready()  # its Redis has just started, which begins an epoch
             await ledger.post_all()
         yield ledger
         if stores.alone:

@@ -5,6 +5,7 @@ from html import escape
 
 from gateway.operations.accounts import Balance
 from gateway.operations.charges import ChargeRow
+from gateway.operations.explained import REASONS
 
 HEADERS = {
     "cache-control": "no-store",
@@ -22,6 +23,17 @@ table { border-collapse: collapse; width: 100% } th, td { text-align: left; padd
 tr { border-bottom: 1px solid #8884 } .n { text-align: right; font-variant-numeric: tabular-nums }
 button { font: inherit } .grey { opacity: .7 }
 """
+
+
+_OUTCOMES = {
+    "open": "under way",
+    "captured": "charged",
+    "late": "charged",
+    "void": "not charged",
+    "expired": "not charged",
+    "observed": "only recorded",
+}
+_UNSURPRISING = frozenset({"delivered", "observed"})
 
 
 def home_page(
@@ -66,7 +78,7 @@ def _charges(charges: Sequence[ChargeRow]) -> str:
         (
             row.opened_at.strftime("%Y-%m-%d %H:%M:%S UTC"),
             row.route or "-",
-            row.state + (f": {row.reason}" if row.reason else ""),
+            _outcome(row),
             row.credit_type,
             row.display["captured"],
             row.display.get("balance_after", ""),
@@ -74,6 +86,15 @@ def _charges(charges: Sequence[ChargeRow]) -> str:
         for row in charges
     ]
     return _table(("When", "Call", "Outcome", "Credits", "Charged", "Balance after"), rows, words=4)
+
+
+def _outcome(row: ChargeRow) -> str:
+    """Say whether a call was charged and, where that may surprise, why."""
+    word = _OUTCOMES[row.state]
+    if row.reason is None or row.reason in _UNSURPRISING:
+        return word
+    status = f" ({row.status})" if row.reason == "status" and row.status else ""
+    return f"{word}: {REASONS.get(row.reason, row.reason)}{status}"
 
 
 def _table(titles: Sequence[str], rows: Sequence[Sequence[str]], *, words: int) -> str:

@@ -6,10 +6,11 @@ Start at `framing.py`, which does no I/O; `protocol.py` puts it in front of uvic
 
 from gateway.framing.framing import Framing
 from gateway.framing.limits import FramingLimits
-from gateway.framing.protocol import REFUSED, StrictHttpProtocol, strict_http
+from gateway.framing.protocol import CUT, REFUSED, StrictHttpProtocol, strict_http
 from gateway.framing.refusal import Refusal
 
 __all__ = [
+    "CUT",
     "REFUSED",
     "Framing",
     "FramingLimits",

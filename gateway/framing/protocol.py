@@ -14,13 +14,22 @@ from gateway.framing.framing import Framing, Phase
 from gateway.framing.limits import FramingLimits
 from gateway.framing.refusal import Refusal
 from gateway.framing.sweep import Sweep
+from gateway.framing.until_close import UntilClose
 from gateway.framing.writes import JoinedWrites
 
 REFUSED = "farebox.refused"
 """Key of the scope: the request broke a rule amid its body, and the client was told so."""
 
+CUT = "farebox.cut"
+"""Key of the scope: a function that ends an answer before its end, and lets the client see it."""
+
 _TOO_SLOW = Refusal(408, "request-timeout", "The request did not arrive in time.")
 _NOT_UNDERSTOOD = Refusal(400, "bad-request", "The request is not valid HTTP.")
+
+
+def _ours(scope: Any) -> dict[str, Any]:
+    """Return the scope as what it is besides a HTTPScope: a dictionary with room for our keys."""
+    return cast("dict[str, Any]", scope)
 
 
 class StrictHttpProtocol(HttpToolsProtocol):
@@ -31,6 +40,9 @@ class StrictHttpProtocol(HttpToolsProtocol):
     answer before it is complete. A request refused amid its body looks to the application
     like a client that has gone: `http.disconnect` comes before the body's end. Where the client was
     told so, `scope[REFUSED]` is true: the refusal says that nothing is charged.
+
+    An application that cannot complete an answer says so with `scope[CUT]()`. One that just returns
+    has a fault, which uvicorn logs.
     """
 
     limits: ClassVar[FramingLimits] = FramingLimits()
@@ -50,6 +62,7 @@ class StrictHttpProtocol(HttpToolsProtocol):
         self._drained_bytes = 0
         self._unsent_bytes = 0
         self._stalled_since = inf
+        self._until_close: UntilClose | None = None
         sweep = self._sweeps.get(server_state)
         if sweep is None:
             connections = cast("set[StrictHttpProtocol]", server_state.connections)
@@ -93,8 +106,11 @@ class StrictHttpProtocol(HttpToolsProtocol):
         path, _, query = self.url.partition(b"?")
         self.scope["raw_path"] = path
         self.scope["query_string"] = query
+        _ours(self.scope)[CUT] = self._cut
         if self._framing.last and self.cycle is not None:
             self.cycle.keep_alive = False
+            if self.scope["http_version"] == "1.0":
+                self._until_close = UntilClose(self.cycle)
 
     def on_response_complete(self) -> None:
         """Send the rest of the answer and go on to the next request, if it is here."""
@@ -187,13 +203,24 @@ class StrictHttpProtocol(HttpToolsProtocol):
         if self._drained_bytes > self.limits.drain_bytes:
             self._writes.close()
 
+    def _cut(self) -> None:
+        """End an answer that cannot be completed, so that the client cannot take it for whole."""
+        if self.cycle.response_complete:
+            return
+        self.cycle.disconnected = True
+        if self._until_close is not None and self._until_close.endless:
+            self._writes.flush()
+            self._writes.abort()  # an orderly end would say that this was all
+        else:
+            self._writes.close()
+
     def _refuse(self, refusal: Refusal) -> None:
         """Answer, if an answer is still possible, and let the client go."""
         self._framing.phase = Phase.REFUSED
         cycle = self.cycle
         answered = cycle is not None and not cycle.response_complete and cycle.response_started
         if cycle is not None and not cycle.response_complete:
-            cycle.scope[REFUSED] = not answered
+            _ours(cycle.scope)[REFUSED] = not answered
             cycle.disconnected = True
             cycle.message_event.set()
         if answered or not self._writes.can_write_eof():

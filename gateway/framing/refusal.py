@@ -57,6 +57,7 @@ class Refusal:
             b"content-type: application/problem+json\r\n"
             b"content-length: %d\r\n"
             b"cache-control: no-store\r\n"
+            b"farebox-cost: 0\r\n"
             b"%b"
             b"connection: close\r\n\r\n"
             b"%b"

@@ -41,7 +41,9 @@ class AccountQuery(PageQuery):
 
     search: Annotated[
         str | None,
-        Field(max_length=200, description="Part of the external id, the name or the e-mail."),
+        Field(
+            max_length=200, description="An id, or part of the external id, the name or the e-mail."
+        ),
     ] = None
 
 

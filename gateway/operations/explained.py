@@ -76,11 +76,18 @@ def _arithmetic(charge: Charge, prices: PriceList | None) -> tuple[str | None, l
     if prices is None or charge.rule >= len(prices.routes):
         return None, []
     price = prices.routes[charge.rule].price
-    measured: list[Any] = charge.measured or []
+    measured = charge.measured or []
     if price.after_lines and not measured:
         return None, []  # the answer decides, and it has not told
-    explained = explain(price, units_of(price, charge.units or (), measured))
-    return explained.arithmetic, [CostPart.of(line) for line in explained.lines]
+    units = units_of(price, charge.units or (), measured)
+    explained = explain(price, units)
+    parts = [CostPart.of(line) for line in explained.lines]
+    if None not in measured:
+        return explained.arithmetic, parts
+    told = {unit.source for unit in units}
+    untold = ", ".join(line.label for line in price.lines if line.label not in told)
+    missing = charge.held if price.missing is None else price.missing
+    return f"{untold} was not told, so `missing` counts: {_shown(charge, missing)}", parts
 
 
 def _end(charge: Charge) -> str:

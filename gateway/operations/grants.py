@@ -189,6 +189,10 @@ async def _scales(connection: Connection) -> dict[str, int]:
 
 def _fields(row: grants.GrantRow, scale: int) -> dict[str, Any]:
     amounts = {"amount": row.amount, "remaining": row.remaining, "held": row.held}
+    reference, metadata = row.reference, dict(row.metadata)
+    if row.charge_id is not None:
+        # A refund's is unique per charge, not per account, so the ledger keeps it elsewhere.
+        reference = metadata.pop("reference", None)
     return {
         **amounts,
         "id": grant_text(row.id),
@@ -202,8 +206,8 @@ def _fields(row: grants.GrantRow, scale: int) -> dict[str, Any]:
         "expires_at": row.expires_at,
         "charge": None if row.charge_id is None else row.charge_id.hex(),
         "description": row.description,
-        "reference": row.reference,
-        "metadata": row.metadata,
+        "reference": reference,
+        "metadata": metadata,
         "actor": row.actor,
         "created_at": row.created_at,
         "display": display(scale, amounts),

@@ -6,6 +6,7 @@ from gateway.paging import PageQuery, pack_cursor, unpack_number
 from gateway.problems import Problem
 from ledger import findings, gateways, price_versions
 from ledger import verify as verifying
+from ledger.errors import LedgerUnavailable
 from ledger.ids import account_text
 from ledger.ledger import Ledger
 
@@ -154,11 +155,15 @@ async def ready(ledger: Ledger) -> Ready:
     Say that requests can be charged.
 
     Raises:
-        LedgerUnavailable: Postgres or Redis does not answer.
-        Problem: `not-ready`: no prices are published.
+        Problem: `not-ready`: Postgres or Redis does not answer, or no prices are published.
 
     """
-    await ledger.ready()
+    try:
+        await ledger.ready()
+    except LedgerUnavailable as away:
+        # Anybody may ask, so what follows the colon, mostly an address, stays here.
+        sentence = str(away).partition(":")[0]
+        raise Problem("not-ready", f"{sentence}.", status=503) from away
     async with ledger.database.connection() as connection:
         current = await price_versions.current(connection)
         rows = await gateways.running(connection)

@@ -1,12 +1,13 @@
 """API keys: made and shown once, rotated with an overlap, revoked at once."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from gateway.models import Answer, GivenBody, Time
 from gateway.operations.desk import Desk
-from gateway.operations.shown import moment
+from gateway.operations.shown import milliseconds, moment
 from ledger import accounts, api_keys
 from ledger.database import Connection
 from ledger.errors import NotFound
@@ -45,7 +46,7 @@ class KeyRow(Answer):
     name: str
     prefix: Annotated[str, Field(description="The first characters of the secret.")]
     scopes: list[Scope]
-    status: Literal["active", "revoked"]
+    status: Literal["active", "expired", "revoked"]
     created_at: Time
     expires_at: Time | None
     revoked_at: Time | None
@@ -135,6 +136,12 @@ async def _owned(connection: Connection, number: int, owner: int | None) -> None
         raise NotFound(f"no key {key_text(number)}")
 
 
+def _status(key: api_keys.ApiKey) -> str:
+    if key.status == api_keys.REVOKED:
+        return "revoked"
+    return "expired" if key.expires_ms <= milliseconds(datetime.now(UTC)) else "active"
+
+
 def _fields(key: api_keys.ApiKey) -> dict[str, Any]:
     return {
         "id": key_text(key.id),
@@ -142,7 +149,7 @@ def _fields(key: api_keys.ApiKey) -> dict[str, Any]:
         "name": key.name,
         "prefix": key.prefix,
         "scopes": [scope for scope, bit in SCOPES.items() if key.scopes & bit],
-        "status": "active" if key.status == api_keys.ACTIVE else "revoked",
+        "status": _status(key),
         "created_at": key.created_at,
         "expires_at": moment(key.expires_ms),
         "revoked_at": key.revoked_at,

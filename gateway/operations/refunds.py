@@ -1,17 +1,17 @@
 """Giving back what a charge took, in full or in part, never twice."""
 
-import uuid
 from typing import Annotated
 
 from pydantic import Field
 
+from config import format_amount
 from gateway.models import Amount, GivenBody
 from gateway.operations.credit_types import typed_amount
 from gateway.operations.desk import Desk
 from gateway.operations.grants import GrantAnswer, Reference, granted
 from ledger import charges
 from ledger.credit_types import CreditTypeRow
-from ledger.errors import NotFound
+from ledger.errors import AlreadyRefunded, Conflict, NotFound
 from ledger.ids import parse_hold
 
 
@@ -33,14 +33,18 @@ async def refund(desk: Desk, charge: str, draft: RefundDraft) -> GrantAnswer:
     """
     async with desk.ledger.database.connection() as connection:
         found = await charges.get(connection, charge_id(charge))
-        done = await charges.refund(
-            connection,
-            found.id,
-            amount=draft.amount,
-            reference=draft.reference or uuid.uuid4().hex,
-            actor=desk.actor,
-            reason=draft.reason,
-        )
+        try:
+            done = await charges.refund(
+                connection,
+                found.id,
+                amount=draft.amount,
+                reference=draft.reference,
+                actor=desk.actor,
+                reason=draft.reason,
+            )
+        except AlreadyRefunded as less:
+            left, captured = (format_amount(n, found.scale) for n in (less.left, less.captured))
+            raise Conflict(less.code, f"{left} of {captured} is left to refund") from less
     # Only an account's charge was captured, and nothing else is refunded.
     applied = await desk.push(found.account_id or 0, done.cseq)
     return await granted(desk, done.grant_id, repeated=done.repeated, applied=applied)

@@ -7,11 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from gateway.stores.binaries import find_postgres
 from gateway.stores.process import (
     LAUNCHER,
+    POLL_S,
     StoreFailed,
     StoreProcess,
     socket_folder,
@@ -23,6 +25,10 @@ PORT = 5432  # only part of the socket's name: nothing listens on TCP
 
 INIT_LIMIT_S = 120
 """initdb writes some 40 MB; this is for the slowest disk we met, times ten."""
+
+
+UNCOLLECTED_LIMIT_S = 10
+"""Longer than an init takes to collect a dead process; it may also be another one's number now."""
 
 
 class EmbeddedPostgres:
@@ -92,6 +98,7 @@ class EmbeddedPostgres:
             **self._settings,
         }.items():
             command += ["-c", f"{name}={value}"]
+        _wait_for_the_last(data / "postmaster.pid")
         self._process.start(command, user=user, ready=self._answers)
         if not self._has_database(programs):
             self._create_database(programs)
@@ -163,3 +170,14 @@ class EmbeddedPostgres:
             timeout=INIT_LIMIT_S,
             check=False,
         )
+
+
+def _wait_for_the_last(noted: Path) -> None:
+    """Wait until no process has the number of the last server: Postgres would not start."""
+    limit = time.monotonic() + UNCOLLECTED_LIMIT_S
+    while time.monotonic() < limit:
+        try:
+            os.kill(int(noted.read_text().split()[0]), 0)
+        except (FileNotFoundError, IndexError, ValueError, ProcessLookupError, PermissionError):
+            return
+        time.sleep(POLL_S)

@@ -1,5 +1,6 @@
 """One store's process: started through the launcher, waited for, stopped, never left behind."""
 
+import fcntl
 import os
 import pwd
 import signal
@@ -7,7 +8,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 LAUNCHER = Path(__file__).with_name("launcher.py")
@@ -55,11 +57,14 @@ class StoreProcess:
         """
         Run `command` as `user` and wait until `ready` says yes.
 
+        A server that still ends in this folder, because whoever ran it was killed, is waited
+        for: two on the same data would ruin them.
+
         Raises:
             StoreFailed: It died or was not ready within `START_LIMIT_S`; it is not running then.
 
         """
-        with self._log.open("ab") as log:
+        with self._alone() as lock, self._log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own command, no shell
                 [
                     *(sys.executable, "-I", "-S", str(LAUNCHER)),
@@ -68,6 +73,7 @@ class StoreProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                pass_fds=[lock],  # for as long as the server, or a child of it, lives
                 start_new_session=True,  # Ctrl-C is for us; we stop it in the right order
             )
         limit = time.monotonic() + START_LIMIT_S
@@ -96,6 +102,26 @@ class StoreProcess:
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait()
+
+    @contextmanager
+    def _alone(self) -> Iterator[int]:
+        """Yield a lock on the folder; who inherits its descriptor keeps the lock."""
+        descriptor = os.open(self._log.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            limit = time.monotonic() + STOP_LIMIT_S
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > limit:
+                        raise StoreFailed(
+                            f"the {self.name} that ran here before does not end"
+                        ) from None
+                    time.sleep(POLL_S)
+            yield descriptor
+        finally:
+            os.close(descriptor)
 
     def last_words(self) -> str:
         """Return the end of the server's log, on one line."""

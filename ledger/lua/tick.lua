@@ -8,7 +8,7 @@ ARGV[2..65]  lines by kind: S settle, L late, R renew, O observed, then H hold, 
 
 Returns {word, q, answer of each line}; word: OK | NOMETA | STALE | FROZEN | REGRESS | SKEW
   H  HELD available | NEWID | GONE | NOACCOUNT | BLOCKED | BADKEY | SCOPE | LIMITED retry_after_ms
-     | INSUFFICIENT available | BUSY | NOTYPE | CORRUPT
+     | INSUFFICIENT available | TOOLARGE window | BUSY | NOTYPE | CORRUPT
   K  PASS available, or as H
   S  DONE outcome captured | NOHOLD | EXPIRED | EARLY | TOOMUCH held | NOACCOUNT | BUSY | CORRUPT
   L  DONE outcome captured | NOACCOUNT | BUSY | NOTYPE | CORRUPT

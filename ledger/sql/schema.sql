@@ -29,6 +29,7 @@ TABLE price_rules
 TABLE price_texts
 TABLE price_versions
 TABLE retired_partitions
+TABLE secrets
 TABLE shards
 TABLE sign_in_links
 VIEW entries AS
@@ -170,6 +171,7 @@ controls.created_at timestamp with time zone NOT NULL DEFAULT now()
 credit_types.id smallint NOT NULL
 credit_types.name text NOT NULL
 credit_types.scale smallint NOT NULL
+credit_types.window_units bigint NOT NULL DEFAULT 1000000
 credit_types.created_at timestamp with time zone NOT NULL DEFAULT now()
 dead_facts.shard smallint NOT NULL
 dead_facts.epoch bigint NOT NULL
@@ -266,6 +268,9 @@ retired_partitions.from_id bytea NOT NULL
 retired_partitions.to_id bytea NOT NULL
 retired_partitions.charges bigint NOT NULL
 retired_partitions.retired_at timestamp with time zone NOT NULL DEFAULT now()
+secrets.purpose text NOT NULL
+secrets.secret bytea NOT NULL
+secrets.made_at timestamp with time zone NOT NULL DEFAULT now()
 shards.id smallint NOT NULL
 shards.epoch bigint NOT NULL DEFAULT 0
 shards.incarnation text NOT NULL DEFAULT ''::text
@@ -343,6 +348,7 @@ controls PRIMARY KEY (account_id, cseq)
 controls UNIQUE (source, source_id)
 credit_types CHECK (((id >= 1) AND (id <= 255)))
 credit_types CHECK (((scale >= 0) AND (scale <= 12)))
+credit_types CHECK (((window_units >= 1) AND (window_units <= '90000000000000'::bigint)))
 credit_types CHECK ((name <> ''::text))
 credit_types PRIMARY KEY (id)
 credit_types UNIQUE (name)
@@ -403,6 +409,9 @@ price_versions CHECK ((version >= 1))
 price_versions FOREIGN KEY (sha256) REFERENCES price_texts(sha256)
 price_versions PRIMARY KEY (version)
 retired_partitions PRIMARY KEY (name)
+secrets CHECK ((length(secret) = 32))
+secrets CHECK ((purpose <> ''::text))
+secrets PRIMARY KEY (purpose)
 shards CHECK ((epoch >= 0))
 shards CHECK ((id >= 0))
 shards CHECK ((last_q >= 0))
@@ -419,6 +428,7 @@ CREATE INDEX api_keys_of_account ON public.api_keys USING btree (account_id, id)
 CREATE INDEX audit_of_target ON public.audit USING btree (target, id)
 CREATE INDEX charges_of_account ON ONLY public.charges USING btree (account_id, id)
 CREATE INDEX charges_overdue ON ONLY public.charges USING btree (deadline_ms) WHERE (state = 1)
+CREATE INDEX grants_due ON public.grants USING btree (expires_ms) WHERE ((state = 'live'::text) AND (expires_ms < '281474976710655'::bigint))
 CREATE INDEX grants_of_account ON public.grants USING btree (account_id, id)
 CREATE INDEX grants_of_charge ON public.grants USING btree (charge_id) WHERE (charge_id IS NOT NULL)
 CREATE INDEX grants_open ON public.grants USING btree (account_id, credit_type_id) WHERE (state = ANY (ARRAY['scheduled'::text, 'pending'::text, 'queued'::text, 'live'::text]))
@@ -456,6 +466,7 @@ CREATE UNIQUE INDEX price_rules_pkey ON public.price_rules USING btree (version,
 CREATE UNIQUE INDEX price_texts_pkey ON public.price_texts USING btree (sha256)
 CREATE UNIQUE INDEX price_versions_pkey ON public.price_versions USING btree (version)
 CREATE UNIQUE INDEX retired_partitions_pkey ON public.retired_partitions USING btree (name)
+CREATE UNIQUE INDEX secrets_pkey ON public.secrets USING btree (purpose)
 CREATE UNIQUE INDEX shards_pkey ON public.shards USING btree (id)
 CREATE UNIQUE INDEX sign_in_links_pkey ON public.sign_in_links USING btree (token_sha256)
 

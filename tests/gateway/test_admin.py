@@ -224,3 +224,11 @@ async def test_a_sign_in_link_names_the_public_address(ctl: Control) -> None:
     link = (await ctl.admin.post(f"/accounts/acc_{customer.account}/sign-in")).json()
 
     assert link["url"].startswith(f"{ctl.gateway.url}/farebox/sign-in?token=")
+
+
+async def test_root_is_not_revoked_here(ctl: Control) -> None:
+    refused = await ctl.admin.delete("/admins/root")
+
+    assert (refused.status_code, refused.json()["type"].rpartition("/")[2]) == (409, "root-stays")
+    assert "FAREBOX_ADMIN_TOKEN" in refused.json()["detail"]
+    assert (await ctl.admin.get("/admins")).status_code == 200

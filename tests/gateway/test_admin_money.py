@@ -258,3 +258,25 @@ async def test_an_admin_sees_the_charges_of_all_and_of_one(ctl: Control) -> None
     assert (nobodys["account"], nobodys["captured"], nobodys["held"]) == (None, 0, 3)
     used = (await ctl.admin.get(at(customer, "/usage?type=credits"))).json()
     assert [part["used"] for part in used["types"]] == [2]
+
+
+async def test_a_refund_shows_its_reference_and_keeps_a_made_up_one_to_itself(
+    ctl: Control,
+) -> None:
+    customer = await ctl.gateway.customer(credits=10)
+    named, unnamed = [await ctl.called(customer) for _ in range(2)]
+
+    first = await ctl.admin.post(f"/charges/{named}/refunds", json={"reference": "case 7"})
+    second = await ctl.admin.post(f"/charges/{unnamed}/refunds", json={})
+
+    assert (first.json()["reference"], first.json()["metadata"]) == ("case 7", {})
+    assert (second.json()["reference"], second.json()["metadata"]) == (None, {})
+
+
+async def test_what_is_left_to_refund_is_said_in_the_types_decimals(ctl: Control) -> None:
+    customer = await ctl.gateway.customer(credits=100, credit_type="calling")
+    charge = await ctl.called(customer, "/v1/calls")
+
+    refused = await ctl.admin.post(f"/charges/{charge}/refunds", json={"amount": 26})
+
+    assert refused.json()["detail"] == "0.25 of 0.25 is left to refund"

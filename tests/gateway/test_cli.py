@@ -44,8 +44,9 @@ def test_every_command_explains_itself(capsys) -> None:
         assert len(capsys.readouterr().out.splitlines()) > 3
 
     assert {" ".join(words) for words in found} == {
-        "account create", "account freeze", "account list", "account show", "account thaw",
-        "admin create", "adjust", "backup", "check", "demo", "grant", "grants import", "init",
+        "account create", "account freeze", "account list", "account show", "account sign-in",
+        "account thaw",
+        "admin create", "admin list", "admin revoke", "adjust", "backup", "check", "demo", "grant", "grants import", "init",
         "key create", "key list", "key revoke", "key rotate", "migrate", "prices list",
         "prices rollback", "prices show", "quote", "reconcile", "refund", "serve", "verify",
     }  # fmt: skip

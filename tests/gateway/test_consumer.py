@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from gateway.consumer.table import TABLE, described
+from ledger.errors import LedgerUnavailable
 from tests.control import PREFIX, Control
 
 pytestmark = pytest.mark.anyio
@@ -23,6 +24,20 @@ async def test_probes_need_no_key(ctl: Control) -> None:
 
     assert (live.status_code, ready.status_code) == (200, 200)
     assert ready.json() == {"ready": True, "price_version": 1, "warnings": []}
+
+
+async def test_readiness_names_the_store_that_is_away_and_not_its_address(
+    ctl: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away() -> None:
+        raise LedgerUnavailable("Redis does not answer: connect call failed ('10.0.0.3', 6379)")
+
+    monkeypatch.setattr(ctl.gateway.ledger, "ready", away)
+    refused = await ctl.consumer.get("/readyz")
+
+    assert refused.status_code == 503
+    assert refused.json()["type"].endswith("/not-ready")
+    assert refused.json()["detail"] == "Redis does not answer."
 
 
 async def test_an_account_sees_its_balances_by_type(ctl: Control) -> None:

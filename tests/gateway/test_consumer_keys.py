@@ -190,6 +190,21 @@ async def test_signing_out_ends_the_session(ctl: Control) -> None:
     assert (await ctl.consumer.get("/", headers=kept)).status_code == 401
 
 
+async def test_the_page_says_in_words_why_a_call_was_not_charged(ctl: Control) -> None:
+    customer = await ctl.gateway.customer(credits=100)
+    await ctl.called(customer)
+    await ctl.called(customer, "/v1/made")
+    link = (await ctl.admin.post(f"/accounts/acc_{customer.account}/sign-in")).json()["url"]
+
+    await ctl.consumer.get(link)
+    page = (await ctl.consumer.get("/")).text
+
+    assert "<td>charged</td>" in page
+    assert (
+        "<td>not charged: the upstream&#x27;s status is not one that is charged (200)</td>" in page
+    )
+
+
 async def test_a_page_shows_names_as_text(ctl: Control) -> None:
     made = await ctl.admin.put("/accounts/mallory", json={"name": "<script>alert(1)</script>"})
     link = (await ctl.admin.post(f"/accounts/{made.json()['id']}/sign-in")).json()["url"]

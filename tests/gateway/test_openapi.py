@@ -5,9 +5,12 @@ from typing import Annotated, Any
 import pytest
 from pydantic import Field
 
+from gateway.admin.table import described as admin_document
+from gateway.consumer.table import described as consumer_document
 from gateway.models import Answer, Given, GivenBody
 from gateway.openapi import document
 from gateway.routes import Operation
+from tests.gateway.openapi_rules import check_document
 
 
 class Shown(Answer):
@@ -49,7 +52,7 @@ def described() -> dict[str, Any]:
         title="Things",
         server="/farebox",
         security={"nobody": [], "key": [{"key": []}], "admin": [{"token": []}]},
-        schemes={"key": {"type": "http", "scheme": "bearer"}},
+        schemes={name: {"type": "http", "scheme": "bearer"} for name in ("key", "token")},
         parameters={"thing": "Which thing."},
     )
 
@@ -102,3 +105,28 @@ def test_every_reference_leads_somewhere(described) -> None:
 
     for reference in references(described):
         assert reference.removeprefix("#/components/schemas/") in described["components"]["schemas"]
+
+
+@pytest.mark.parametrize("listener", ["consumer", "admin"])
+def test_the_documents_of_both_listeners_are_openapi_3_1(listener: str) -> None:
+    check_document(consumer_document("/farebox") if listener == "consumer" else admin_document())
+
+
+@pytest.mark.parametrize(
+    "break_it",
+    [
+        lambda document: document.pop("info"),
+        lambda document: document["paths"]["/things"]["post"].update(sumary="mistyped"),
+        lambda document: document["paths"]["/things/{thing}"]["get"]["parameters"].pop(0),
+        lambda document: document["paths"]["/things"]["post"].update(operationId="show-thing"),
+        lambda document: document["paths"]["/livez"]["get"].update(security=[{"unknown": []}]),
+        lambda document: document["paths"]["/livez"]["get"]["responses"].update({"ok": {}}),
+        lambda document: document["components"]["schemas"].pop("Shown"),
+        lambda document: document["components"]["schemas"]["Shown"].update(type="int"),
+    ],
+)
+def test_the_rules_see_what_is_broken(described, break_it) -> None:
+    check_document(described)
+    break_it(described)
+    with pytest.raises(AssertionError):
+        check_document(described)

@@ -13,7 +13,7 @@ from gateway.buy_link import verify
 from gateway.stores import EmbeddedRedis
 from ledger import accounts, api_keys
 from ledger.books import ChargeState
-from tests.charging import SECRET, Charging, Customer, Stores, charging, fresh_stores
+from tests.charging import SECRET, WINDOW, Charging, Customer, Stores, charging, fresh_stores
 from tests.gateway.serving import raw_client, until
 from tests.upstreams import misbehaving_upstream
 
@@ -40,6 +40,10 @@ routes:
     upstream: api
     price: { flat: 1, per: [{ body: /limit, unit: 100, cost: 1, default: 1 }], max: 50 }
     max_body: 1000
+  - path: /unbounded
+    methods: [POST]
+    upstream: api
+    price: { per: [{ body: /limit, unit: 100, cost: 1 }] }
   - path: /chat
     methods: [POST]
     upstream: api
@@ -200,7 +204,7 @@ async def test_a_backend_that_is_gone_costs_nothing(stores: Stores) -> None:
 
 
 async def test_a_body_the_upstream_cuts_is_cut_for_the_client_too(
-    gateway: Charging, customer: Customer
+    gateway: Charging, customer: Customer, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with raw_client(gateway.url) as client:
         await client.send(get("/half", customer))
@@ -208,6 +212,7 @@ async def test_a_body_the_upstream_cuts_is_cut_for_the_client_too(
         assert await client.rest() == b"half"
     charge = await gateway.charge(request_id(head))
     assert (charge.state, charge.reason, charge.status) == (ChargeState.VOID, "upstream-cut", 200)
+    assert "ASGI" not in caplog.text  # meant so: no fault of ours
 
 
 async def test_a_client_that_leaves_early_pays_a_price_known_before(
@@ -256,6 +261,14 @@ async def test_a_balance_too_small_says_what_is_missing_and_where_to_buy(
     now_s = int(datetime.now(UTC).timestamp())
     assert verify(token, secret=SECRET, now_s=now_s) == poor.account
     assert gateway.backend.heads == []
+
+
+async def test_a_price_that_never_fits_is_not_called_busy(gateway: Charging) -> None:
+    rich = await gateway.customer(credits=2 * WINDOW)
+    body = {"limit": WINDOW * 3 // 2 * 100}
+    document = problem(await gateway.ask("POST", "/unbounded", rich, json=body), 422, "price-too-high")
+    assert (document["price"], document["limit"]) == (WINDOW * 3 // 2, WINDOW)
+    assert document["credit_type"] == "credits"
 
 
 async def test_a_key_is_asked_for(gateway: Charging) -> None:
@@ -502,6 +515,9 @@ async def test_what_is_watched_is_recorded_and_never_refused(
     assert [answer.status_code for answer in answers] == [200] * 4
     assert {answer.headers["farebox-cost"] for answer in answers} == {"0"}
     assert await gateway.available(customer) == 100
+    charge = await gateway.charge(answers[0])  # recorded under the id that the answer told
+    assert (charge.state, charge.held, charge.captured) == (ChargeState.OBSERVED, 7, 0)
+    assert charge.account_id == customer.account
 
 
 # When something is wrong with us

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.worker import POSTGRES_CONNECTIONS, ledger_options, link_secret, settings_of
+from gateway.worker import POSTGRES_CONNECTIONS, ledger_options, settings_of
 
 SETTINGS = {
     "workers": 2,
@@ -34,16 +34,6 @@ def test_all_processes_together_leave_postgres_room(workers: int) -> None:
     each = ledger_options(settings_of(orders(workers=workers))).postgres_connections
     assert each >= 2
     assert each == 2 or each * (workers + 1) <= POSTGRES_CONNECTIONS
-
-
-def test_gateways_with_one_admin_token_take_each_others_links() -> None:
-    assert link_secret(settings_of(orders())) == link_secret(settings_of(orders(workers=5)))
-
-
-def test_another_token_signs_otherwise_and_the_secret_is_not_the_token() -> None:
-    first = link_secret(settings_of(orders()))
-    assert first != link_secret(settings_of(orders(admin_token="another-long-token")))
-    assert b"a-token-long-enough" not in first
 
 
 @pytest.mark.parametrize("module", ["worker", "steward", "keeper"])

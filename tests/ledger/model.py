@@ -275,6 +275,8 @@ class Model:
         if not line.only_check:
             if pool is None or available < line.ceiling:
                 return f"INSUFFICIENT {available}"
+            if line.ceiling > window.window:
+                return f"TOOLARGE {window.window}"
             used = window.held - window.posted + line.ceiling
             if used > window.window or self._room() < SPARE_FACTS:
                 return "BUSY"

@@ -9,12 +9,11 @@ from functools import partial
 
 from ledger import accounts, api_keys, controls, credit_types, grants
 from ledger.database import Database
-from ledger.dials import Dials
 from ledger.fence import Fence
 from ledger.ids import HoldIds
 from ledger.journal import Reading, read_meta
 from ledger.keys import Keys
-from ledger.lines import hold_line, settle_line
+from ledger.lines import dials_args, hold_line, settle_line
 from ledger.link import Link
 from ledger.loader import Loader
 from ledger.ports import Clock, SystemClock
@@ -23,7 +22,7 @@ from ledger.pusher import Pusher
 from ledger.records import Meta
 from ledger.scripts import Scripts
 from ledger.shard import Answer, Shard
-from ledger.shards import ShardRow, read
+from ledger.shards import JOURNAL_CAP, ShardRow, read
 from ledger.snapshot import read_snapshot
 from ledger.sweeper import Sweeper
 
@@ -45,7 +44,6 @@ class Parts:
     def __post_init__(self) -> None:
         self.keys = Keys(self.namespace, 0)
         self.scripts = Scripts()
-        self.dials = Dials()
         self.fence = self.new_fence()
         self.shard = Shard(0, self.keys, self.connect, self.fence, self.clock)
         self.loader = Loader(
@@ -58,7 +56,7 @@ class Parts:
         self.ids = HoldIds(self.clock)
 
     def new_fence(self) -> Fence:
-        return self.fence_class(self.database, self.keys, self.scripts, self.dials, self.clock)
+        return self.fence_class(self.database, self.keys, self.scripts, self.clock)
 
     async def connect(self) -> Link:
         return await Link.connect(self.redis_url, clock=self.clock)
@@ -83,12 +81,11 @@ class Parts:
             key = await api_keys.create(
                 connection, account.id, actor="test", random_bytes=secrets.token_bytes
             )
-        self.dials.windows[credit_type] = WINDOW
         customer = Customer(self, account.id, key.key.id, credit_type)
         if units:
             await customer.grant(units)
         assert await self.pusher.push(account.id) == "applied"
-        await self.fence._set_dials(await self.reading.link(), self.shard.epoch)
+        await self.shard.run("dials", dials_args(JOURNAL_CAP, [(credit_type, WINDOW)]))
         return customer
 
     async def close(self) -> None:

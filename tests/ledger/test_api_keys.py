@@ -1,5 +1,6 @@
 """API keys: the secret's shape, and what making, rotating and revoking order."""
 
+import asyncio
 import random
 from datetime import UTC, datetime, timedelta
 
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from ledger import api_keys, controls, facts
 from ledger.api_keys import check_secret, new_secret
+from ledger.database import Queries
 from ledger.errors import Conflict, InvalidInput, NotFound
 from tests.ledger.bank import Bank
 
@@ -133,3 +135,17 @@ async def test_bad_keys_are_refused(bank: Bank, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(Conflict):
         await make()
     assert len(await bank.rows("SELECT * FROM api_keys")) == 1
+
+
+async def test_a_rotation_does_not_wait_for_a_posting_that_waits_for_its_account(
+    bank: Bank,
+) -> None:
+    # Two changes of one account in one transaction make Postgres look at the shard's row again.
+    account = await bank.account()
+    async with bank.database.connection() as connection:
+        old = await api_keys.create(connection, account.id, actor="ann", random_bytes=CHANCE)
+    async with bank.database.transaction() as posting, bank.database.connection() as connection:
+        await posting.fetchrow(Queries("posting").lock_shard, 0)
+        async with asyncio.timeout(5):
+            made = await api_keys.rotate(connection, old.key.id, actor="ann", random_bytes=CHANCE)
+    assert made.key.replaces == old.key.id

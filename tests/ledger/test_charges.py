@@ -96,16 +96,6 @@ async def test_expired_charges_are_ended_but_not_closed(bank: Bank) -> None:
         assert await charges.closed_of(connection, []) == set()
 
 
-async def test_overdue_holds_are_found(bank: Bank) -> None:
-    account = await bank.account(units=100)
-    await bank.post(bank.players[account.id].hold(hold_id(1), 10))
-    deadline = datetime.fromtimestamp(4_000_000_000, UTC)
-    async with bank.database.connection() as connection:
-        assert await charges.overdue(connection, 0, deadline) == []
-        late = await charges.overdue(connection, 0, deadline + timedelta(seconds=1))
-    assert late == [(hold_id(1), account.id)]
-
-
 async def test_charges_are_listed_newest_first_in_pages(bank: Bank) -> None:
     account = await bank.account(units=100)
     player = bank.players[account.id]

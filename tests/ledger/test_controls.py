@@ -25,6 +25,7 @@ async def test_controls_are_numbered_in_the_order_they_are_asked_for(bank: Bank)
     async with bank.database.connection() as connection:
         lines = await controls.pending(connection, account.id)
         assert await controls.waiting_accounts(connection, 0) == [account.id]
+        assert await controls.waiting_accounts(connection, 0, after=account.id) == []
     packed = [facts.Control.unpack(line) for line in lines]
     assert packed[0] == facts.Control("g", 1, CREDITS, first.object_id, 5, 100)
     assert packed[1] == facts.Control("f", 2, flags=1)

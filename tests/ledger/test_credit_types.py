@@ -6,6 +6,7 @@ import pytest
 
 from ledger import credit_types
 from ledger.credit_types import CreditTypeRow
+from ledger.database import Connection
 from ledger.errors import Conflict
 from tests.ledger.bank import Bank
 
@@ -45,3 +46,10 @@ async def test_there_are_at_most_255(bank: Bank, monkeypatch: pytest.MonkeyPatch
     async with bank.database.connection() as connection:
         with pytest.raises(Conflict):
             await credit_types.register(connection, {"one more": 0})
+
+
+async def test_a_window_is_kept_until_another_is_chosen(connection: Connection) -> None:
+    await credit_types.register(connection, {"credits": 0, "calling": 2})
+    await credit_types.set_windows(connection, {2: 500})
+    await credit_types.set_windows(connection, {})
+    assert await credit_types.windows(connection) == {1: 1_000_000, 2: 500}

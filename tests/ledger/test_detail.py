@@ -24,6 +24,8 @@ def test_all_that_a_gateway_says_is_kept() -> None:
         (b"[]", NOTHING),
         (b"{", Detail(note="unreadable detail")),
         (b'{"u":3,"m":[1.5],"o":0,"ms":-1,"x":5,"r":[]}', NOTHING),
+        (b'{"u":[null],"m":[null,7]}', Detail(measured=[None, 7])),
+        (b'{"m":[null,true]}', NOTHING),
         (b'{"u":[true],"o":true,"ms":NaN}', NOTHING),
         (b'{"o":99999999999999999}', Detail(uncollected=MAX_AMOUNT)),
         (b'{"r":{"a":"\\u0000\\ud800"}}', Detail(record={"a": "\ufffd?"})),

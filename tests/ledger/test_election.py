@@ -7,6 +7,7 @@ import pytest
 
 from ledger.election import Election
 from tests.ledger.quick_clock import QuickClock
+from tests.ledger.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -47,6 +48,31 @@ async def test_a_postgres_that_is_away_elects_nobody() -> None:
     done, _ = await asyncio.wait([waiting], timeout=0.2)
     assert not done
     waiting.cancel()
+
+
+async def test_a_candidate_that_is_cancelled_leaves_no_connection(empty_database_url: str) -> None:
+    first = Election(empty_database_url, "shard 0", QuickClock())
+    second = Election(empty_database_url, "shard 0", QuickClock())
+    async with first:
+        waiting = asyncio.create_task(second.win())
+        await until(lambda: second._connection is not None)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+
+        async def alone() -> bool:
+            return await _sessions(empty_database_url) == 1
+
+        await until(alone)
+
+
+async def _sessions(url: str) -> int:
+    connection = await asyncpg.connect(url)
+    number: int = await connection.fetchval(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND application_name = 'farebox steward'"
+    )
+    await connection.close()
+    return number
 
 
 async def _end_sessions(url: str) -> None:

@@ -165,9 +165,7 @@ async def test_after_a_crash_behind_any_step_another_process_goes_on(
     customer = await parts.customer(100)
     await customer.spend(30)
     hold = await customer.held(20)
-    dying = crashing_after(step)(
-        parts.database, parts.keys, parts.scripts, parts.dials, parts.clock
-    )
+    dying = crashing_after(step)(parts.database, parts.keys, parts.scripts, parts.clock)
     with pytest.raises(ConnectionError):
         await dying.end(await parts.reading.link(), 1, "a test")
 
@@ -189,9 +187,7 @@ async def test_a_wiped_redis_comes_back_whatever_step_its_first_fence_dies_behin
     await customer.spend(30)
     await parts.post_all()
     await wipe(parts)
-    dying = crashing_after(step)(
-        parts.database, parts.keys, parts.scripts, parts.dials, parts.clock
-    )
+    dying = crashing_after(step)(parts.database, parts.keys, parts.scripts, parts.clock)
     with pytest.raises(ConnectionError):
         await dying.mend(await parts.reading.link())
     other = await new_process(parts)

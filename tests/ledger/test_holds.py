@@ -20,6 +20,7 @@ from ledger.errors import (
 )
 from ledger.facts import Control, HoldFact, ObservedFact, SettleFact
 from ledger.holds import HoldOrder, Holds
+from ledger.ids import hold_id
 from ledger.lines import dials_args, session_args
 from ledger.reasons import Reason
 from ledger.records import read_hold
@@ -266,13 +267,14 @@ async def is_later(deadline: object, first: int) -> bool:
     return await deadline() > first  # type: ignore[operator]
 
 
-async def test_an_observed_request_is_recorded_under_an_id_of_its_own(
+async def test_an_observed_request_is_recorded_under_the_id_that_its_client_was_told(
     rig: ShardRig, holds: Holds
 ) -> None:
-    ids = [
-        holds.observe(account=0, key=0, credit_type=TYPE, amount=7, version=1, rule=3, status=200)
-        for _ in range(2)
-    ]
+    ids = [hold_id(n, 0xFFFF_FFFF) for n in (1, 2)]  # of no session
+    for each in ids:
+        holds.observe(
+            each, account=0, key=0, credit_type=TYPE, amount=7, version=1, rule=3, status=200
+        )
     await until(lambda: rig.shard.watermark == 2)
 
     facts = await rig.facts()

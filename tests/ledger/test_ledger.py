@@ -2,14 +2,22 @@
 
 import asyncio
 import importlib
+import os
 import secrets
+import signal
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 import ledger as door
+import ledger.ledger as ledger_module
+from gateway.stores import EmbeddedRedis
 from ledger import accounts, api_keys, controls, credit_types, grants
+from ledger.database import Connection
 from ledger.errors import BadKey, InsufficientCredits, LedgerUnavailable
 from ledger.holds import HoldOrder
 from ledger.ledger import Ledger, LedgerOptions
@@ -178,6 +186,48 @@ async def test_readiness_names_the_store_that_is_away(options: LedgerOptions) ->
     await ledger.aclose()
 
 
+async def test_readiness_asks_a_redis_that_was_there_before(
+    database_url: str, namespace: str, folder: Path
+) -> None:
+    redis = EmbeddedRedis(folder / "redis")
+    redis.start()
+    ledger = await Ledger.open(
+        LedgerOptions(database_url, redis.url, namespace, redis_timeout_ms=200)
+    )
+    await ledger.ready()
+    os.kill(redis.pid, signal.SIGSTOP)  # no connection is lost, and nothing answers
+    try:
+        with pytest.raises(LedgerUnavailable, match="Redis"):
+            await ledger.ready()
+        with pytest.raises(LedgerUnavailable, match="Redis"):
+            await ledger.reconcile()
+    finally:
+        os.kill(redis.pid, signal.SIGCONT)
+        await ledger.aclose()
+        redis.stop()
+
+
+async def test_readiness_waits_for_postgres_for_a_limited_time(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await ledger.ready()
+    monkeypatch.setattr(ledger_module, "READY_LIMIT_S", 0.05)
+    stuck, connection = asyncio.Event(), ledger.database.connection
+
+    @asynccontextmanager
+    async def silent() -> AsyncIterator[Connection]:
+        await stuck.wait()
+        async with connection() as lent:
+            yield lent
+
+    monkeypatch.setattr(ledger.database, "connection", silent)
+    with pytest.raises(LedgerUnavailable, match="Postgres does not answer"):
+        await ledger.ready()
+    monkeypatch.undo()
+    stuck.set()
+    await ledger.ready()
+
+
 async def test_a_postgres_that_is_away_is_said_at_once(options: LedgerOptions) -> None:
     away = LedgerOptions(
         postgres_url="postgresql://nobody@127.0.0.1:1/none", redis_url=options.redis_url
@@ -201,6 +251,18 @@ async def test_windows_survive_a_new_epoch_that_another_process_opened(
     assert state.epoch == before + 1
     assert [of_type.window for of_type in state.types] == [123_456]
     await other.aclose()
+
+
+async def test_windows_chosen_while_redis_is_away_are_told_later(
+    shop: Shop, options: LedgerOptions
+) -> None:
+    away = await Ledger.open(replace(options, redis_url="redis://127.0.0.1:1"))
+    await away.set_windows({shop.credit_type: 123_456})
+    await away.aclose()
+    await shop.ledger._tell_windows()
+    state = await shop.ledger.state()
+    assert state is not None
+    assert [of_type.window for of_type in state.types] == [123_456]
 
 
 def test_the_door_names_modules_that_are_there() -> None:

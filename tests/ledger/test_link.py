@@ -15,8 +15,16 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from ledger.link import MAX_WAITING, Link, LinkFull, LinkLost
 from ledger.ports import SystemClock
+from tests.ledger.loops import LOOPS
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="module", params=LOOPS)
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
+    backend: tuple[str, dict[str, bool]] = request.param
+    return backend
+
 
 TIMEOUT_MS = 200
 

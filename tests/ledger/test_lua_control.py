@@ -6,7 +6,7 @@ import pytest
 
 from ledger.facts import MAX_AMOUNT, Control, ControlFact, LotAmount, LotExpired
 from ledger.lines import control_args, load_begin_args, load_end_args, settle_line
-from ledger.records import FROZEN, AccountRecord, HoldFact, KeyRecord, Lot, Pool
+from ledger.records import FROZEN, AccountRecord, HoldFact, KeyRecord, Lot, Pool, account_field
 from tests.ledger.script_rig import ACCOUNT, KEY, TYPE, Rig
 
 
@@ -171,6 +171,21 @@ def test_loading_writes_account_keys_holds_and_pending_controls(rig: Rig) -> Non
     assert [type(fact).__name__ for fact in rig.facts] == ["ControlFact"]
     assert rig.tick(settle_line(hold, 10, 1)) == ["DONE c 10"]
     assert rig.meta.open_holds == 0
+
+
+def test_loading_leaves_what_the_epoch_knows_of_a_hold(rig: Rig) -> None:
+    """A hold that ended in this epoch does not come back with an older snapshot."""
+    rig.grant(9, 100)
+    hold = rig.hold(60)
+    kept = rig.kept(hold)
+    assert isinstance(kept, HoldFact)
+    record = rig.account()
+    rig.tick(settle_line(hold, 60, 1))
+    ended = rig.kept(hold)
+    rig.client.hdel(rig.keys.balances(1), account_field(ACCOUNT))
+
+    assert rig.load(record=record, holds=[kept]) == "LOADED"
+    assert rig.kept(hold) == ended
 
 
 def test_an_account_enters_an_epoch_once(rig: Rig) -> None:

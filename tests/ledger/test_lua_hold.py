@@ -189,6 +189,19 @@ def test_the_window_bounds_what_postgres_does_not_know(each_redis_url: str, name
     rig.close()
 
 
+def test_what_no_posting_could_make_room_for_is_not_busy(
+    each_redis_url: str, namespace: str
+) -> None:
+    rig = Rig(each_redis_url, namespace)
+    rig.open(window=50)
+    rig.load()
+    rig.grant(9, 100)
+
+    assert rig.tick(rig.hold_line(51), rig.hold_line(101)) == ["TOOLARGE 50", "INSUFFICIENT 100"]
+    assert rig.tick(rig.hold_line(50)) == ["HELD 50"]
+    rig.close()
+
+
 def test_a_full_journal_keeps_room_for_the_end_of_every_hold(
     each_redis_url: str, namespace: str
 ) -> None:

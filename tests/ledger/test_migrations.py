@@ -141,9 +141,10 @@ async def test_a_failing_step_leaves_the_number_before_it(
 
 async def test_components_have_numbers_of_their_own(empty_database_url: str, folder: Path) -> None:
     write(folder, 1, "one", "CREATE TABLE one ()", "DROP TABLE one")
+    newest = len(read_migrations(ledger_component()))
     parts = [ledger_component(), Component("shop", folder)]
     await migrate(empty_database_url, components=parts)
-    assert (await state(empty_database_url, *parts)).applied == {"ledger": 1, "shop": 1}
+    assert (await state(empty_database_url, *parts)).applied == {"ledger": newest, "shop": 1}
     with pytest.raises(InvalidInput):
         await migrate(empty_database_url, 1, components=parts)
     with pytest.raises(InvalidInput):

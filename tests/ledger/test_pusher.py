@@ -137,3 +137,21 @@ async def test_a_scheduled_grant_enters_when_it_is_due_and_once(parts: Parts) ->
     assert await parts.pusher.enter_due() == 0
     await parts.post_all()
     assert (await customer.balance()).available == 15
+
+
+async def test_accounts_that_are_stuck_keep_no_others_waiting(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ledger.pusher.PAGE", 2)
+    customers = [await parts.customer(0) for _ in range(4)]
+    for customer in customers:
+        await customer.grant(5)
+    push, stuck = parts.pusher._push, {customer.account for customer in customers[:2]}
+
+    async def sometimes(account: int) -> bool:
+        return account not in stuck and await push(account)
+
+    monkeypatch.setattr(parts.pusher, "_push", sometimes)
+    await parts.pusher.poll()
+    await parts.post_all()
+    assert [(await customer.balance()).available for customer in customers[2:]] == [5, 5]

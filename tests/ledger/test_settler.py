@@ -13,9 +13,17 @@ from ledger.journal import read_tail
 from ledger.lines import ack_args, dials_args, hold_line, settle_line
 from ledger.reasons import Reason
 from ledger.settler import Settlement, Settler
+from tests.ledger.loops import LOOPS
 from tests.ledger.shard_rig import ACCOUNT, CLOCK, KEY, TYPE, ShardRig, until
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="module", params=LOOPS)
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
+    backend: tuple[str, dict[str, bool]] = request.param
+    return backend
+
 
 DELIVERED = Reason.DELIVERED
 

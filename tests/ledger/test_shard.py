@@ -1,6 +1,7 @@
 """One verified connection, coalesced ticks, and what happens when it is lost."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 
 import pytest
@@ -8,9 +9,17 @@ import pytest
 from ledger.errors import LedgerUnavailable
 from ledger.ids import HoldIds
 from ledger.lines import hold_line, late_line, session_args, settle_line
+from tests.ledger.loops import LOOPS
 from tests.ledger.shard_rig import ACCOUNT, CLOCK, KEY, TYPE, ShardRig, until
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="module", params=LOOPS)
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
+    backend: tuple[str, dict[str, bool]] = request.param
+    return backend
+
 
 IDS = HoldIds(CLOCK)
 
@@ -273,3 +282,29 @@ async def test_a_closed_shard_tells_everybody(rig: ShardRig) -> None:
             await waiting
     with pytest.raises(LedgerUnavailable):
         await rig.shard.hold(line(rig))
+
+
+async def test_a_closed_shard_is_never_ready(rig: ShardRig) -> None:
+    """It refuses at once, and keeps nobody who would never be told."""
+    await rig.shard.aclose()
+
+    with pytest.raises(LedgerUnavailable, match="closed"):
+        await rig.shard.ready()
+    assert rig.shard._waiters == []
+
+
+async def test_an_outage_is_said_once_and_so_is_its_end(
+    rig: ShardRig, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig.connect_fails = True
+    rig.link.close()
+    with pytest.raises(LedgerUnavailable):
+        await rig.shard.hold(line(rig))
+    rig.connect_fails = False
+    await until(lambda: rig.shard.verified)
+
+    said = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
+    assert said == [
+        "shard 0: OSError: played: no server",
+        "shard 0: verified again, in epoch 1",
+    ]

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from ledger.database import Queries
 from ledger.ids import hold_id
 from ledger.lines import renew_line
 from ledger.records import session_field
@@ -80,6 +81,27 @@ async def test_more_overdue_holds_than_a_page_all_come_back(
         await customer.held(1, lifetime_ms=PAST)
     await parts.post_all()
     assert await parts.sweeper.expire_holds() == 10
+
+
+async def test_renewed_holds_crowd_out_no_others(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ledger.sweeper.PAGE", 2)
+    customer = await parts.customer(100)
+    later_ms = parts.clock.now_ms() + MINUTE_MS
+    for _ in range(4):
+        hold = await customer.held(1, lifetime_ms=2 * PAST)
+        await parts.shard.settle(renew_line(hold, later_ms))
+    await customer.held(1, lifetime_ms=PAST)
+    await parts.post_all()
+    assert await parts.sweeper.expire_holds() == 1
+
+
+async def test_due_lots_are_found_by_an_index(parts: Parts) -> None:
+    async with parts.database.connection() as connection, connection.transaction():
+        await connection.execute("SET LOCAL enable_seqscan = off")
+        plan = await connection.fetch("EXPLAIN " + Queries("sweeper").with_due_lots, 0, 1, 0, 10)
+    assert any("grants_due" in row[0] for row in plan)
 
 
 async def test_what_is_left_in_a_due_lot_is_booked(parts: Parts) -> None:

@@ -114,6 +114,9 @@ local function hold(line, only_check)
   if not (available >= ceiling) then
     return format('INSUFFICIENT %.0f', available)
   end
+  if ceiling > window.X then
+    return format('TOOLARGE %.0f', window.X) -- waiting would not help
+  end
   if window.H - window.K + ceiling > window.X or window.H > MAX_COUNT / 2
       or meta.q + #facts - meta.kq > meta.J - 2 * meta.open - SPARE_FACTS then
     return 'BUSY'

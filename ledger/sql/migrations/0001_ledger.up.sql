@@ -23,10 +23,12 @@ CREATE TABLE shards (
 INSERT INTO shards (id) VALUES (0);
 
 CREATE TABLE credit_types (
-    id         smallint    PRIMARY KEY CHECK (id BETWEEN 1 AND 255),
-    name       text        NOT NULL UNIQUE CHECK (name <> ''),
-    scale      smallint    NOT NULL CHECK (scale BETWEEN 0 AND 12), -- decimal places; never changes
-    created_at timestamptz NOT NULL DEFAULT now()
+    id           smallint    PRIMARY KEY CHECK (id BETWEEN 1 AND 255),
+    name         text        NOT NULL UNIQUE CHECK (name <> ''),
+    scale        smallint    NOT NULL CHECK (scale BETWEEN 0 AND 12), -- decimal places; never changes
+    -- how far Redis may be ahead of Postgres; here, so that whoever opens an epoch knows it
+    window_units bigint      NOT NULL DEFAULT 1000000 CHECK (window_units BETWEEN 1 AND 90000000000000),
+    created_at   timestamptz NOT NULL DEFAULT now()
 );
 
 CREATE TABLE accounts (
@@ -140,6 +142,8 @@ CREATE TABLE grants (
 ) WITH (fillfactor = 70);
 CREATE INDEX grants_open ON grants (account_id, credit_type_id) WHERE state IN ('scheduled', 'pending', 'queued', 'live');
 CREATE INDEX grants_waiting ON grants (account_id, effective_at) WHERE state IN ('scheduled', 'queued');
+-- Not on `remaining` too: it changes with every posting, which would then touch the index.
+CREATE INDEX grants_due ON grants (expires_ms) WHERE state = 'live' AND expires_ms < 281474976710655;
 CREATE INDEX grants_of_account ON grants (account_id, id);
 CREATE INDEX grants_of_charge ON grants (charge_id) WHERE charge_id IS NOT NULL;
 

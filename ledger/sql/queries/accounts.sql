@@ -30,7 +30,7 @@ SELECT id, external_id, name, email, plan, shard, status, aseq, cseq_head, cseq_
 -- name: search
 SELECT id, external_id, name, email, plan, shard, status, aseq, cseq_head, cseq_applied, created_at, updated_at
   FROM accounts
- WHERE id > $2 AND ($1 = '%%' OR external_id ILIKE $1 OR name ILIKE $1 OR email ILIKE $1)
+ WHERE id > $2 AND ($1 = '%%' OR external_id ILIKE $1 OR name ILIKE $1 OR email ILIKE $1 OR id = $4)
  ORDER BY id
  LIMIT $3
 

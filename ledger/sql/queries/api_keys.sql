@@ -36,3 +36,6 @@ SELECT id, account_id, name, prefix, scopes, status, expires_ms, replaces, creat
 -- name: of_account
 SELECT id, account_id, name, prefix, scopes, status, expires_ms, replaces, created_at, revoked_at
   FROM api_keys WHERE account_id = $1 ORDER BY id DESC LIMIT $2
+
+-- name: has_ended
+SELECT expires_ms <= extract(epoch FROM now()) * 1000 FROM api_keys WHERE id = $1

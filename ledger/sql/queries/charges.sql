@@ -10,13 +10,6 @@ SELECT id FROM charges
 -- name: ended_of
 SELECT id FROM charges WHERE id = ANY ($1::bytea[]) AND id >= $2 AND id <= $3 AND state <> 1
 
--- name: overdue
-SELECT c.id, c.account_id
-  FROM charges c JOIN accounts a ON a.id = c.account_id
- WHERE c.state = 1 AND c.deadline_ms < $2 AND a.shard = $1
- ORDER BY c.deadline_ms
- LIMIT $3
-
 -- name: by_id
 SELECT c.id, c.account_id, c.key_id, t.name AS credit_type, t.scale, c.credit_type_id, c.state, c.reason, c.status,
        c.held, c.captured, c.refunded, c.written_off, c.uncollected, c.balance_after, c.price_version, c.rule,

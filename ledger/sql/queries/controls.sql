@@ -64,7 +64,7 @@ SELECT k.cseq, k.kind, k.credit_type_id, k.object_id, k.amount, k.priority, k.ex
  LIMIT $2
 
 -- name: waiting_accounts
-SELECT id FROM accounts WHERE shard = $1 AND cseq_head > cseq_applied ORDER BY id LIMIT $2
+SELECT id FROM accounts WHERE shard = $1 AND cseq_head > cseq_applied AND id > $2 ORDER BY id LIMIT $3
 
 -- name: applied
 SELECT cseq_applied >= $2 FROM accounts WHERE id = $1

@@ -1,5 +1,7 @@
+-- NO KEY: who changes an account looks at its shard's row and must not wait for a posting that
+-- waits for the account.
 -- name: lock_shard
-SELECT epoch, last_q, last_chain, last_sha FROM shards WHERE id = $1 FOR UPDATE
+SELECT epoch, last_q, last_chain, last_sha FROM shards WHERE id = $1 FOR NO KEY UPDATE
 
 -- name: advance
 UPDATE shards SET last_q = $2, last_chain = $3, last_sha = $4, clock_ms = $5, posted_at = now() WHERE id = $1

@@ -2,7 +2,7 @@
 SELECT id, epoch, incarnation, last_q, last_chain, open_at_start, clock_ms FROM shards WHERE id = $1
 
 -- name: lock_epoch
-SELECT epoch FROM shards WHERE id = $1 FOR UPDATE
+SELECT epoch FROM shards WHERE id = $1 FOR NO KEY UPDATE
 
 -- name: advance
 UPDATE shards

@@ -1,9 +1,13 @@
 """gateway/commands: each prints what it promises, and says in its exit code how it went."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from gateway.stores import EmbeddedRedis
+from ledger.database import Database
+from ledger.migrations import migrate
 from ledger.pusher import Pusher
 from tests.gateway.commands.conftest import PRICES, Shell
 
@@ -202,3 +206,170 @@ def test_no_store_is_one_line_that_names_it(shell: Shell) -> None:
 
     assert (code, out, len(err.splitlines())) == (1, "", 1)
     assert "Postgres" in err
+
+
+def test_a_stopped_redis_is_one_line_and_exit_code_1(
+    shell: Shell, command_redis: EmbeddedRedis
+) -> None:
+    stores = ("--postgres-url", shell.postgres_url, "--redis-url", "unix:///nowhere/redis.sock")
+    nowhere = Shell(stores, shell.capsys, shell.postgres_url)
+
+    code, _, err = nowhere("reconcile")
+
+    assert (code, err.count("\n")) == (1, 0)
+    assert err.startswith("farebox: Redis does not answer")
+    assert "run it again" in err
+
+
+def test_an_account_is_found_by_its_id(shell: Shell) -> None:
+    made = account(shell, "ann")
+    account(shell, "bob")
+
+    assert [row["id"] for row in shell.json("account", "list", made)["items"]] == [made]
+
+
+def test_a_key_that_has_ended_says_so_and_is_not_rotated(shell: Shell) -> None:
+    made = account(shell)
+    first = shell.json("key", "create", made)
+    asyncio.run(ended(shell.postgres_url, first["id"]))
+
+    [row] = shell.json("key", "list", made)["items"]
+    code, _, err = shell("key", "rotate", first["id"])
+
+    assert row["status"] == "expired"
+    assert (code, err) == (2, f"farebox: {first['id']} has expired: create another")
+
+
+async def ended(postgres_url: str, key: str) -> None:
+    """Let a key's time be over."""
+    database = await Database.connect(postgres_url, most=1)
+    async with database.connection() as connection:
+        await connection.execute("UPDATE api_keys SET expires_ms = 1 WHERE id = $1", int(key[4:]))
+    await database.close()
+
+
+def test_admins_are_listed_and_revoked(shell: Shell) -> None:
+    shell("admin", "create", "Bea")
+
+    assert shell("admin", "revoke", "Bea") == (0, "Bea is revoked", "")
+    [row] = shell.json("admin", "list")["items"]
+    assert row["revoked_at"] is not None
+    assert shell("admin", "list")[1].splitlines()[1].split()[:2] == ["Bea", "revoked"]
+
+
+def test_a_sign_in_link_is_printed(shell: Shell) -> None:
+    account(shell, "ann")
+
+    code, link, aside = shell("account", "sign-in", "ann", "--pages-url", "https://api.example/fb")
+
+    assert (code, "once" in aside) == (0, True)
+    assert link.startswith("https://api.example/fb/sign-in?token=")
+    assert shell("account", "sign-in", "ann")[0] == 2
+
+
+def test_a_group_without_a_command_prints_its_help(shell: Shell) -> None:
+    code, out, err = shell_words("account", shell)
+
+    assert (code, out) == (2, "")
+    assert err.startswith("Usage: farebox account")
+
+
+def shell_words(word: str, shell: Shell) -> tuple[int, str, str]:
+    """Run a word alone: groups take no options of the stores."""
+    return Shell((), shell.capsys, shell.postgres_url)(word)
+
+
+@pytest.fixture
+def new_shell(empty_database_url: str, command_redis: EmbeddedRedis, shell: Shell) -> Shell:
+    """A shell on stores that no serve has used."""
+    asyncio.run(migrate(empty_database_url))
+    stores = ("--postgres-url", empty_database_url, "--redis-url", command_redis.url)
+    return Shell(stores, shell.capsys, empty_database_url)
+
+
+def test_before_the_first_serve_the_price_file_names_the_credit_types(
+    new_shell: Shell, tmp_path: Path
+) -> None:
+    (tmp_path / "farebox.yaml").write_text(PRICES.replace("credits: { scale: 0 }, ", ""))
+    account(new_shell, "ann")
+
+    made = new_shell.json("grant", "ann", "12.50")
+
+    assert (made["credit_type"], made["amount"], made["applied"]) == ("calling", 1250, True)
+
+
+def test_a_price_file_without_types_means_whole_credits(new_shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "farebox.yaml").write_text(
+        PRICES.replace("credit_types: { credits: { scale: 0 }, calling: { scale: 2 } }", "")
+    )
+    (tmp_path / "grants.csv").write_text("account,amount,reference\nann,5,r1\n")
+    account(new_shell, "ann")
+
+    assert new_shell.json("grants", "import", str(tmp_path / "grants.csv"))["granted"] == 1
+    assert new_shell("adjust", "ann", "-1", "--reason", "a test")[0] == 0
+
+
+def test_without_a_price_file_no_scale_is_guessed(new_shell: Shell) -> None:
+    account(new_shell, "ann")
+
+    code, _, err = new_shell("grant", "ann", "5")
+
+    assert code == 2
+    assert err == (
+        "farebox: there is no credit type yet: run this beside the price file, "
+        "name it with FAREBOX_CONFIG, or start farebox serve once"
+    )
+
+
+def test_a_wrong_price_file_is_said_and_nothing_is_registered(
+    new_shell: Shell, tmp_path: Path
+) -> None:
+    (tmp_path / "farebox.yaml").write_text("version: 2\n")
+    account(new_shell, "ann")
+
+    code, _, err = new_shell("grant", "ann", "5")
+
+    assert (code, err.count("\n")) == (2, 0)
+    assert "see `farebox check farebox.yaml`" in err
+
+
+@pytest.mark.parametrize(("to", "said"), [(1, "older"), (None, "newer")])
+def test_a_database_of_another_release_is_said_so(
+    empty_database_url: str, shell: Shell, to: int | None, said: str
+) -> None:
+    asyncio.run(migrated(empty_database_url, to))
+    stores = ("--postgres-url", empty_database_url, "--redis-url", "redis://127.0.0.1:1")
+
+    code, _, err = Shell(stores, shell.capsys, empty_database_url)("account", "list")
+
+    assert (code, err.count("\n")) == (2, 0)
+    assert f"the database's schema is {said} than this release" in err
+
+
+async def migrated(url: str, to: int | None) -> None:
+    """Bring a database to a number, or past all that this release knows."""
+    await migrate(url, to)
+    if to is None:
+        database = await Database.connect(url, most=1)
+        async with database.connection() as connection:
+            await connection.execute(
+                "INSERT INTO farebox_migrations (component, number, name, sha256)"
+                " SELECT component, 99, 'later', sha256 FROM farebox_migrations LIMIT 1"
+            )
+        await database.close()
+
+
+def test_migrate_and_backup_answer_in_json(shell: Shell, tmp_path: Path) -> None:
+    kept = tmp_path / "kept.dump"
+
+    assert shell.json("migrate") == {"steps": []}
+    assert shell.json("backup", str(kept)) == {
+        "file": str(kept), "size_bytes": kept.stat().st_size,
+    }  # fmt: skip
+
+
+def test_a_backup_that_cannot_be_written_is_one_line(shell: Shell, tmp_path: Path) -> None:
+    code, _, err = shell("backup", str(tmp_path / "nowhere" / "kept.dump"))
+
+    assert (code, err.count("\n")) == (2, 0)
+    assert "No such file or directory" in err

@@ -100,5 +100,32 @@ def test_without_the_figures_there_is_no_arithmetic_but_the_amounts(prices, chan
     assert "0.05 calling charged" in shown.text
 
 
+def test_what_the_answer_did_not_tell_is_named_beside_what_is_known() -> None:
+    prices = load_price_list(
+        """
+version: 1
+upstreams: { api: { url: "http://127.0.0.1:9" } }
+routes:
+  - path: /v1/chat
+    upstream: api
+    price:
+      hold: 50
+      settle:
+        - { response: /usage/total_tokens, unit: 1000, cost: 3 }
+        - { response_bytes: true, unit: 1000, cost: 1 }
+      missing: 20
+""",
+        environ={},
+    )
+    told = {"credit_type": "credits", "scale": 0, "measured": [None, 2000], "captured": 20}
+
+    shown = explanation(charge(**told, held=50, reason="usage-missing"), prices)
+
+    assert [(part.source, part.quantity) for part in shown.parts] == [("response_bytes", 2000)]
+    assert shown.arithmetic is not None
+    assert "response /usage/total_tokens was not told" in shown.arithmetic
+    assert "`missing` counts: 20 credits" in shown.text
+
+
 def test_every_reason_of_the_ledger_has_words() -> None:
     assert set(REASONS) == {reason.word for reason in Reason}

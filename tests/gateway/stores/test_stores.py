@@ -1,5 +1,6 @@
 """The embedded stores start, keep their data, and leave nothing behind."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -124,3 +125,22 @@ async def _execute(url: str, statement: str) -> None:
         await connection.execute(statement)
     finally:
         await connection.close()
+
+
+@pytest.mark.parametrize("kind", [EmbeddedPostgres, EmbeddedRedis])
+async def test_a_store_waits_for_the_one_that_still_ends_in_its_folder(
+    folder: Path, kind: type[EmbeddedPostgres] | type[EmbeddedRedis]
+) -> None:
+    """Whoever starts again right after a kill never has two servers on the same data."""
+    old, new = kind(folder), kind(folder)
+    old.start()
+    starting = asyncio.create_task(asyncio.to_thread(new.start))
+    try:
+        done, _ = await asyncio.wait([starting], timeout=0.3)
+        assert not done
+        await asyncio.to_thread(old.kill)
+        await starting
+        assert (new.running, old.running) == (True, False)
+    finally:
+        old.stop()
+        new.stop()

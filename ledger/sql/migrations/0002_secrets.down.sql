@@ -1,0 +1,2 @@
+-- Loses nothing that is not made anew: links signed with these secrets live for minutes.
+DROP TABLE secrets;
