@@ -53,7 +53,59 @@ CATALOGUE: Mapping[str, tuple[int, str]] = {
     "selling-not-configured": (503, "Nothing is for sale here yet"),
     "upstream-timeout": (504, "The upstream did not answer in time"),
 }
+OTHERS: Mapping[str, tuple[int, str]] = {
+    # The framing, before there is a request:
+    "ambiguous-header": (400, "A header can be understood in more than one way"),
+    "bad-chunk": (400, "The chunked body is malformed"),
+    "bad-host": (400, "The Host header is missing, repeated or malformed"),
+    "bad-length": (400, "The length of the body is ambiguous or malformed"),
+    "request-timeout": (408, "The request did not arrive in time"),
+    "uri-too-long": (414, "The request target is too long"),
+    "expectation-failed": (417, "The expectation cannot be met"),
+    "headers-too-large": (431, "The request's headers are too large"),
+    "method-unknown": (501, "The method is not known"),
+    "version-unknown": (505, "The HTTP version is not spoken here"),
+    # The price:
+    "ambiguous-query": (400, "The query can be understood in more than one way"),
+    "invalid-query": (400, "The query is malformed"),
+    "length-required": (411, "The price needs a Content-Length"),
+    "unsupported-content-encoding": (415, "The price needs a body without content coding"),
+    "unsupported-content-type": (415, "The price needs a JSON body"),
+    "ambiguous-body": (422, "The body can be understood in more than one way"),
+    "invalid-body": (422, "The body is not what the price needs"),
+    "price-overflow": (422, "The price is larger than any balance can be"),
+    "price-value-invalid": (422, "A value the price depends on is not a whole number"),
+    "price-value-missing": (422, "A value the price depends on is missing"),
+    # The control routes:
+    "admin-token-invalid": (401, "An admin's token is needed"),
+    "admin-exists": (409, "There is an admin of that name"),
+    "already-refunded": (409, "More was to be refunded than was captured"),
+    "external-id-used": (409, "Another account has that external id"),
+    "key-expired": (409, "The key has expired"),
+    "key-revoked": (409, "The key is revoked"),
+    "no-problems": (409, "There is nothing to check"),
+    "not-captured": (409, "The charge took nothing"),
+    "not-quarantined": (409, "The account is not in quarantine"),
+    "not-waiting": (409, "The grant is not waiting"),
+    "quarantined": (409, "The account is in quarantine"),
+    "reference-used": (409, "The reference belongs to something else"),
+    "root-stays": (409, "The admin named root cannot be revoked here"),
+    "source-used": (409, "The source belongs to something else"),
+    "token-used": (409, "Another admin has that token"),
+    "too-many-credit-types": (409, "There are as many credit types as there can be"),
+    "too-many-keys": (409, "The account has as many keys as it may"),
+    "too-much": (409, "The balance would be larger than it can be"),
+    "unsupported-media-type": (415, "The body must be JSON"),
+    "not-ready": (503, "Requests cannot be charged at the moment"),
+}
+"""What is said in few places; their own code gives the sentence."""
+
 BUSY_RETRY_S = 1  # a full window is emptied by the next posting, well within a second
+
+
+def meaning_of(name: str) -> tuple[int, str] | None:
+    """Return a problem's usual status and its title; None for a name that nothing here uses."""
+    return CATALOGUE.get(name) or OTHERS.get(name)
 
 
 class Problem(Exception):
@@ -78,7 +130,7 @@ class Problem(Exception):
         **extra: Any,
     ) -> None:
         super().__init__(detail)
-        known_status, known_title = CATALOGUE.get(name, (400, name.replace("-", " ").capitalize()))
+        known_status, known_title = meaning_of(name) or (400, name.replace("-", " ").capitalize())
         self.name = name
         self.status = status or known_status
         self.title = title or known_title

@@ -5,7 +5,7 @@ from typing import Any
 from gateway.consumer.services import Services
 from gateway.models import Answer
 from gateway.operations.health import Ready, ready
-from gateway.problems import CATALOGUE, Problem
+from gateway.problems import Problem, meaning_of
 from gateway.routes import Call
 
 
@@ -36,7 +36,8 @@ async def readyz(call: Call[Services, None, Any, None]) -> Ready:
 async def problem(call: Call[Services, None, Any, None]) -> ProblemType:
     """Say what the type of a problem means."""
     name = call.path["problem"]
-    if name not in CATALOGUE:
+    meaning = meaning_of(name)
+    if meaning is None:
         raise Problem("not-found", "There is no problem of that name.")
-    status, title = CATALOGUE[name]
+    status, title = meaning
     return ProblemType(name=name, status=status, title=title)

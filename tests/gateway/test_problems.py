@@ -1,6 +1,8 @@
 """Every error of ours is a problem document that says `charged: 0`."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -103,3 +105,24 @@ def test_a_402_names_price_balance_shortfall_and_where_to_buy() -> None:
     assert document["credit_type"] == "calling"
     assert document["buy"] == "https://api.example/farebox/buy?token=t"
     assert "0.18 short" in str(document["detail"])
+
+
+def test_every_problem_that_is_answered_can_be_looked_up() -> None:
+    """Its `type` leads to its meaning, whichever part of the source says it."""
+    root = Path(problems.__file__).parent.parent
+    named: set[str] = set()
+    for package in ("billing", "config", "gateway", "ledger"):
+        for file in (root / package).rglob("*.py"):
+            if file.name == "migrations.py":
+                continue  # only the command line migrates
+            text = file.read_text("utf-8")
+            named |= set(re.findall(r'\bConflict\(\s*"([a-z-]+)"', text))
+            if package in ("billing", "gateway"):  # elsewhere a Problem is something else
+                named |= set(re.findall(r'\bProblem\(\s*"([a-z-]+)"', text))
+            named |= set(re.findall(r'\b(?:Refusal|Unpriceable)\(\s*\d+,\s*"([a-z-]+)"', text))
+    assert len(named) > 40
+    assert [name for name in sorted(named) if problems.meaning_of(name) is None] == []
+
+
+def test_a_name_means_one_thing() -> None:
+    assert not problems.CATALOGUE.keys() & problems.OTHERS.keys()
