@@ -90,6 +90,7 @@ OTHERS: Mapping[str, tuple[int, str]] = {
     "quarantined": (409, "The account is in quarantine"),
     "reference-used": (409, "The reference belongs to something else"),
     "root-stays": (409, "The admin named root cannot be revoked here"),
+    "scale-changed": (409, "A credit type keeps its scale"),
     "source-used": (409, "The source belongs to something else"),
     "token-used": (409, "Another admin has that token"),
     "too-many-credit-types": (409, "There are as many credit types as there can be"),

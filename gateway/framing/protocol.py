@@ -1,13 +1,14 @@
 """uvicorn's HTTP protocol behind the strict framing: what uvicorn never sees cannot confuse it."""
 
 import asyncio
+from functools import partial
 from math import inf
 from typing import Any, ClassVar, cast
 from weakref import WeakKeyDictionary
 
 import httptools
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from gateway.framing.framing import Framing, Phase
@@ -106,7 +107,7 @@ class StrictHttpProtocol(HttpToolsProtocol):
         path, _, query = self.url.partition(b"?")
         self.scope["raw_path"] = path
         self.scope["query_string"] = query
-        _ours(self.scope)[CUT] = self._cut
+        _ours(self.scope)[CUT] = partial(self._cut, self.cycle)
         if self._framing.last and self.cycle is not None:
             self.cycle.keep_alive = False
             if self.scope["http_version"] == "1.0":
@@ -203,14 +204,13 @@ class StrictHttpProtocol(HttpToolsProtocol):
         if self._drained_bytes > self.limits.drain_bytes:
             self._writes.close()
 
-    def _cut(self) -> None:
+    def _cut(self, cycle: RequestResponseCycle) -> None:
         """End an answer that cannot be completed, so that the client cannot take it for whole."""
-        if self.cycle.response_complete:
+        if cycle.response_complete or cycle.disconnected:
             return
-        self.cycle.disconnected = True
+        cycle.disconnected = True
         if self._until_close is not None and self._until_close.endless:
-            self._writes.flush()
-            self._writes.abort()  # an orderly end would say that this was all
+            self._writes.reset()  # an orderly end would say that this was all
         else:
             self._writes.close()
 

@@ -1,11 +1,14 @@
 """One write for what is sent within one turn of the event loop."""
 
 import asyncio
+import socket
+import struct
 from typing import Any
 
 # Beyond this much, joining costs more than the system call it saves, and the transport has to
 # hear of it for its flow control to work.
 _JOIN_BYTES = 64 * 1024
+_NO_LINGERING = struct.pack("ii", 1, 0)
 
 
 class JoinedWrites:
@@ -66,6 +69,13 @@ class JoinedWrites:
     def abort(self) -> None:
         """Close now."""
         self._pieces = []
+        self._transport.abort()
+
+    def reset(self) -> None:
+        """Send what was gathered, as far as it goes at once, and break the connection (RST)."""
+        self.flush()
+        sock = self._transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGERING)
         self._transport.abort()
 
     def write_eof(self) -> None:
