@@ -1,6 +1,5 @@
 """Why a charge is what it is, in sentences and figures a person can check."""
 
-
 from config import CostLine, PriceList, explain, format_amount, units_of
 from gateway.models import Answer
 from ledger.books import ChargeState
