@@ -8,7 +8,9 @@ USER is an existing unprivileged user, or `-` to stay who we are.
 
 Postgres refuses to run as root. The folder it works in may lie below one that only root may
 enter (a `mktemp -d` is 0700), and no folder's mode is ours to change, so the unprivileged
-process keeps one capability, CAP_DAC_OVERRIDE, as an ambient one (capabilities(7)).
+process keeps one capability, CAP_DAC_OVERRIDE, as an ambient one (capabilities(7)). It is to count
+in access(2) too, with which initdb looks at its programs: for a user who is not root the kernel
+leaves capabilities out there unless the securebit NO_SETUID_FIXUP is set.
 """
 
 import ctypes
@@ -18,6 +20,8 @@ import sys
 
 PR_SET_PDEATHSIG = 1
 PR_SET_KEEPCAPS = 8
+PR_SET_SECUREBITS = 28
+SECBIT_NO_SETUID_FIXUP = 1 << 2
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_RAISE = 2
 CAP_DAC_OVERRIDE = 1
@@ -43,6 +47,7 @@ def become(user: str) -> None:
     entry = pwd.getpwnam(user)
     keep = sys.platform == "linux"
     if keep:
+        ctypes.CDLL(None).prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0)
         _prctl(PR_SET_KEEPCAPS, 1)
     os.setgroups([])
     os.setgid(entry.pw_gid)
@@ -53,7 +58,7 @@ def become(user: str) -> None:
 
 def _keep_dac_override() -> None:
     """
-    Keep the one capability across exec; where the kernel says no, go on without it.
+    Keep the one capability across exec, and no other; where the kernel says no, go on without.
 
     A container may have taken it from root; the store then fails with a plain message
     if the folder really is out of reach.
