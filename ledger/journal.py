@@ -5,11 +5,12 @@ What is read here proves nothing by itself: who acts on it names the epoch, the 
 and the chain, and the store where it acts compares them.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from ledger.errors import CorruptRecord
 from ledger.keys import Keys
-from ledger.link import Link
+from ledger.link import Link, LinkLost
 from ledger.records import Entry, Meta, read_entry
 
 SCAN_COUNT = 500
@@ -22,21 +23,29 @@ class Reading:
     def __init__(self, connect: Callable[[], Awaitable[Link]]) -> None:
         self._connect = connect
         self._link: Link | None = None
+        self._connecting = asyncio.Lock()
+        self._closed = False
 
     async def link(self) -> Link:
         """
-        Return the connection.
+        Return the connection, the same one to all who ask.
 
         Raises:
-            RedisError, OSError: Redis is away.
+            RedisError, OSError: Redis is away, or `close` was called.
 
         """
-        if self._link is None or self._link.closed:
-            self._link = await self._connect()
-        return self._link
+        async with self._connecting:
+            if self._closed:
+                raise LinkLost("the connection for reading is closed")
+            if self._link is None or self._link.closed:
+                self._link = await self._connect()
+                if self._closed:
+                    self._link.close()
+            return self._link
 
     def close(self) -> None:
-        """End the connection. A repeat is harmless."""
+        """End the connection, for good. A repeat is harmless."""
+        self._closed = True
         if self._link is not None:
             self._link.close()
 
