@@ -82,7 +82,8 @@ def key_secrets(headers: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
 def _key_in(name: bytes, value: bytes) -> bytes | None:
     """Return the Farebox key in the value of that header; others' credentials are not ours."""
     if name == b"x-api-key":
-        return value if value[:4] == _KEY_MARK else None
+        secret = value.rstrip(b" \t")  # white space around a value is none of it (RFC 9110 5.5)
+        return secret if secret[:4] == _KEY_MARK else None
     scheme, _, credentials = value.partition(b" ")
     credentials = credentials.strip(b" \t")
     if credentials[:4] == _KEY_MARK and scheme.lower() == b"bearer":

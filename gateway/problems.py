@@ -224,7 +224,8 @@ def problem_for(error: Exception) -> Problem | None:
         case config.Unpriceable():
             return Problem(error.code, error.message, status=error.status)
         case config.BadPath():
-            return Problem("bad-path", f"{error}.")
+            said = str(error)
+            return Problem("bad-path", f"{said[:1].upper()}{said[1:]}.")
         case _:
             return None
 

@@ -54,11 +54,13 @@ class JoinedWrites:
             self._loop.call_soon(self._turn_ended)
 
     def flush(self) -> None:
-        """Send what was gathered now."""
+        """Send what was gathered now; to a client that is gone, nothing."""
         pieces = self._pieces
         if pieces:
             self._pieces = []
             self._bytes = 0
+            if self.is_closing():
+                return  # uvloop's transports raise where asyncio's drop
             self._transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
     def close(self) -> None:
@@ -74,6 +76,8 @@ class JoinedWrites:
     def reset(self) -> None:
         """Send what was gathered, as far as it goes at once, and break the connection (RST)."""
         self.flush()
+        if self.is_closing():
+            return
         sock = self._transport.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGERING)
         self._transport.abort()
@@ -81,7 +85,8 @@ class JoinedWrites:
     def write_eof(self) -> None:
         """Send what was gathered, then say that nothing more will come."""
         self.flush()
-        self._transport.write_eof()
+        if not self.is_closing():
+            self._transport.write_eof()
 
     def can_write_eof(self) -> bool:
         """Whether the transport can be half closed; TLS cannot."""

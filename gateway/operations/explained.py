@@ -96,6 +96,7 @@ def _end(charge: Charge) -> str:
         case ChargeState.OPEN:
             return f"{held} held; the call is under way."
         case ChargeState.OBSERVED:
+            because = because or REASONS["observed"]
             return f"Nothing charged: {because}; it would have cost {held}."
         case ChargeState.CAPTURED | ChargeState.LATE:
             text = f"{held} held, {captured} charged: {because}{status}."

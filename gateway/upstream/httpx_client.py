@@ -18,6 +18,7 @@ from gateway.upstream.errors import (
 )
 from gateway.upstream.limits import UpstreamLimits
 from gateway.upstream.request_head import request_head
+from gateway.upstream.response import FRAMING_HEADERS
 
 
 class HttpxClient:
@@ -25,7 +26,7 @@ class HttpxClient:
     Sends with httpx. Stands in for `H1Client` when `upstream_client: httpx` is set.
 
     Differences: it parses with h11, which accepts what `H1Client` calls invalid (equal doubled
-    lengths, Content-Length beside chunked); interim responses and head sizes are bounded by h11;
+    lengths, made one); interim responses and head sizes are bounded by h11;
     a streamed body is sent to its end before the response is looked at; it never repeats a
     request.
     """
@@ -64,6 +65,8 @@ class HttpxClient:
                 raise UpstreamReset(str(error), sent=True, head_sent=True) from error
             raise UpstreamInvalid(str(error)) from error
         try:
+            if sum(name.lower() in FRAMING_HEADERS for name, _ in response.headers.raw) > 1:
+                raise UpstreamInvalid("more than one length")
             yield HttpxResponse(response)
         finally:
             await response.aclose()

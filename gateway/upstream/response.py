@@ -18,7 +18,7 @@ _FIRST_FINAL_STATUS = 200
 _LAST_STATUS = 599
 _SWITCHING_PROTOCOLS = 101
 _NO_BODY = frozenset({204, 304})
-_FRAMING_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
+FRAMING_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class ResponseReader:
@@ -144,7 +144,7 @@ class ResponseReader:
             raise UpstreamInvalid(f"status {status}, which nobody asked for")
         if self._informational > self._limits.informational:
             raise UpstreamInvalid("too many interim responses")
-        if any(name in _FRAMING_HEADERS for name, _ in self.headers):
+        if any(name in FRAMING_HEADERS for name, _ in self.headers):
             # Forbidden (RFC 9110 8.6, RFC 9112 6.1), and where parsers have been made to differ.
             raise UpstreamInvalid("an interim response that announces a body")
         self.headers = []

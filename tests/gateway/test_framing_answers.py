@@ -1,8 +1,13 @@
 """How answers end for the client: whole, cut, and to clients of HTTP/1.0, over real sockets."""
 
+import asyncio
+from typing import cast
+
 import pytest
 
 from gateway.framing import CUT
+from gateway.framing.writes import JoinedWrites
+from tests.gateway.serving import until
 from tests.gateway.test_framing_protocol import GET, Receive, Scope, Send, anyio_backend, serving
 
 __all__ = ["anyio_backend"]
@@ -89,6 +94,31 @@ async def test_an_application_that_just_stops_is_complained_of(
         await served.exchange(GET % b"a")
 
     assert "without completing response" in caplog.text
+
+
+async def test_what_is_gathered_for_a_client_that_vanished_is_dropped() -> None:
+    ours: list[asyncio.Transport] = []
+
+    class Accepted(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            ours.append(cast("asyncio.Transport", transport))
+
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(Accepted, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    _, writer = await asyncio.open_connection(host, port)
+    await until(lambda: ours)
+    writes = JoinedWrites(ours[0], loop)
+    try:
+        writes.write(b"a")
+        ours[0].abort()
+        await asyncio.sleep(0)  # the connection is lost between the write and its turn's end
+        writes.write(bytes(200_000))
+        writes.write_eof()
+        writes.close()
+    finally:
+        writer.close()
+        server.close()
 
 
 async def test_a_whole_answer_is_not_cut_any_more() -> None:

@@ -116,6 +116,7 @@ def test_the_client_behind_trusted_proxies_is_the_nearest_stranger() -> None:
         (b"authorization", b"Bearer fbx_secret"),
         (b"authorization", b"bearer  fbx_secret"),
         (b"x-api-key", b"fbx_secret"),
+        (b"x-api-key", b"fbx_secret \t"),
     ],
 )
 def test_our_key_is_found_and_never_goes_up(name: bytes, value: bytes) -> None:

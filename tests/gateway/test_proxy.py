@@ -266,7 +266,9 @@ async def test_a_balance_too_small_says_what_is_missing_and_where_to_buy(
 async def test_a_price_that_never_fits_is_not_called_busy(gateway: Charging) -> None:
     rich = await gateway.customer(credits=2 * WINDOW)
     body = {"limit": WINDOW * 3 // 2 * 100}
-    document = problem(await gateway.ask("POST", "/unbounded", rich, json=body), 422, "price-too-high")
+    document = problem(
+        await gateway.ask("POST", "/unbounded", rich, json=body), 422, "price-too-high"
+    )
     assert (document["price"], document["limit"]) == (WINDOW * 3 // 2, WINDOW)
     assert document["credit_type"] == "credits"
 

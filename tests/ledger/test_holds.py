@@ -10,6 +10,7 @@ import pytest
 from ledger import holds as holds_module
 from ledger.books import ChargeState
 from ledger.errors import (
+    AboveWindow,
     AccountFrozen,
     BadKey,
     InsufficientCredits,
@@ -163,9 +164,12 @@ async def test_refusals_say_why(rig: ShardRig, holds: Holds) -> None:
     with pytest.raises(RateLimited) as late:
         await holds.open(limited)
     assert 0 < late.value.retry_after_ms <= 1_000
-    await rig.shard.run("dials", dials_args(10_000, [(TYPE, 1)]))
+    await rig.shard.run("dials", dials_args(10_000, [(TYPE, ORDER.ceiling)]))
     with pytest.raises(LedgerBusy):
-        await holds.open(ORDER)
+        await holds.open(ORDER)  # beside the one that is open
+    with pytest.raises(AboveWindow) as above:
+        await holds.open(replace(ORDER, ceiling=ORDER.ceiling + 1))
+    assert (above.value.needed, above.value.window) == (ORDER.ceiling + 1, ORDER.ceiling)
     with pytest.raises(LedgerUnavailable):
         await holds.open(replace(ORDER, credit_type=2))
     await rig.control(ACCOUNT, Control("f", 2, flags=1))

@@ -80,6 +80,7 @@ def test_a_measured_charge_shows_its_arithmetic() -> None:
         ({"state": ChargeState.EXPIRED, "reason": "expired"}, "the gateway died"),
         ({"state": ChargeState.VOID, "reason": "status", "status": 500}, "(status 500)"),
         ({"state": ChargeState.OBSERVED, "reason": "observed"}, "would have cost 5.00 calling"),
+        ({"state": ChargeState.OBSERVED, "reason": None}, "charged: the route only records; it"),
         ({"uncollected": 250}, "Not collected: 2.50 calling."),
         ({"state": ChargeState.LATE, "reason": "late", "written_off": 1}, "Written off"),
         ({"refunded": 2}, "Refunded later: 0.02 calling."),

@@ -306,6 +306,8 @@ async def test_a_cut_body_is_told_from_a_whole_one(client: UpstreamClient, name:
 INVALID: dict[str, bytes] = {
     "two lengths": OK + b"content-length: 1\r\ncontent-length: 2\r\n\r\na",
     "a list of lengths, different": OK + b"content-length: 1, 2\r\n\r\na",
+    "a length beside chunks": OK
+    + b"content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
     "a length that is no number": OK + b"content-length: a\r\n\r\na",
     "a negative length": OK + b"content-length: -1\r\n\r\n",
     "a coding other than chunked": OK + b"transfer-encoding: gzip\r\n\r\na",

@@ -21,10 +21,6 @@ pytestmark = pytest.mark.anyio
 TOLERATED: dict[str, tuple[bytes, bytes]] = {
     "two equal lengths": (OK + b"content-length: 1\r\ncontent-length: 1\r\n\r\na", b"a"),
     "a list of equal lengths": (OK + b"content-length: 1, 1\r\n\r\na", b"a"),
-    "a length and chunks": (
-        OK + b"content-length: 9\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
-        b"a",
-    ),
     "bare line feeds": (b"HTTP/1.1 200 OK\ncontent-length: 1\n\na", b"a"),
     "a continued header": (OK + b"x: a\r\n b\r\ncontent-length: 1\r\n\r\na", b"a"),
     "17 digits of a chunk": (
