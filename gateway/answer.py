@@ -1,6 +1,7 @@
 """What the gateway itself says in an answer: its headers, and its problems."""
 
 from collections.abc import Callable
+from email.utils import formatdate
 
 from config import Cors, Route, format_amount
 from gateway.headers import Headers, cors
@@ -57,6 +58,8 @@ async def send_problem(
     body = problem.body(request_id, prefix)
     headers = problem.header_list(len(body))
     headers += _headers(request_id, 0, 0, None)
+    # An answer of the backend keeps the backend's; this one begins here (RFC 9110 6.6.1).
+    headers.append((b"date", formatdate(usegmt=True).encode()))
     if request.origin is not None and policy.allows(request.origin.decode("latin-1")):
         headers += cors(request.origin)
     if request.left_unread:

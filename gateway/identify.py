@@ -1,6 +1,7 @@
 """Whose request it is: from the key in its head to an account."""
 
-from typing import Protocol
+import re
+from typing import Final, Protocol
 
 from config import PriceList
 from gateway.headers import client_address, key_secrets
@@ -9,6 +10,9 @@ from gateway.request import Request
 from gateway.throttle import Throttle
 from ledger.errors import LedgerError
 from ledger.ports import Clock
+
+KEY_IN_QUERY: Final = re.compile(rb"(?:^|[=&])fbx_[0-9A-Za-z]{49}(?:&|$)")
+"""Queries are logged everywhere: such a key is never read, and never passed on beside another."""
 
 BAD_KEYS_PER_MINUTE = 600  # by address, which many may share; guessing is hopeless at any rate
 
@@ -54,8 +58,11 @@ class Identification:
                 "key-missing",
                 "Send an API key: `Authorization: Bearer fbx_...` or `X-Api-Key: fbx_...`.",
             )
-        if len(secrets) > 1:
-            raise Problem("two-keys", "Send one Farebox key; which of them should pay is unclear.")
+        if len(secrets) > 1 or KEY_IN_QUERY.search(request.query):
+            raise Problem(
+                "two-keys",
+                "Send one Farebox key, in a header; which of several should pay is unclear.",
+            )
         if self._bad_keys.counts:
             self._check_address(_address(request, prices))
         caller = await self._keys.find(secrets[0])

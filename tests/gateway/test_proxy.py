@@ -299,6 +299,20 @@ async def test_all_bad_keys_get_the_same_answer(gateway: Charging, customer: Cus
     assert gateway.backend.heads == []
 
 
+async def test_a_key_in_the_query_beside_another_is_not_passed_on(
+    gateway: Charging, customer: Customer
+) -> None:
+    answer = await gateway.get(f"/ok?a=1&key={customer.secret}", customer)
+    problem(answer, 400, "two-keys")
+    assert gateway.backend.heads == []
+
+
+async def test_our_own_refusals_are_dated(gateway: Charging) -> None:
+    answer = await gateway.get("/ok")
+    assert answer.status_code == 401
+    assert answer.headers["date"].endswith(" GMT")
+
+
 async def test_two_keys_are_refused(gateway: Charging, customer: Customer) -> None:
     answer = await gateway.get("/ok", customer, headers={"x-api-key": customer.secret})
     problem(answer, 400, "two-keys")
