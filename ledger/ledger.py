@@ -46,7 +46,7 @@ Role = Literal["worker", "steward", "command"]
 POLL_S = 1.0
 SWEEP_S = 10.0
 WINDOWS_S = 5.0
-OLD_EPOCHS_S = 10.0
+OLD_EPOCHS_S = 5.0
 RECONCILE_S = 60.0
 TIDY_S = 3_600.0
 """How long the steward rests before it looks for the same thing again; see `Ledger.steward`."""

@@ -5,11 +5,13 @@ Everything is read in one snapshot, so a gateway may be at work meanwhile. Large
 read in slices of accounts and of batches. Nothing is ever corrected here.
 """
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from ledger import partitions
+from ledger.allocation import read_allocation
 from ledger.books import Books, Line
 from ledger.books_store import Batch
 from ledger.database import Connection, Queries
@@ -65,6 +67,7 @@ async def verify(connection: Connection) -> list[Finding]:
                 found += await _run(connection, check, first, last)
             for check in FROM_ALL_CHARGES:
                 found += await _run(connection, check, first, last, since)
+            found += await _lots_held(connection, first, last)
         for shard in await connection.fetch(_SQL.shards):
             found += await _chain(connection, shard["id"], shard["last_sha"])
     return found
@@ -90,6 +93,25 @@ async def _account_slices(connection: Connection) -> AsyncIterator[tuple[int, in
             return
         yield ids["first"], ids["last"]
         last = ids["last"]
+
+
+async def _lots_held(connection: Connection, first: int, last: int) -> list[Finding]:
+    """See that each lot's held part is what the open charges say they took from it."""
+    held: Counter[tuple[int, int]] = Counter()
+    for row in await connection.fetch(_SQL.open_allocations, first, last):
+        for part in read_allocation(row["allocation"]):
+            held[row["account_id"], part.lot] += part.amount
+    rows = await connection.fetch(_SQL.lots_held, first, last)
+    stored = Counter({(row["account_id"], row["id"]): row["held"] for row in rows})
+    return [
+        Finding(
+            "lot-is-held",
+            account,
+            f"lot {lot} holds {stored[account, lot]}, its open charges {held[account, lot]}",
+        )
+        for account, lot in sorted(held.keys() | stored.keys())
+        if held[account, lot] != stored[account, lot]
+    ]
 
 
 async def _chain(connection: Connection, shard: int, head: bytes) -> list[Finding]:

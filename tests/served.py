@@ -40,8 +40,7 @@ class Served:
     @property
     def log(self) -> str:
         """What it said; without the access log's lines."""
-        lines = log_of(self.folder).read_text().splitlines()
-        return "\n".join(line for line in lines if not line.startswith("{"))
+        return words_of(self.folder)
 
     @property
     def admin_headers(self) -> dict[str, str]:
@@ -129,9 +128,7 @@ def until_running(
         if process.poll() is not None:
             break
         time.sleep(POLL_S)
-    raise AssertionError(
-        f"serve did not start ({process.returncode}): {log_of(folder).read_text()}"
-    )
+    raise AssertionError(f"serve did not start ({process.returncode}): {words_of(folder)}")
 
 
 def stop(process: subprocess.Popen[bytes], folder: Path) -> None:
@@ -143,13 +140,18 @@ def stop(process: subprocess.Popen[bytes], folder: Path) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-        words = log_of(folder).read_text()[-2000:]
-        raise AssertionError(f"serve did not stop: {words}") from None
+        raise AssertionError(f"serve did not stop: {words_of(folder)[-2_000:]}") from None
 
 
 def log_of(folder: Path) -> Path:
     """Where a `serve` in this folder prints."""
     return folder / "serve.log"
+
+
+def words_of(folder: Path) -> str:
+    """What a `serve` in this folder said, without the access log's lines."""
+    lines = log_of(folder).read_text().splitlines()
+    return "\n".join(line for line in lines if not line.startswith("{"))
 
 
 def _environment(folder: Path, variables: Mapping[str, str] | None) -> dict[str, str]:

@@ -10,11 +10,13 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from ledger.books import ChargeState
+from ledger.outage import OUTAGE
 from tests.flows.load import Current, Load, captured_in, charges_of, watch
 from tests.oracle import Oracle, oracle
 from tests.served import Served, command, farebox, funded, start, stop, until_running
@@ -98,12 +100,25 @@ async def kill(where: Current, name: str, load: Load) -> None:
     elif name != "everything":
         os.kill(served.store_pid(name), signal.SIGKILL)
     else:
+        await until_postgres_answers(served)  # else its process id is that of the last one
         stores = [served.store_pid("valkey"), served.store_pid("postgres")]
         for pid in (served.process.pid, *served.children().values(), *stores):
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # the end of one may be the end of another
+                os.kill(pid, signal.SIGKILL)
         served.process.wait()
         where.served = await started(served.folder, dict(served.variables))
         load.url = where.served.url
+
+
+async def until_postgres_answers(served: Served) -> None:
+    async with asyncio.timeout(SETTLED_LIMIT_S):
+        while True:
+            try:
+                await charges_of(served)
+            except OUTAGE:
+                await asyncio.sleep(0.05)
+            else:
+                return
 
 
 async def settled(

@@ -52,6 +52,8 @@ DAMAGE = {
         "books-are-the-pools",
     },
     "UPDATE grants SET remaining = remaining - 1 WHERE remaining > 9": {"pool-is-its-lots"},
+    "UPDATE grants SET held = held - 1 WHERE held > 0": {"lot-is-held", "pool-is-its-lots"},
+    "UPDATE charges SET allocation = NULL WHERE state = 1": {"lot-is-held"},
     "UPDATE charges SET captured = captured - 1 WHERE state = 5": {"totals-from-charges"},
     "UPDATE charges SET captured = held WHERE captured BETWEEN 1 AND 4": {"totals-from-charges"},
     "DELETE FROM charges WHERE state = 1": {"held-is-open-charges", "facts-counted"},

@@ -98,6 +98,12 @@ SELECT p.account_id, format('pool %s holds %s, its open charges %s', p.credit_ty
  GROUP BY p.account_id, p.credit_type_id
 HAVING coalesce(sum(c.held), 0) <> p.held
 
+-- name: open_allocations
+SELECT account_id, allocation FROM charges WHERE state = 1 AND account_id BETWEEN $1 AND $2
+
+-- name: lots_held
+SELECT account_id, id, held FROM grants WHERE account_id BETWEEN $1 AND $2 AND held > 0
+
 -- Each applied control that moves a balance left its movement, with its amount; none that is not applied did.
 -- name: controls_were_applied
 SELECT a.id AS account_id, format('control %s (%s, %s) left %s', coalesce(k.cseq, m.cseq), k.kind, k.amount,
