@@ -27,11 +27,18 @@ def shared_database_url(postgres_server: str, template_database: str) -> Iterato
 
 
 @pytest.fixture
-async def database(shared_database_url: str) -> AsyncIterator[Database]:
+async def database_url(shared_database_url: str) -> str:
     """A migrated database with nothing in it."""
-    database = await Database.connect(shared_database_url, most=4)
-    async with database.connection() as connection:
-        await emptied(connection)
+    connection = await asyncpg.connect(shared_database_url)
+    await emptied(connection)
+    await connection.close()
+    return shared_database_url
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """A few connections to it."""
+    database = await Database.connect(database_url, most=4)
     yield database
     await database.close()
 

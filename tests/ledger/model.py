@@ -428,6 +428,9 @@ class Model:
             )
         )
         self.holds[line.hold_id] = ClosedHold("l", taken)
+        session = session_of(line.hold_id)
+        if session in self.sessions:  # the hold must not begin any more
+            self.sessions[session] = max(self.sessions[session], minted_us(line.hold_id))
         return f"DONE l {taken}"
 
     def _renew(self, line: RenewLine) -> str:

@@ -252,6 +252,17 @@ def test_late_work_again_is_booked_once(rig: Rig) -> None:
     assert rig.lots() == {9: 40}
 
 
+def test_a_hold_that_was_booked_late_does_not_begin_any_more(rig: Rig) -> None:
+    """Not in the same call, nor in a later one; of the session's other ids nothing changes."""
+    before, first, second, after = (rig.hold_line(1) for _ in range(4))
+    lates = [late(rig, line[1:13], 10) for line in (second, first)]
+
+    assert rig.tick(before) == ["HELD 99"]
+    assert rig.tick(lates[0], first) == ["DONE l 10", "GONE"]
+    assert rig.tick(lates[1]) == ["DONE l 10"]
+    assert rig.tick(first, second, after) == ["GONE", "GONE", "HELD 78"]
+
+
 def test_late_work_whose_hold_is_open_settles_it(rig: Rig) -> None:
     hold = rig.hold(60)
 

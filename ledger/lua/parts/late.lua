@@ -2,6 +2,27 @@
 -- Line 'L': id c12 account I7 key I7 type B amount I6 version I4 rule H reason B status H, detail.
 -- What the pool cannot cover is written off in the same fact. It is subject to the window.
 local LATE_BYTES = 43
+local passed = {} -- session field -> highest number, of ids booked late in this call
+
+-- A hold whose work is booked must not begin any more: its session has passed its number.
+local function pass(id)
+  local n, id_session = sunpack('>I8I4', id)
+  if n > MAX_N then
+    return -- no hold can have it
+  end
+  if id_session == session and session_highest then
+    session_highest = math.max(session_highest, n)
+    session_used = true
+    return
+  end
+  local field = 's' .. spack('<I4', id_session)
+  local raw = redis.call('HGET', KEYS[3], field)
+  local highest = passed[field] or raw and #raw == 16 and sunpack('<d', raw)
+  if highest and whole(highest) then
+    passed[field] = math.max(highest, n)
+    put_balance(field, spack('<dd', passed[field], now))
+  end
+end
 
 local function late(line)
   if #line < LATE_BYTES or #line > LATE_BYTES + 1024 then
@@ -53,5 +74,6 @@ local function late(line)
   local mark = closed_mark('l', taken)
   hold_states[id] = mark
   put_hold(id, mark)
+  pass(id)
   return format('DONE l %.0f', taken)
 end
