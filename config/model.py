@@ -183,7 +183,12 @@ class Package:
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """At most so many requests in any window of this length."""
+    """
+    So many requests at once, and then again as they come back, evenly over the window.
+
+    The generic cell rate algorithm (ITU-T I.371): after a pause `requests` pass at once and the
+    next ones at the even pace. One window can so see nearly twice `requests`, the long run not.
+    """
 
     requests: int
     window_s: int

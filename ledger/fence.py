@@ -50,7 +50,7 @@ class Verdict(enum.Enum):
 
     STANDS = "same server, same epoch, not behind"
     UNOPENED = "Postgres is in an epoch that Redis has not opened yet"
-    BROKEN = "another server, or it lost something, or a fence was left half done"
+    BROKEN = "Redis was restarted or replaced, or lost something; going on from what Postgres has"
     AHEAD = "Redis is in an epoch that Postgres does not know"
 
 
