@@ -13,7 +13,8 @@ BIN := .venv/bin
 READY := .venv/farebox-ready
 PYTHON ?=
 # What pytest gets on top, as in: make test TESTS="tests/config -x"
-TESTS ?= -n auto
+# One process more than cores of a small machine: many tests wait for servers.
+TESTS ?= -n 3 --dist worksteal
 
 setup: $(READY)
 
