@@ -36,6 +36,13 @@ def test_all_processes_together_leave_postgres_room(workers: int) -> None:
     assert each == 2 or each * (workers + 1) <= POSTGRES_CONNECTIONS
 
 
+@pytest.mark.parametrize(("said", "kept"), [({}, None), ({"FAREBOX_RETENTION_MONTHS": "13"}, 13)])
+def test_charges_are_kept_as_long_as_the_environment_says(
+    said: dict[str, str], kept: int | None
+) -> None:
+    assert ledger_options(settings_of(orders(said))).keep_months == kept
+
+
 @pytest.mark.parametrize("module", ["worker", "steward", "keeper"])
 def test_started_by_hand_it_says_who_starts_it(module: str) -> None:
     done = subprocess.run(
