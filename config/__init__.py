@@ -10,6 +10,7 @@ from config.model import (
     RateLimit,
     Recorded,
     Route,
+    SellingRules,
     StatusSet,
     Upstream,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "Recorded",
     "RequestFacts",
     "Route",
+    "SellingRules",
     "Settings",
     "SettingsError",
     "StatusSet",

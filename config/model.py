@@ -23,6 +23,8 @@ class CreditType:
     """Decimal places; amounts inside are whole numbers of the smallest unit."""
     window: int | None = None
     """The most, in smallest units, that may be in flight unposted; None: the ledger's default."""
+    low_balance: int | None = None
+    """Accounts are told when less than this is available; None: not unless they ask."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,8 @@ class Route:
     encoded_slash: bool = False
     """Take `%2F` in a segment."""
     cors: Cors = field(default_factory=Cors)
+    upstream_cost: Mapping[str, int] = field(default_factory=dict)
+    """What a charged request costs the operator: millionths of a minor unit, by currency."""
 
     def recorded(self, facts: RequestFacts) -> dict[str, str]:
         """Give the values to keep; absent or unreadable ones are left out, never a refusal."""
@@ -179,6 +183,26 @@ class Package:
     sort: int = 0
     active: bool = True
     metadata: Mapping[str, str] = field(default_factory=dict)
+    allow_free: bool = False
+    """Give the credits also where a promotion left nothing to pay; else a person decides."""
+    discounted: Literal["whole", "share"] = "whole"
+    """What a discounted sale gives: all its credits, or the share that was paid."""
+    trial_days: int | None = None
+    """A subscription begins unpaid for this long."""
+    trial_credits: int | None = None
+    """Smallest units given once for the trial; None: none."""
+    plan_tier: str = ""
+    feature_flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SellingRules:
+    """What selling does by itself, and what it leaves to a person."""
+
+    freeze_on_dispute: bool = True
+    """Refuse the account's calls while a dispute of its payments is open."""
+    freeze_on_fraud_warning: bool = True
+    """Refuse them when Stripe warns of fraud, until an admin thaws the account."""
 
 
 @dataclass(frozen=True, slots=True)

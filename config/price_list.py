@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from config.amounts import LARGEST_AMOUNT
-from config.model import Cors, CreditType, Limits, Network, Package, Route, Upstream
+from config.model import Cors, CreditType, Limits, Network, Package, Route, SellingRules, Upstream
 from config.pricing.price import Price
 from config.routing import Matched, RouteTable
 
@@ -26,6 +26,7 @@ class PriceList:
     trusted_proxies: tuple[Network, ...] = ()
     """Peers whose X-Forwarded-* headers are believed."""
     observe: bool = False
+    selling: SellingRules = field(default_factory=SellingRules)
     prices: Literal["file"] = "file"
     upstream_client: Literal["own", "httpx"] = "own"
     _table: RouteTable = field(init=False, repr=False, compare=False)

@@ -3,6 +3,7 @@
 import difflib
 import os
 from collections.abc import Mapping
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
@@ -33,6 +34,10 @@ VARIABLES = {
     "admin_token": "FAREBOX_ADMIN_TOKEN",
     "public_url": "FAREBOX_PUBLIC_URL",
     "retention_months": "FAREBOX_RETENTION_MONTHS",
+    "smtp_url": "FAREBOX_SMTP_URL",
+    "mail_from": "FAREBOX_MAIL_FROM",
+    "notice_url": "FAREBOX_NOTICE_URL",
+    "notice_secret": "FAREBOX_NOTICE_SECRET",
     "stripe_secret_key": "STRIPE_SECRET_KEY",
     "stripe_webhook_secrets": "STRIPE_WEBHOOK_SECRET",
     "stripe_api_base": "STRIPE_API_BASE",
@@ -60,9 +65,21 @@ def _postgres_address(text: str) -> str:
     return text
 
 
+def _mail_server(text: str) -> str:
+    if not text.startswith(("smtp://", "smtps://")) or not urlsplit(text).hostname:
+        raise ValueError("it must be like smtp://user:password@mail.example.com:587")
+    return text
+
+
 def _redis_address(text: str) -> str:
     if not text.startswith(("redis://", "rediss://", "unix://")):
         raise ValueError("it must be like redis://host:6379/0")
+    return text
+
+
+def _mail_address(text: str) -> str:
+    if not parseaddr(text)[1].partition("@")[2]:
+        raise ValueError("it must be like Billing <billing@example.com>")
     return text
 
 
@@ -104,6 +121,14 @@ class Settings(BaseModel):
     """Where consumers reach this gateway; None: what the request itself says."""
     retention_months: Annotated[int, Field(ge=1, le=1_200)] | None = None
     """How long single charges are kept; None: for ever. Balances and totals stay in any case."""
+    smtp_url: Annotated[str, AfterValidator(_mail_server)] | None = Field(None, repr=False)
+    """Where mail for consumers is handed in; smtps: TLS from the start; None: no mail is sent."""
+    mail_from: Annotated[str, AfterValidator(_mail_address)] | None = None
+    """The sender of that mail."""
+    notice_url: WebAddress | None = None
+    """Where the operator's own system takes notices, signed; None: it takes none."""
+    notice_secret: Annotated[SecretStr, AfterValidator(_long_enough)] | None = None
+    """Signs what goes to `notice_url`."""
     stripe_secret_key: SecretStr | None = None
     stripe_webhook_secrets: tuple[SecretStr, ...] = ()
     """Several while one is rotated."""
@@ -118,6 +143,14 @@ class Settings(BaseModel):
         key = self.stripe_secret_key.get_secret_value() if self.stripe_secret_key else ""
         if self.stripe_api_base and key.startswith(("sk_live_", "rk_live_")):
             raise ValueError("STRIPE_API_BASE is for tests and cannot be used with a live key")
+        return self
+
+    @model_validator(mode="after")
+    def _an_end_is_whole(self) -> Self:
+        if self.smtp_url and not self.mail_from:
+            raise ValueError("FAREBOX_SMTP_URL needs FAREBOX_MAIL_FROM: who the mail is from")
+        if self.notice_url and not self.notice_secret:
+            raise ValueError("FAREBOX_NOTICE_URL needs FAREBOX_NOTICE_SECRET, which signs notices")
         return self
 
     @property

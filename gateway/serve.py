@@ -19,6 +19,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from billing.migrations import components
 from config import PriceFileError, PriceList, Settings, load_price_list, read_price_file
 from gateway.child import Child, Job
 from gateway.data_folder import DataFolder, Running
@@ -247,13 +248,13 @@ async def prepare_database(url: str, *, ours: bool, say: Say) -> None:
     An outside database is shared with gateways of the previous release, so a person decides.
     """
     if ours:
-        for step in await migrate(url):
+        for step in await migrate(url, components=components()):
             say(f"migrated {step.component} to {step.number} ({step.name})")
         return
     database = await Database.connect(url, most=1)
     try:
         async with database.connection() as connection:
-            sentence = schema_sentence(await schema_state(connection))
+            sentence = schema_sentence(await schema_state(connection, components()))
     finally:
         await database.close()
     if sentence:

@@ -9,12 +9,12 @@ from ledger.database import Connection, Queries
 _SQL = Queries("schema")
 
 
-async def describe(connection: Connection) -> str:
+async def describe(connection: Connection, schema: str = "public") -> str:
     """Return every table, view, sequence, function, constraint, index and trigger, sorted."""
     lines = []
     for part in ("relations", "columns", "constraints", "indexes", "triggers", "functions"):
         lines.append(f"-- {part}")
-        rows = await connection.fetch(getattr(_SQL, part))
+        rows = await connection.fetch(getattr(_SQL, part), schema)
         lines.extend(row["line"].rstrip() for row in rows)
         lines.append("")
     return "\n".join(lines)

@@ -43,13 +43,14 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def template_database(postgres_server: str) -> str:
     """A migrated database, copied for each test that asks for one."""
+    from billing.migrations import components
     from ledger.migrations import migrate
 
     name = f"template_{uuid.uuid4().hex[:8]}"
 
     async def make() -> None:
         await _execute(postgres_server, f"CREATE DATABASE {name}")
-        await migrate(_database(postgres_server, name))
+        await migrate(_database(postgres_server, name), components=components())
 
     asyncio.run(make())
     return name

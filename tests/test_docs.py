@@ -108,8 +108,10 @@ def test_every_path_that_is_named_exists(page: str) -> None:
 
 
 def test_the_architecture_names_every_table() -> None:
-    schema = (ROOT / "ledger/sql/schema.sql").read_text("utf-8")
-    tables = re.findall(r"(?m)^(?:TABLE|VIEW) (\w+)", schema)
+    schemas = [
+        (ROOT / f"{part}/sql/schema.sql").read_text("utf-8") for part in ("ledger", "billing")
+    ]
+    tables = re.findall(r"(?m)^(?:TABLE|VIEW) (\w+)", "\n".join(schemas))
     assert [name for name in tables if f"`{name}`" not in TEXTS["ARCHITECTURE.md"]] == []
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from billing.migrations import components
 from config import Settings, SettingsError
 from gateway.backup import back_up
 from gateway.child import ChildFailed
@@ -77,14 +78,18 @@ def demo(**flags: Any) -> int:
 
 
 @click.command()
+@click.option("--component", type=click.Choice(["ledger", "billing"]), help="Only this one's.")
 @click.option("--to", type=click.IntRange(min=0), help="A number to go up or down to.")
 @click.option("--yes-lose-data", is_flag=True, help="Allow a way down that loses data.")
 @store_options
 @json_option
-def migrate(*, to: int | None, yes_lose_data: bool) -> int:
+def migrate(*, component: str | None, to: int | None, yes_lose_data: bool) -> int:
     """Bring the database to the schema of this release; running it again does nothing."""
+    if to is not None and component is None:
+        raise click.UsageError("--to needs --component: each has numbers of its own")
+    parts = [part for part in components() if component in (None, part.name)]
     with postgres_of(settings_of({})) as url:
-        steps = asyncio.run(migrate_schema(url, to, allow_loss=yes_lose_data))
+        steps = asyncio.run(migrate_schema(url, to, allow_loss=yes_lose_data, components=parts))
     if chosen("as_json"):
         click.echo(json.dumps({"steps": [asdict(step) for step in steps]}, indent=2))
         return 0

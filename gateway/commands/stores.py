@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
+from billing.migrations import components
 from config import Settings
 from gateway.commands.failed import CommandFailed
 from gateway.data_folder import DataFolder
@@ -65,7 +66,7 @@ def found_stores(settings: Settings) -> Iterator[Stores]:
             postgres.start()
             stack.callback(postgres.stop)
             postgres_url = postgres.url()
-            asyncio.run(migrate(postgres_url))
+            asyncio.run(migrate(postgres_url, components=components()))
         if not redis_url:
             redis = EmbeddedRedis(folder.path / "redis")
             redis.start()
@@ -89,7 +90,7 @@ async def opened_ledger(stores: Stores) -> AsyncIterator[Ledger]:
     ledger = await Ledger.open(options, "command")
     try:
         async with ledger.database.connection() as connection:
-            sentence = schema_sentence(await schema_state(connection))
+            sentence = schema_sentence(await schema_state(connection, components()))
         if sentence:
             raise CommandFailed(sentence)
         if stores.alone:

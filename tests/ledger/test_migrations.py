@@ -32,6 +32,13 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def ledger_url(empty_database_url: str) -> str:
+    """A database with the ledger in it and nothing that builds on it."""
+    asyncio.run(migrate(empty_database_url))
+    return empty_database_url
+
+
 def write(folder: Path, number: int, name: str, up: str, down: str) -> None:
     (folder / f"{number:04}_{name}.up.sql").write_text(up)
     (folder / f"{number:04}_{name}.down.sql").write_text(down)
@@ -53,38 +60,38 @@ async def state(url: str, *parts: Component) -> SchemaState:
         await connection.close()
 
 
-async def test_the_migrated_schema_is_the_one_checked_in(database_url: str) -> None:
-    text = await described(database_url)
+async def test_the_migrated_schema_is_the_one_checked_in(ledger_url: str) -> None:
+    text = await described(ledger_url)
     if os.environ.get("FAREBOX_WRITE_SCHEMA"):
         SCHEMA.write_text(text)
     assert text == SCHEMA.read_text()
 
 
-async def test_up_down_up_on_data_ends_in_the_same_schema(database_url: str) -> None:
+async def test_up_down_up_on_data_ends_in_the_same_schema(ledger_url: str) -> None:
     newest = len(read_migrations(ledger_component()))
-    database = await Database.connect(database_url, most=3)
+    database = await Database.connect(ledger_url, most=3)
     bank = await Bank(database).open()
     account = await bank.account(units=10)
     await bank.post(bank.players[account.id].hold(hold_id(1), 5))
     await database.close()
 
-    down = await migrate(database_url, 0, allow_loss=True)
+    down = await migrate(ledger_url, 0, allow_loss=True)
     assert [step.number for step in down] == list(range(newest, 0, -1))
-    assert "TABLE accounts" not in await described(database_url)
-    up = await migrate(database_url)
+    assert "TABLE accounts" not in await described(ledger_url)
+    up = await migrate(ledger_url)
     assert [step.number for step in up] == list(range(1, newest + 1))
-    assert await described(database_url) == SCHEMA.read_text()
+    assert await described(ledger_url) == SCHEMA.read_text()
 
 
-async def test_a_down_that_loses_data_must_be_allowed(database_url: str) -> None:
+async def test_a_down_that_loses_data_must_be_allowed(ledger_url: str) -> None:
     with pytest.raises(Conflict) as refused:
-        await migrate(database_url, 0)
+        await migrate(ledger_url, 0)
     assert refused.value.code == "would-lose-data"
-    assert await described(database_url) == SCHEMA.read_text()
+    assert await described(ledger_url) == SCHEMA.read_text()
 
 
-async def test_migrating_again_does_nothing(database_url: str) -> None:
-    assert await migrate(database_url) == []
+async def test_migrating_again_does_nothing(ledger_url: str) -> None:
+    assert await migrate(ledger_url) == []
 
 
 async def test_commands_that_migrate_at_once_wait_for_each_other(empty_database_url: str) -> None:
@@ -92,11 +99,11 @@ async def test_commands_that_migrate_at_once_wait_for_each_other(empty_database_
     assert sorted(map(len, steps)) == [0, 0, 0, 0, len(read_migrations(ledger_component()))]
 
 
-async def test_the_state_says_how_far_a_database_is(
-    empty_database_url: str, database_url: str
-) -> None:
+async def test_the_state_says_how_far_a_database_is(empty_database_url: str) -> None:
     newest = len(read_migrations(ledger_component()))
-    before, after = await state(empty_database_url), await state(database_url)
+    before = await state(empty_database_url)
+    await migrate(empty_database_url)
+    after = await state(empty_database_url)
     assert (before.behind, before.ahead) == (True, False)
     assert (after.behind, after.ahead) == (False, False)
     assert after.applied == {"ledger": newest}

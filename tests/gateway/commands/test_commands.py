@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from billing.migrations import components
 from gateway.stores import EmbeddedRedis
 from ledger.database import Database
 from ledger.migrations import migrate
@@ -282,7 +283,7 @@ def shell_words(word: str, shell: Shell) -> tuple[int, str, str]:
 @pytest.fixture
 def new_shell(empty_database_url: str, command_redis: EmbeddedRedis, shell: Shell) -> Shell:
     """A shell on stores that no serve has used."""
-    asyncio.run(migrate(empty_database_url))
+    asyncio.run(migrate(empty_database_url, components=components()))
     stores = ("--postgres-url", empty_database_url, "--redis-url", command_redis.url)
     return Shell(stores, shell.capsys, empty_database_url)
 
@@ -348,7 +349,10 @@ def test_a_database_of_another_release_is_said_so(
 
 async def migrated(url: str, to: int | None) -> None:
     """Bring a database to a number, or past all that this release knows."""
-    await migrate(url, to)
+    if to is None:
+        await migrate(url, components=components())
+    else:
+        await migrate(url, to)
     if to is None:
         database = await Database.connect(url, most=1)
         async with database.connection() as connection:
