@@ -3,7 +3,7 @@
 import ipaddress
 from collections.abc import Mapping
 
-from config.model import CreditType, Limits, Network, RateLimit
+from config.model import CreditType, Limits, Network, RateLimit, SellingRules
 from config.price_list import PriceList, is_bounded, largest_of
 from config.pricing.price import Price
 from config.problems import PriceFileError, Problem
@@ -11,7 +11,7 @@ from config.reading.cors import build_cors
 from config.reading.kinds import Entry, Reading, WrongValueError
 from config.reading.nodes import Node, Problems, read_nodes
 from config.reading.packages import build_package
-from config.reading.parts import USUAL_TYPE, Parts, amount
+from config.reading.parts import USUAL_TYPE, Parts, amount, amount_of
 from config.reading.routes import build_routes
 from config.reading.scalars import AmountText
 from config.reading.shape import PRICE_FILE, WINDOWS_S
@@ -69,6 +69,7 @@ def _build(entry: Entry, reading: Reading) -> PriceList:
         cors=parts.cors,
         trusted_proxies=_networks(entry, reading),
         observe=parts.observe,
+        selling=_selling(entry),
         upstream_client=entry.get("upstream_client", "own"),
     )
     _windows(parts, [(route.price, node) for route, node in routes])
@@ -88,10 +89,11 @@ def _credit_types(entry: Entry, parts: Parts) -> None:
         window: AmountText | None = kind.get("window")
         try:
             units = None if window is None else amount(window, scale)
+            low = amount_of(kind, "low_balance", scale)
         except WrongValueError as wrong:
             parts.reading.note(wrong)
             continue
-        parts.credit_types[name] = CreditType(name, scale, units)
+        parts.credit_types[name] = CreditType(name, scale, units, low)
         if window is not None:
             parts.windows[name] = window.node
 
@@ -119,6 +121,11 @@ def _limits(entry: Entry) -> Limits:
     if per_key is None:
         return Limits()
     return Limits(RateLimit(per_key.get("requests"), WINDOWS_S[per_key.get("per")]))
+
+
+def _selling(entry: Entry) -> SellingRules:
+    rules: Entry | None = entry.get("selling")
+    return SellingRules(**rules.values) if rules else SellingRules()
 
 
 def _networks(entry: Entry, reading: Reading) -> tuple[Network, ...]:

@@ -3,7 +3,7 @@
 from config.amounts import LARGEST_AMOUNT
 from config.model import Package
 from config.reading.kinds import Entry, WrongValueError
-from config.reading.parts import Parts, amount
+from config.reading.parts import Parts, amount, amount_of
 
 _THREE_DECIMALS = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})
 
@@ -20,6 +20,9 @@ def build_package(name: str, entry: Entry, parts: Parts) -> Package | None:
             hint = "Give fewer credits, or a smaller `max` of `adjustable_quantity`."
             message = "This many credits are more than any balance can hold."
             raise WrongValueError(entry.node("credits"), message, hint)
+        trial: Entry | None = entry.get("trial")
+        if trial and "interval" not in entry.values:
+            raise WrongValueError(trial.at, "Only a subscription can be tried.", "Add `interval`.")
         return Package(
             id=name,
             name=entry.get("name"),
@@ -35,6 +38,12 @@ def build_package(name: str, entry: Entry, parts: Parts) -> Package | None:
             sort=entry.get("sort", 0),
             active=entry.get("active", True),
             metadata={key: text for key, (_, text) in entry.get("metadata", {}).items()},
+            allow_free=entry.get("allow_free", False),
+            discounted=entry.get("discounted", "whole"),
+            trial_days=trial.get("days") if trial else None,
+            trial_credits=amount_of(trial, "credits", kind.scale) if trial else None,
+            plan_tier=entry.get("plan_tier", ""),
+            feature_flags=tuple(entry.get("feature_flags", ())),
         )
     except WrongValueError as wrong:
         parts.reading.note(wrong)

@@ -7,13 +7,16 @@ from config.paths import BadPath, canonical_path
 from config.reading.cors import build_cors
 from config.reading.kinds import Entry, WrongValueError
 from config.reading.nodes import Node
-from config.reading.parts import Parts
+from config.reading.parts import Parts, amount
 from config.reading.prices import NEVER_PRICED, build_price
 from config.reading.shape import METHODS
 from config.routing import parameters, shape
 
 DEFAULT_MAX_BODY = 1024 * 1024
 """Bytes, where the price reads the body: it is held in memory whole."""
+
+COST_SCALE = 6
+"""Decimals of a minor unit in which `upstream_cost` is counted: calls cost fractions of a cent."""
 
 LARGEST_PRICED_BODY = 16 * 1024 * 1024
 """Bytes: each such request takes several times this much memory, and 0.2 s that all others wait."""
@@ -78,6 +81,7 @@ def _build_route(index: int, entry: Entry, parts: Parts) -> Route:
         lifetime_ms=entry.get("lifetime", 120_000),
         encoded_slash=entry.get("encoded_slash") == "allow",
         cors=cors,
+        upstream_cost=_upstream_cost(entry),
     )
 
 
@@ -106,6 +110,13 @@ def _path(entry: Entry, prefix: str) -> str:
         hint = "Choose another path, or another `prefix`."
         raise WrongValueError(node, f"{prefix} is where Farebox's own routes are.", hint)
     return path
+
+
+def _upstream_cost(entry: Entry) -> dict[str, int]:
+    written = entry.get("upstream_cost", {}).items()
+    return {
+        currency: amount(minor, COST_SCALE) for currency, (_, minor) in written if minor is not None
+    }
 
 
 def _upstream(entry: Entry, parts: Parts) -> Upstream:

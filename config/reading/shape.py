@@ -45,6 +45,8 @@ POINTER = Text(
     "A JSON pointer", r"(?:/(?:[^~/\x00-\x1f]|~[01])*){1,16}", "Like /usage/total_tokens."
 )
 
+CURRENCY = Text("A currency", "[a-z]{3}", "Three lower-case letters, like usd.")
+
 UNIT = Fields(
     {
         "query": Field(LABEL, "A number in the query, by its name."),
@@ -160,6 +162,11 @@ ROUTE = Fields(
         "lifetime": Field(Duration(10 * SECOND, DAY), "When an unrenewed hold expires; 2m."),
         "encoded_slash": Field(Choice(("allow", "refuse")), "Whether %2F is taken in a segment."),
         "cors": Field(CORS, "Instead of the file's."),
+        "upstream_cost": Field(
+            MapOf(CURRENCY, Amount(), most=10, least=1),
+            "What a charged request costs you, in minor units by currency, for the margin: "
+            "{ usd: 0.2 } is a fifth of a cent.",
+        ),
     },
     title="Route",
 )
@@ -189,7 +196,7 @@ PACKAGE = Fields(
         "credits": Field(Amount(), "What one of it gives.", required=True),
         "price": Field(
             MapOf(
-                Text("A currency", "[a-z]{3}", "Three lower-case letters, like usd."),
+                CURRENCY,
                 Whole(1, 99_999_999),
                 most=50,
                 least=1,
@@ -227,6 +234,24 @@ PACKAGE = Fields(
         "metadata": Field(
             MapOf(Text("A key", r"[A-Za-z0-9_.-]{1,40}"), LABEL, 20), "Kept with each purchase."
         ),
+        "allow_free": Field(
+            Truth(), "Give the credits also where a promotion left nothing to pay."
+        ),
+        "discounted": Field(
+            Choice(("whole", "share")),
+            "What a discounted sale gives: all its credits, or the share that was paid; whole.",
+        ),
+        "trial": Field(
+            Fields(
+                {
+                    "days": Field(Whole(1, 730), "How long.", required=True),
+                    "credits": Field(Amount(), "Given once for it; none if left out."),
+                }
+            ),
+            "A subscription begins unpaid for some days.",
+        ),
+        "plan_tier": Field(LABEL, "The plan that its subscribers are on."),
+        "feature_flags": Field(ListOf(NAME, 50), "What its subscribers may use."),
     },
     title="Package",
 )
@@ -241,6 +266,9 @@ PRICE_FILE = Fields(
                     {
                         "scale": Field(Whole(0, LARGEST_SCALE), "Decimal places; 0 if left out."),
                         "window": Field(Amount(), "The most that may be in flight unposted."),
+                        "low_balance": Field(
+                            Amount(), "Accounts are told when less than this is available."
+                        ),
                     }
                 ),
                 most=255,
@@ -253,6 +281,19 @@ PRICE_FILE = Fields(
             ListOf(ROUTE, MOST_ROUTES, 1, partial=True), "What is served, at what price.", True
         ),
         "packages": Field(MapOf(NAME, PACKAGE, MOST_PACKAGES), "Credits for sale."),
+        "selling": Field(
+            Fields(
+                {
+                    "freeze_on_dispute": Field(
+                        Truth(), "Refuse an account's calls while a payment is disputed; true."
+                    ),
+                    "freeze_on_fraud_warning": Field(
+                        Truth(), "Refuse them when Stripe warns of fraud; true."
+                    ),
+                }
+            ),
+            "What selling does by itself.",
+        ),
         "limits": Field(
             Fields(
                 {

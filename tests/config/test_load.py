@@ -286,6 +286,39 @@ def test_packages_keep_what_billing_needs() -> None:
     assert package.metadata == {"tier": "one"}
 
 
+def test_packages_say_what_promotions_and_trials_give() -> None:
+    text = EXAMPLE.replace(
+        "price: { usd: 1000 } }",
+        "price: { usd: 1000 }, credit_type: calling, interval: month, allow_free: true,"
+        " discounted: share, trial: { days: 14, credits: 0.50 }, plan_tier: Pro,"
+        " feature_flags: [fast, beta] }",
+    )
+    package = load_price_list(text, environ=TOKEN).packages["starter"]
+    assert (package.allow_free, package.discounted) == (True, "share")
+    assert (package.trial_days, package.trial_credits) == (14, 50)
+    assert (package.plan_tier, package.feature_flags) == ("Pro", ("fast", "beta"))
+
+
+def test_only_a_subscription_has_a_trial() -> None:
+    text = EXAMPLE.replace("price: { usd: 1000 } }", "price: { usd: 1000 }, trial: { days: 14 } }")
+    with pytest.raises(PriceFileError, match="Only a subscription can be tried"):
+        load_price_list(text, environ=TOKEN)
+
+
+def test_selling_freezes_unless_told_otherwise() -> None:
+    assert example().selling.freeze_on_dispute
+    text = f"{EXAMPLE}\nselling: {{ freeze_on_dispute: false }}\n"
+    selling = load_price_list(text, environ=TOKEN).selling
+    assert (selling.freeze_on_dispute, selling.freeze_on_fraud_warning) == (False, True)
+
+
+def test_what_a_call_costs_the_operator_is_read_exactly() -> None:
+    text = EXAMPLE.replace("name: asin_query", "name: asin_query\n    upstream_cost: { usd: 0.2 }", 1)
+    costs = [route.upstream_cost for route in load_price_list(text, environ=TOKEN).routes]
+    assert costs[0] == {"usd": 200_000}
+    assert costs[1] == {}
+
+
 def test_the_largest_ceiling_is_known_for_each_type() -> None:
     assert example().largest_ceiling("credits") == 500
     assert example().largest_ceiling("calling") == 25
