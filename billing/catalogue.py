@@ -56,7 +56,9 @@ async def shelves(
     """
     display = {row["name"]: row for row in await connection.fetch(_SQL.display)}
     found = {
-        package.id: Shelf(offer_of_file(package, prices), package.active, hidden=False, problem=None)
+        package.id: Shelf(
+            offer_of_file(package, prices), package.active, hidden=False, problem=None
+        )
         for package in prices.packages.values()
     }
     for row in await connection.fetch(_SQL.packages, livemode):

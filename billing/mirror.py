@@ -7,14 +7,13 @@ Stripe is asked again at every change; nothing here is ever written back.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from billing import alerts
 from billing.errors import StripeRefused
-from billing.offers import Offer
 from billing.product_reading import CREDIT_NAMES, Unsellable, read_product
 from billing.shop import Settled, Shop
 from billing.stripe_door import at, ident, listed, translated
@@ -80,11 +79,15 @@ async def sync(shop: Shop) -> Synced:
 
     """
     async with shop.ledger.database.connection() as connection:
-        known = {row["stripe_product"] for row in await connection.fetch(_SQL.products, shop.livemode)}
+        known = {
+            row["stripe_product"] for row in await connection.fetch(_SQL.products, shop.livemode)
+        }
     async for product in listed(shop.stripe.v1.products.list_async, {"limit": PAGE}):
         if at(product, "id") in known or _names_credits(at(product, "metadata")):
             known.add(at(product, "id"))
-    updated, unchanged, broken = [], [], {}
+    updated: list[str] = []
+    unchanged: list[str] = []
+    broken: dict[str, str] = {}
     for product_id in sorted(known):
         done = await settle_product(shop, product_id)
         async with shop.ledger.database.connection() as connection:

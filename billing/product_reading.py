@@ -74,9 +74,7 @@ def _credit_type(said: Mapping[str, str], list_: PriceList) -> str:
     if wish is None and len(list_.credit_types) == 1:
         return next(iter(list_.credit_types))
     if wish is None:
-        raise Unsellable(
-            f"its metadata need `credit_type`: one of {', '.join(list_.credit_types)}"
-        )
+        raise Unsellable(f"its metadata need `credit_type`: one of {', '.join(list_.credit_types)}")
     if wish not in list_.credit_types:
         raise Unsellable(
             f"`credit_type` is {wish!r}, which the price file does not have "

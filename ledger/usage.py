@@ -68,6 +68,22 @@ class Report:
     types: Sequence[Usage]
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Charged requests of one rule of one price version on one day (UTC), over all accounts."""
+
+    version: int
+    rule: int
+    day: date
+    count: int
+
+
+async def served(connection: Connection, since: datetime, until: datetime) -> list[Served]:
+    """Count charged requests from `since` to before `until`, for what they cost the operator."""
+    rows = await connection.fetch(_SQL.served, id_at(since), id_at(until))
+    return [Served(**row) for row in rows]
+
+
 async def report(
     connection: Connection,
     account_id: int,

@@ -23,3 +23,13 @@ SELECT c.credit_type_id, c.route, c.day, grouping(c.route) = 0 AS by_route, grou
            AND c.id >= $3 AND c.id < $4) c
  GROUP BY GROUPING SETS ((c.credit_type_id), (c.credit_type_id, c.route), (c.credit_type_id, c.day))
  ORDER BY c.credit_type_id, c.day, used DESC, c.route
+
+-- name: served
+-- Over all accounts: how many charged requests each rule of each price version had, by day (UTC).
+SELECT c.price_version AS version, c.rule, c.day, count(*) AS count
+  FROM (SELECT price_version, rule,
+               (to_timestamp(('x' || encode(substring(id for 8), 'hex'))::bit(64)::bigint / 1000000.0)
+                AT TIME ZONE 'UTC')::date AS day
+          FROM charges WHERE state IN (2, 5) AND id >= $1 AND id < $2) c
+ GROUP BY c.price_version, c.rule, c.day
+ ORDER BY c.day, c.price_version, c.rule
