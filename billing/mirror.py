@@ -102,9 +102,7 @@ async def sync(shop: Shop) -> Synced:
 async def _product(shop: Shop, product_id: str) -> Any:
     try:
         with translated():
-            return await shop.stripe.v1.products.retrieve_async(
-                product_id, {"expand": ["default_price"]}
-            )
+            return await shop.stripe.v1.products.retrieve_async(product_id)
     except StripeRefused as refused:
         if refused.code != "resource_missing":
             raise

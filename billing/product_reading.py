@@ -6,7 +6,7 @@ from typing import Any
 
 from billing.money import exponent
 from billing.offers import Offer
-from billing.stripe_door import at
+from billing.stripe_door import at, ident
 from config import LARGEST_AMOUNT, PriceList, parse_amount
 
 CREDIT_NAMES = ("credits", "credit_amount", "credits_amount")
@@ -27,7 +27,7 @@ def read_product(name: str, product: Any, prices: Sequence[Any], list_: PriceLis
 
     Args:
         name: Of the package.
-        product: With its default price expanded.
+        product: As Stripe shows it.
         prices: Its active prices.
         list_: For the credit types.
 
@@ -133,7 +133,7 @@ def _flags(text: str) -> tuple[str, ...]:
 
 
 def _default_price(product: Any, prices: Sequence[Any]) -> Any:
-    wish = at(product, "default_price.id")
+    wish = ident(at(product, "default_price"))
     for price in prices:
         if at(price, "id") == wish:
             return price
