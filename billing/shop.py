@@ -1,10 +1,11 @@
 """What every part of selling is given: the ledger, Stripe, and what is decided about both."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from billing.stripe_door import StripeDoor
+from billing.webhook_counts import WebhookCounts
 from config import PriceList
 from ledger.errors import LedgerUnavailable
 from ledger.ledger import Ledger
@@ -23,6 +24,9 @@ class Shop:
             Buyers are sent back to it, so it is never taken from a request.
         link_secret: Signs the links that buyers come back with.
         installation: Marks what we made at Stripe (metadata `farebox`).
+        webhook_secrets: Any of them may have signed what is delivered; several while one is
+            being replaced.
+        webhook_counts: What this process answered to deliveries.
 
     """
 
@@ -34,6 +38,8 @@ class Shop:
     pages_url: str
     link_secret: bytes
     installation: str
+    webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
+    webhook_counts: WebhookCounts = field(default_factory=WebhookCounts, repr=False)
 
     @property
     def livemode(self) -> bool:

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 from ledger import facts
 from ledger.database import Connection, Queries
@@ -108,6 +108,13 @@ class Added:
     repeated: bool
 
 
+class LastFreeze(NamedTuple):
+    """Whether the account is frozen since, and who asked for it: the control's `source`."""
+
+    frozen: bool
+    source: str
+
+
 @dataclass(frozen=True, slots=True)
 class _Row:
     """A row of `controls`, but for its number and origin."""
@@ -159,6 +166,18 @@ async def add(  # noqa: PLR0917 - who, what, and on whose behalf: the order read
         return await _add(
             connection, account_id, control, (source, source_id or uuid.uuid4().hex), actor
         )
+
+
+async def last_freeze(connection: Connection, account_id: int) -> LastFreeze | None:
+    """
+    Return the freeze or thaw of an account that was ordered last; None if there was none.
+
+    It stays the last until the transaction that `connection` is in ends: the account's row is
+    locked.
+    """
+    await connection.fetchrow(_SQL.lock_account, account_id)
+    row = await connection.fetchrow(_SQL.last_freeze, account_id)
+    return None if row is None else LastFreeze(row["flags"] != 0, row["source"])
 
 
 async def pending(connection: Connection, account_id: int, limit: int = 1_000) -> list[bytes]:

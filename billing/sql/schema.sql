@@ -84,6 +84,7 @@ inbox.object_id text NOT NULL DEFAULT ''::text
 inbox.thin boolean NOT NULL DEFAULT false
 inbox.api_version text NOT NULL DEFAULT ''::text
 inbox.origin text NOT NULL
+inbox.account_id bigint
 inbox.raw bytea NOT NULL
 inbox.status text NOT NULL DEFAULT 'received'::text
 inbox.outcome text NOT NULL DEFAULT ''::text
@@ -128,6 +129,8 @@ orders.quantity integer NOT NULL
 orders.least_quantity integer NOT NULL
 orders.most_quantity integer NOT NULL
 orders.rules smallint NOT NULL DEFAULT 1
+orders.save_card boolean NOT NULL DEFAULT false
+orders.origin text NOT NULL DEFAULT 'api'::text
 orders.session_id text
 orders.session_url text
 orders.payment_intent_id text
@@ -255,6 +258,8 @@ topup_settings.enabled boolean NOT NULL DEFAULT false
 topup_settings.package text NOT NULL
 topup_settings.currency text NOT NULL
 topup_settings.quantity integer NOT NULL DEFAULT 1
+topup_settings.credit_type_id smallint NOT NULL
+topup_settings.amount_minor bigint NOT NULL
 topup_settings.threshold bigint NOT NULL
 topup_settings.most_minor_month bigint NOT NULL
 topup_settings.most_count_day integer NOT NULL
@@ -282,6 +287,7 @@ disputes FOREIGN KEY (payment_id) REFERENCES billing.payments(id)
 disputes PRIMARY KEY (livemode, id)
 inbox CHECK ((origin = ANY (ARRAY['webhook'::text, 'reconciler'::text])))
 inbox CHECK ((status = ANY (ARRAY['received'::text, 'done'::text, 'ignored'::text, 'failed'::text, 'dead'::text, 'quarantined'::text])))
+inbox FOREIGN KEY (account_id) REFERENCES accounts(id)
 inbox PRIMARY KEY (id)
 inbox UNIQUE (stripe_account, livemode, event_id)
 installation CHECK (only_one)
@@ -303,6 +309,7 @@ orders CHECK ((currency ~ '^[a-z]{3}$'::text))
 orders CHECK ((id ~ '^ord_[0-9a-f]{24}$'::text))
 orders CHECK ((kind = ANY (ARRAY['checkout'::text, 'subscription'::text, 'auto_topup'::text])))
 orders CHECK ((least_quantity >= 1))
+orders CHECK ((origin = ANY (ARRAY['api'::text, 'page'::text, 'stripe'::text])))
 orders CHECK ((state = ANY (ARRAY['created'::text, 'open'::text, 'awaiting_funds'::text, 'review'::text, 'paid'::text, 'failed'::text, 'expired'::text, 'canceled'::text, 'quarantined'::text])))
 orders CHECK ((unit_minor >= 0))
 orders FOREIGN KEY (account_id) REFERENCES accounts(id)
@@ -361,11 +368,13 @@ topup_attempts FOREIGN KEY (order_id) REFERENCES billing.orders(id)
 topup_attempts PRIMARY KEY (id)
 topup_attempts UNIQUE (order_id)
 topup_settings CHECK (((most_count_day >= 1) AND (most_count_day <= 100)))
+topup_settings CHECK ((amount_minor >= 1))
 topup_settings CHECK ((currency ~ '^[a-z]{3}$'::text))
 topup_settings CHECK ((most_minor_month >= 1))
 topup_settings CHECK ((quantity >= 1))
 topup_settings CHECK ((threshold >= 0))
 topup_settings FOREIGN KEY (account_id) REFERENCES accounts(id)
+topup_settings FOREIGN KEY (credit_type_id) REFERENCES credit_types(id)
 topup_settings PRIMARY KEY (account_id, livemode)
 trials FOREIGN KEY (account_id) REFERENCES accounts(id)
 trials PRIMARY KEY (account_id, package, livemode)
@@ -378,6 +387,7 @@ CREATE INDEX inbox_by_object ON billing.inbox USING btree (object_id)
 CREATE INDEX inbox_by_time ON billing.inbox USING btree (received_at)
 CREATE INDEX inbox_due ON billing.inbox USING btree (next_try_at) WHERE (status = ANY (ARRAY['received'::text, 'failed'::text]))
 CREATE INDEX inbox_for_people ON billing.inbox USING btree (id) WHERE (status = ANY (ARRAY['dead'::text, 'quarantined'::text]))
+CREATE INDEX inbox_of_account ON billing.inbox USING btree (account_id, event_created) WHERE (account_id IS NOT NULL)
 CREATE INDEX notice_deliveries_due ON billing.notice_deliveries USING btree (next_try_at) WHERE (state = 'waiting'::text)
 CREATE INDEX orders_by_payment_intent ON billing.orders USING btree (payment_intent_id) WHERE (payment_intent_id IS NOT NULL)
 CREATE INDEX orders_by_subscription ON billing.orders USING btree (subscription_id) WHERE (subscription_id IS NOT NULL)

@@ -5,6 +5,7 @@ from config.model import Package
 from config.reading.kinds import Entry, WrongValueError
 from config.reading.parts import Parts, amount, amount_of
 
+_WHOLE_ONLY = frozenset({"isk"})  # support.stripe.com: deprecation of fractional ISK charges
 _THREE_DECIMALS = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})
 
 
@@ -57,6 +58,9 @@ def _money(entry: Entry) -> dict[str, int]:
             continue
         if currency in _THREE_DECIMALS and minor % 10:
             message = f"Stripe takes {currency} amounts only with a 0 as last digit."
+            raise WrongValueError(key, message)
+        if currency in _WHOLE_ONLY and minor % 100:
+            message = f"Stripe takes {currency} amounts only with 00 as last digits."
             raise WrongValueError(key, message)
         money[currency] = minor
     return money

@@ -299,6 +299,13 @@ def test_packages_say_what_promotions_and_trials_give() -> None:
     assert (package.plan_tier, package.feature_flags) == ("Pro", ("fast", "beta"))
 
 
+@pytest.mark.parametrize(("price", "needed"), [("isk: 1050", "00"), ("kwd: 1005", "0")])
+def test_money_that_stripe_would_refuse_is_refused_here(price: str, needed: str) -> None:
+    text = EXAMPLE.replace("price: { usd: 1000 } }", f"price: {{ {price} }} }}")
+    with pytest.raises(PriceFileError, match=f"only with (a )?{needed} as last digit"):
+        load_price_list(text, environ=TOKEN)
+
+
 def test_only_a_subscription_has_a_trial() -> None:
     text = EXAMPLE.replace("price: { usd: 1000 } }", "price: { usd: 1000 }, trial: { days: 14 } }")
     with pytest.raises(PriceFileError, match="Only a subscription can be tried"):

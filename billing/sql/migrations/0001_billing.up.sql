@@ -91,6 +91,8 @@ CREATE TABLE billing.orders (
     least_quantity    integer     NOT NULL CHECK (least_quantity >= 1),
     most_quantity     integer     NOT NULL,
     rules             smallint    NOT NULL DEFAULT 1, -- version of the fulfilment rules it is settled by
+    save_card         boolean     NOT NULL DEFAULT false, -- the buyer asked that the card be kept
+    origin            text        NOT NULL DEFAULT 'api' CHECK (origin IN ('api', 'page', 'stripe')), -- who asked
     session_id        text,
     session_url       text,
     payment_intent_id text,
@@ -262,6 +264,7 @@ CREATE TABLE billing.inbox (
     thin           boolean     NOT NULL DEFAULT false,
     api_version    text        NOT NULL DEFAULT '',
     origin         text        NOT NULL CHECK (origin IN ('webhook', 'reconciler')),
+    account_id     bigint      REFERENCES accounts, -- whose it turned out to be; null: nobody's, or not known yet
     raw            bytea       NOT NULL, -- the body as it came
     -- received: to be done; done; ignored: nothing to do with us; failed: tried again at next_try_at;
     -- dead: tried too often; quarantined: a person decides
@@ -279,6 +282,7 @@ CREATE INDEX inbox_due ON billing.inbox (next_try_at) WHERE status IN ('received
 CREATE INDEX inbox_for_people ON billing.inbox (id) WHERE status IN ('dead', 'quarantined');
 CREATE INDEX inbox_by_time ON billing.inbox (received_at);
 CREATE INDEX inbox_by_object ON billing.inbox (object_id);
+CREATE INDEX inbox_of_account ON billing.inbox (account_id, event_created) WHERE account_id IS NOT NULL;
 
 -- How far each pass of the reconciler has come; moves only after what it found is committed.
 CREATE TABLE billing.cursors (
@@ -298,7 +302,9 @@ CREATE TABLE billing.topup_settings (
     package           text        NOT NULL,
     currency          text        NOT NULL CHECK (currency ~ '^[a-z]{3}$'),
     quantity          integer     NOT NULL DEFAULT 1 CHECK (quantity >= 1),
-    threshold         bigint      NOT NULL CHECK (threshold >= 0), -- smallest units of the package's credit type
+    credit_type_id    smallint    NOT NULL REFERENCES credit_types, -- of the package, as agreed
+    amount_minor      bigint      NOT NULL CHECK (amount_minor >= 1), -- what one top-up costs, as agreed
+    threshold         bigint      NOT NULL CHECK (threshold >= 0), -- smallest units of that credit type
     most_minor_month  bigint      NOT NULL CHECK (most_minor_month >= 1),
     most_count_day    integer     NOT NULL CHECK (most_count_day BETWEEN 1 AND 100),
     paused            text,       -- why nothing is tried until the account acts; null: it is not paused

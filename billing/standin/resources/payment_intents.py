@@ -10,7 +10,7 @@ from billing.standin.endpoints import endpoint
 from billing.standin.failures import StripeFailure, invalid
 from billing.standin.rendering import listed
 from billing.standin.resources import changes, paying, payment_methods
-from billing.standin.resources.selection import asked_for, matching, refuse_unplayed
+from billing.standin.resources.selection import asked_for, matching, referred_to, refuse_unplayed
 from billing.standin.world import World
 
 Intent = dict[str, Any]
@@ -120,7 +120,7 @@ def create(world: World, given: dict[str, Any], path: dict[str, str]) -> Intent:
         raise invalid("The stand-in does not capture later.", "capture_method")
     _check_amount(given["amount"], given["currency"])
     if given.get("customer"):
-        world.get("customer", given["customer"], "customer")
+        referred_to(world, "customer", given["customer"], "customer")
     if given.get("confirm"):
         _check_return(given)
     if given.get("off_session") and not given.get("confirm"):

@@ -10,7 +10,7 @@ import stripe
 from billing.standin.endpoints import endpoint
 from billing.standin.failures import StripeFailure, invalid
 from billing.standin.rendering import listed
-from billing.standin.resources.selection import asked_for, matching
+from billing.standin.resources.selection import asked_for, matching, referred_to
 from billing.standin.test_cards import (
     INCORRECT_NUMBER,
     Decline,
@@ -95,7 +95,15 @@ def named(world: World, given: str, param: str = "payment_method") -> Method:
     card = card_of_name(given)
     if card is not None:
         return from_card(world, card.number)
-    return world.get("payment_method", given, param)
+    return referred_to(world, "payment_method", given, param)
+
+
+def in_path(world: World, path: dict[str, str]) -> Method:
+    """Give the payment method that a request's path names, as `named` does."""
+    given = path["payment_method"]
+    if card_of_name(given) is not None:
+        return named(world, given)
+    return asked_for(world, "payment_method", given, "payment_method")
 
 
 def check_usable(method: Method) -> None:
@@ -222,7 +230,7 @@ def create(world: World, given: dict[str, Any], path: dict[str, str]) -> Method:
 )
 def retrieve(world: World, given: dict[str, Any], path: dict[str, str]) -> Method:
     """Give one payment method; one of Stripe's ready names makes a new one."""
-    return named(world, path["payment_method"])
+    return in_path(world, path)
 
 
 @endpoint(
@@ -233,8 +241,8 @@ def retrieve(world: World, given: dict[str, Any], path: dict[str, str]) -> Metho
 )
 def attach_asked(world: World, given: dict[str, Any], path: dict[str, str]) -> Method:
     """Keep a method for a customer."""
-    method = named(world, path["payment_method"])
-    customer = world.get("customer", given["customer"], "customer")
+    method = in_path(world, path)
+    customer = referred_to(world, "customer", given["customer"], "customer")
     attach(world, method, customer["id"])
     return method
 
@@ -258,7 +266,7 @@ def detach_asked(world: World, given: dict[str, Any], path: dict[str, str]) -> M
 def listing(world: World, given: dict[str, Any], path: dict[str, str]) -> dict[str, Any]:
     """List a customer's methods."""
     if given.get("customer"):
-        world.get("customer", given["customer"], "customer")
+        referred_to(world, "customer", given["customer"], "customer")
     found = matching(world.every("payment_method"), given, "customer", "type")
     return listed(given, found, "/v1/payment_methods")
 

@@ -10,7 +10,7 @@ from billing.standin.endpoints import endpoint
 from billing.standin.failures import invalid
 from billing.standin.rendering import expands, listed
 from billing.standin.resources import balance_transactions, changes, charges
-from billing.standin.resources.selection import matching
+from billing.standin.resources.selection import matching, referred_to
 from billing.standin.test_cards import TestCard
 from billing.standin.world import World, scheduled
 
@@ -213,13 +213,13 @@ def _money(amount_minor: int, currency: str) -> str:
 
 def _charge_of(world: World, given: dict[str, Any]) -> dict[str, Any]:
     if given.get("charge"):
-        return world.get("charge", given["charge"], "charge")
+        return referred_to(world, "charge", given["charge"], "charge")
     if not given.get("payment_intent"):
         raise invalid(
             "One of the following params should be provided for this request: payment_intent "
             "or charge.",
         )
-    intent = world.get("payment_intent", given["payment_intent"], "payment_intent")
+    intent = referred_to(world, "payment_intent", given["payment_intent"], "payment_intent")
     charge = world.objects.get(intent["latest_charge"] or "")
     if charge is None or charge["status"] != "succeeded":
         raise invalid(

@@ -26,6 +26,15 @@ def asked_for(world: World, kind: str, wanted: str, param: str) -> dict[str, Any
         raise
 
 
+def referred_to(world: World, kind: str, wanted: str, param: str) -> dict[str, Any]:
+    """Give the object that a parameter names: 400 if there is none."""
+    try:
+        return world.get(kind, wanted, param)
+    except StripeFailure as failure:
+        failure.status = 400
+        raise
+
+
 def refuse_unplayed(given: Mapping[str, Any], names: Iterable[str], what: str) -> None:
     """Refuse parameters that would change what happens, and that are not played here."""
     for name in names:

@@ -6,7 +6,7 @@ from billing.money import money_text
 from billing.standin.failures import invalid
 from billing.standin.resources import coupons, payment_intents, promotion_codes
 from billing.standin.resources.changes import metadata
-from billing.standin.resources.selection import refuse_unplayed
+from billing.standin.resources.selection import referred_to, refuse_unplayed
 from billing.standin.world import World
 
 Session = dict[str, Any]
@@ -28,7 +28,7 @@ def check(world: World, given: dict[str, Any], mode: str) -> None:
             "You may only specify one of these parameters: customer, customer_email.", "customer"
         )
     if given.get("customer"):
-        world.get("customer", given["customer"], "customer")
+        referred_to(world, "customer", given["customer"], "customer")
     if given.get("customer") and given.get("customer_creation"):
         raise invalid("You may not set `customer_creation` with `customer`.", "customer_creation")
     if mode != "payment":

@@ -10,7 +10,7 @@ from billing.standin.endpoints import endpoint
 from billing.standin.failures import StripeFailure
 from billing.standin.rendering import listed
 from billing.standin.resources import changes, payment_methods
-from billing.standin.resources.selection import asked_for, matching
+from billing.standin.resources.selection import asked_for, matching, referred_to
 from billing.standin.world import World
 
 Intent = dict[str, Any]
@@ -121,7 +121,7 @@ def _wants_another(
 def create(world: World, given: dict[str, Any], path: dict[str, str]) -> Intent:
     """Make a setup intent; with `confirm` also save the card at once."""
     if given.get("customer"):
-        world.get("customer", given["customer"], "customer")
+        referred_to(world, "customer", given["customer"], "customer")
     method = None
     if given.get("payment_method"):
         method = payment_methods.named(world, given["payment_method"])

@@ -8,7 +8,7 @@ SELECT (SELECT count(*) FROM api_keys k
    FOR UPDATE
 
 -- name: lock_account_of
-SELECT true FROM accounts WHERE id = (SELECT account_id FROM api_keys WHERE id = $1) FOR UPDATE
+SELECT true FROM accounts WHERE id = (SELECT account_id FROM api_keys WHERE id = $1) FOR NO KEY UPDATE
 
 -- name: create
 INSERT INTO api_keys (account_id, name, prefix, sha256, scopes, expires_ms, replaces)

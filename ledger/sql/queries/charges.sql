@@ -36,7 +36,7 @@ SELECT c.id, c.account_id, c.key_id, t.name AS credit_type, t.scale, c.credit_ty
  LIMIT $8
 
 -- name: lock_account_of
-SELECT true FROM accounts WHERE id = (SELECT account_id FROM charges WHERE id = $1) FOR UPDATE
+SELECT true FROM accounts WHERE id = (SELECT account_id FROM charges WHERE id = $1) FOR NO KEY UPDATE
 
 -- name: refund_before
 SELECT q.object_id AS grant_id, q.cseq, g.amount

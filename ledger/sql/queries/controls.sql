@@ -1,5 +1,7 @@
+-- NO KEY: two purchases that refer to their account before they order something would each wait for the
+-- other's reference to go.
 -- name: lock_account
-SELECT cseq_head FROM accounts WHERE id = $1 FOR UPDATE
+SELECT cseq_head FROM accounts WHERE id = $1 FOR NO KEY UPDATE
 
 -- name: asked_before
 SELECT account_id, request, cseq, object_id FROM control_requests WHERE source = $1 AND source_id = $2
@@ -20,6 +22,9 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 
 -- name: raise_head
 UPDATE accounts SET cseq_head = $2, updated_at = now() WHERE id = $1
+
+-- name: last_freeze
+SELECT flags, source FROM controls WHERE account_id = $1 AND kind = 'f' ORDER BY cseq DESC LIMIT 1
 
 -- name: type_known
 SELECT EXISTS (SELECT FROM credit_types WHERE id = $1)

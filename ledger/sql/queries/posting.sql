@@ -14,7 +14,7 @@ SELECT id, account_id, key_id, credit_type_id, held, state, price_version, rule,
  WHERE id = ANY ($1::bytea[]) AND id >= $2 AND id <= $3
 
 -- name: lock_accounts
-SELECT id, status, aseq, cseq_applied, cseq_head FROM accounts WHERE id = ANY ($1::bigint[]) ORDER BY id FOR UPDATE
+SELECT id, status, aseq, cseq_applied, cseq_head FROM accounts WHERE id = ANY ($1::bigint[]) ORDER BY id FOR NO KEY UPDATE
 
 -- name: pools
 SELECT account_id, credit_type_id, remaining, held, debt, granted, refunded, captured, expired, clawed, written_off

@@ -460,12 +460,17 @@ async def test_a_buyer_who_is_there_needs_an_address_to_come_back_to(
         )
 
 
-async def test_a_missing_session_is_refused_with_its_name(sdk: stripe.StripeClient) -> None:
+async def test_what_is_missing_is_named_and_404_only_where_the_path_asks_for_it(
+    sdk: stripe.StripeClient,
+) -> None:
     with pytest.raises(stripe.InvalidRequestError) as missing:
         await sdk.v1.checkout.sessions.retrieve_async("cs_test_nothing")
 
     error = missing.value
     assert (error.http_status, error.code, error.param) == (404, "resource_missing", "session")
+    with pytest.raises(stripe.InvalidRequestError) as referred:
+        await session_of(sdk, customer="cus_nobody")
+    assert (referred.value.http_status, referred.value.param) == (400, "customer")
 
 
 async def test_a_payment_intent_that_was_not_paid_can_be_canceled(

@@ -1,0 +1,2 @@
+-- name: installation
+SELECT id FROM billing.installation
