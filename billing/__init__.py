@@ -1,5 +1,6 @@
-"""Selling credits: what is for sale, and (once it is configured) how it is paid for."""
+"""
+Selling credits: packages, orders, payments, and all that may become of a payment.
 
-from billing.packages import PackageForSale, packages_for_sale
-
-__all__ = ["PackageForSale", "packages_for_sale"]
+`billing.billing` puts everything together; `billing.shop` is what each part is given. Nothing is
+imported here, so that an error's name does not cost the import of Stripe's library.
+"""

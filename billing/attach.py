@@ -11,7 +11,7 @@ from typing import Any
 
 from billing import catalogue, inbox, orders, session_reading, settling
 from billing.errors import StateConflict
-from billing.ids import new_id
+from billing.ids import is_order_id, new_id
 from billing.orders import Order
 from billing.shop import Settled, Shop
 from billing.stripe_door import at, ident, listed, moment, translated
@@ -77,7 +77,7 @@ async def _order(
     offer = await catalogue.offer(shop, connection, package)
     order = await orders.create(
         connection,
-        order_id=new_id("ord", shop.random_bytes),
+        order_id=await _order_id(shop, connection, session),
         account_id=account_id,
         livemode=shop.livemode,
         kind="checkout",
@@ -94,3 +94,12 @@ async def _order(
         expires_at=moment(at(session, "expires_at")),
     )
     return order
+
+
+async def _order_id(shop: Shop, connection: Connection, session: Any) -> str:
+    """Return the name of the order that was lost, which the session still bears, or a new one."""
+    named = at(session, "client_reference_id")
+    lost = isinstance(named, str) and is_order_id(named)
+    if lost and await orders.get(connection, named) is None:
+        return str(named)
+    return new_id("ord", shop.random_bytes)

@@ -183,13 +183,16 @@ async def _booked(
 
 
 async def _tell(shop: Shop, report: Report, found: Sequence[Difference]) -> None:
+    alerted: list[Difference] = []
     for each in found:
         report.outcomes[each.kind] += 1
         report.note(f"{each.subject}: {each.detail}")
+        if report.outcomes[each.kind] <= MOST_FOUND:
+            alerted.append(each)
     if report.dry_run:
         return
     async with shop.ledger.database.connection() as connection:
-        for each in found:
+        for each in alerted:
             await alerts.raise_alert(connection, each.kind, each.subject, each.detail)
 
 

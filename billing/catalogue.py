@@ -126,7 +126,7 @@ async def create(
             _SQL.create, package.name, package.to_json(), active
         ):
             raise StateConflict(f"there is a package {package.name} already: choose another name")
-        await audit.write(connection, actor, "create package", package.name, package.to_json())
+        await audit.write(connection, actor, "package.create", package.name, package.to_json())
 
 
 async def change(connection: Connection, package: Offer, *, active: bool, actor: str) -> None:
@@ -142,7 +142,7 @@ async def change(connection: Connection, package: Offer, *, active: bool, actor:
         await _editable(connection, package.name)
         await connection.execute(_SQL.change, package.name, package.to_json(), active)
         detail = {**package.to_json(), "active": active}
-        await audit.write(connection, actor, "change package", package.name, detail)
+        await audit.write(connection, actor, "package.change", package.name, detail)
 
 
 async def defined(connection: Connection, name: str) -> tuple[Offer, bool]:
@@ -182,7 +182,7 @@ async def display(
         place = sort if sort is not None else (now["sort"] if now else None)
         await connection.execute(_SQL.show, name, hide, place)
         detail = {"hidden": hide, "sort": place}
-        await audit.write(connection, actor, "display package", name, detail)
+        await audit.write(connection, actor, "package.display", name, detail)
 
 
 async def _editable(connection: Connection, name: str) -> Mapping[str, Any]:

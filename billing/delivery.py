@@ -132,18 +132,23 @@ class Delivery:
         except Refused as refused:
             await self._over(notice, channel, "dead", str(refused))
         except NotTaken as busy:
-            if tries >= MOST_TRIES:
-                await self._over(notice, channel, "dead", str(busy))
-            else:
-                async with self._database.connection() as connection:
-                    await connection.execute(
-                        _SQL.again, notice.id, channel, wait_after(tries), str(busy)
-                    )
+            await self._again(notice, channel, tries, str(busy))
+        except Exception as fault:
+            # A mistake of ours met by one notice must not hold up the others, nor go on for ever.
+            log.exception("notice %s could not be sent by %s", notice.id, channel)
+            await self._again(notice, channel, tries, type(fault).__name__)
         else:
             async with self._database.connection() as connection:
                 await connection.execute(_SQL.sent, notice.id, channel)
             return True
         return False
+
+    async def _again(self, notice: Notice, channel: Channel, tries: int, why: str) -> None:
+        if tries >= MOST_TRIES:
+            await self._over(notice, channel, "dead", why)
+            return
+        async with self._database.connection() as connection:
+            await connection.execute(_SQL.again, notice.id, channel, wait_after(tries), why)
 
     async def _over(
         self, notice: Notice, channel: Channel, state: Literal["dead", "skipped"], why: str

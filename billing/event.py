@@ -58,7 +58,7 @@ def read_event(document: Any) -> Event:
     """
     if not isinstance(document, Mapping):
         raise BadPayload("the body is not a JSON object")
-    if document.get("object") not in {SNAPSHOT, THIN}:
+    if document.get("object") not in (SNAPSHOT, THIN):
         raise BadPayload("the object is no event")
     thin = document["object"] == THIN
     livemode = document.get("livemode")

@@ -21,6 +21,9 @@ DEFAULT_DAYS = 30
 MAX_DAYS = 400
 """A year and a bit: the calls are counted from single charges."""
 
+EARLIEST, LATEST = date(2000, 1, 1), date(2999, 12, 31)
+"""The last days that may be asked for: beyond them days cannot be counted on and back."""
+
 MILLIONTHS = 1_000_000
 """`upstream_cost` is kept in millionths of a minor unit."""
 
@@ -178,6 +181,8 @@ async def figures(
 
     """
     last = until or now.date()
+    if not EARLIEST <= last <= LATEST:
+        raise InvalidInput("until", f"{EARLIEST} to {LATEST}")
     first = since or last - timedelta(days=DEFAULT_DAYS - 1)
     if not first <= last:
         raise InvalidInput("since", "must not be after `until`")

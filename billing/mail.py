@@ -7,6 +7,7 @@ thread.
 """
 
 import asyncio
+import re
 import smtplib
 import ssl
 from email.message import EmailMessage
@@ -19,6 +20,7 @@ LIMIT_S = 20.0
 """For each step of the conversation; several are still well within `delivery.LEASE`."""
 
 _USUAL_PORT = {"smtp": 25, "smtps": 465}
+_MAILBOX = re.compile(r"[^\s<>@:;,]+@")
 _OWN_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -96,5 +98,6 @@ class Mail:
 def _fate(code: int, said: bytes | str) -> NotTaken | Refused:
     """Return what an answer of the server means: 5yz is for good, by RFC 5321."""
     words = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
-    sentence = f"{code} {words}"[:500]
+    # Servers repeat whom they refuse, and this is logged and shown: the domain says enough.
+    sentence = _MAILBOX.sub("...@", f"{code} {words}")[:500]
     return Refused(sentence) if code >= 500 else NotTaken(sentence)

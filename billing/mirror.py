@@ -6,6 +6,7 @@ what it costs in the active prices of the same kind as its default price, one pe
 Stripe is asked again at every change; nothing here is ever written back.
 """
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,14 +14,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 from billing import alerts
-from billing.errors import StripeRefused
+from billing.errors import StripeRefused, StripeUnavailable
 from billing.product_reading import CREDIT_NAMES, Unsellable, read_product
 from billing.shop import Settled, Shop
 from billing.stripe_door import at, ident, listed, translated
 from ledger.database import Connection, Queries
+from ledger.outage import OUTAGE
+
+log = logging.getLogger(__name__)
 
 PAGE = 100
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9_.-]+")
+_NO_USE_GOING_ON: tuple[type[Exception], ...] = (StripeUnavailable, *OUTAGE)
 _SQL = Queries("mirror", package="billing")
 
 
@@ -89,7 +94,15 @@ async def sync(shop: Shop) -> Synced:
     unchanged: list[str] = []
     broken: dict[str, str] = {}
     for product_id in sorted(known):
-        done = await settle_product(shop, product_id)
+        try:
+            done = await settle_product(shop, product_id)
+        except _NO_USE_GOING_ON:
+            raise
+        except Exception as fault:
+            # One product's trouble is not the next one's, whose it may be.
+            log.exception("product %s could not be taken over", product_id)
+            broken[product_id] = f"{type(fault).__name__}: {fault}"
+            continue
         async with shop.ledger.database.connection() as connection:
             row = await connection.fetchrow(_SQL.mirrored, shop.livemode, product_id)
         name = row["name"] if row else product_id
@@ -123,8 +136,11 @@ async def _take_over(
         definition["version"] = 0  # counted by the row
     except Unsellable as why:
         problem = str(why)
-        await alerts.raise_alert(connection, "package-unsellable", product_id, problem)
     active = bool(at(product, "active"))
+    if problem and active:
+        await alerts.raise_alert(connection, "package-unsellable", product_id, problem)
+    else:
+        await alerts.resolve_about(connection, "package-unsellable", product_id, actor="mirror")
     now = (definition, active, problem)
     if before and now == (before["definition"], before["active"], before["problem"]):
         return Settled("unchanged", f"package {name}")

@@ -38,8 +38,13 @@ async def closed(shop: Shop, account_id: int, package: str) -> bool:
         session = row["session_id"]
         if session is None:
             return False
-        if (await sessions.settle(shop, session)).outcome != "waiting":
-            continue
+        try:
+            if (await sessions.settle(shop, session)).outcome != "waiting":
+                continue
+        except StripeRefused as refused:
+            if refused.code != "resource_missing":
+                raise
+            continue  # nobody can pay on a page that is not there
         try:
             with translated():
                 await shop.stripe.v1.checkout.sessions.expire_async(session)

@@ -5,6 +5,7 @@ The receiver checks `webhook-signature` (v1, HMAC-SHA256 of `id.timestamp.body`)
 timestamps, and knows a repeat by `webhook-id`, which stays the same over all tries.
 """
 
+import asyncio
 import base64
 import binascii
 import hashlib
@@ -17,7 +18,7 @@ from billing.delivery import NotTaken, Refused, Told
 from ledger.ports import Clock
 
 LIMIT_S = 15.0
-"""What the Standard Webhooks specification advises receivers to expect, at the least."""
+"""For the whole answer's head; what the Standard Webhooks specification advises, at the least."""
 
 _ENCODED = "whsec_"
 
@@ -58,11 +59,14 @@ class OperatorWebhook:
         }
         try:
             # The answer's body is of no interest and may be endless: only its head is read.
-            async with self._client.stream(
-                "POST", self._url, content=body, headers=headers, timeout=LIMIT_S
-            ) as answer:
+            async with (
+                asyncio.timeout(LIMIT_S),
+                self._client.stream(
+                    "POST", self._url, content=body, headers=headers, timeout=LIMIT_S
+                ) as answer,
+            ):
                 status = answer.status_code
-        except httpx.HTTPError as away:
+        except (httpx.HTTPError, TimeoutError) as away:
             raise NotTaken(f"no answer: {str(away) or type(away).__name__}") from away
         if status == httpx.codes.GONE:
             raise Refused("the receiver answers 410 Gone")

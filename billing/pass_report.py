@@ -16,7 +16,7 @@ PassName: TypeAlias = Literal["events", "state", "audit"]
 MOST_NOTES = 200
 """Sentences kept of one pass; the counts stay right beyond it."""
 
-_NO_USE_GOING_ON: tuple[type[Exception], ...] = (StripeUnavailable, *OUTAGE)
+NO_USE_GOING_ON: tuple[type[Exception], ...] = (StripeUnavailable, *OUTAGE)
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +47,11 @@ class Report:
         if len(self.notes) < MOST_NOTES:
             self.notes.append(sentence)
 
+    def failed(self, outcome: str, sentence: str) -> None:
+        """Count something that could not be settled, and say why."""
+        self.outcomes[outcome] += 1
+        self.note(sentence)
+
     def to_json(self) -> Mapping[str, Any]:
         """Return it as JSON can carry it."""
         return {**asdict(self), "outcomes": dict(self.outcomes)}
@@ -71,24 +76,30 @@ async def settle(shop: Shop, report: Report, object_type: str, object_id: str) -
     except Quarantined as why:
         async with shop.ledger.database.connection() as connection:
             await alerts.raise_alert(connection, "quarantined", object_id, str(why))
-        return _failed(report, "quarantined", f"{object_id}: {why}")
+        report.failed("quarantined", f"{object_id}: {why}")
+        return False
     except StripeRefused as refused:
-        return _failed(report, "failed", f"{object_id}: {refused}")
-    except _NO_USE_GOING_ON:
+        report.failed("failed", f"{object_id}: {refused}")
+        return False
+    except NO_USE_GOING_ON:
         raise
     except BillingError as why:
-        return _failed(report, "failed", f"{object_id}: {why}")
+        report.failed("failed", f"{object_id}: {why}")
+        return False
     except Exception as fault:  # noqa: BLE001 - see below
         # A mistake of ours met by one object must not hide the others; the next pass tries again.
         _log.exception("%s %s could not be settled", object_type, object_id)
-        return _failed(report, "failed", f"{object_id}: {type(fault).__name__}")
+        report.failed("failed", f"{object_id}: {type(fault).__name__}")
+        return False
     report.outcomes[settled.outcome] += 1
     if settled.outcome not in {"unchanged", "ignored"}:
         report.note(f"{object_id}: {settled.outcome}: {settled.detail}")
     return True
 
 
-def _failed(report: Report, outcome: str, sentence: str) -> bool:
-    report.outcomes[outcome] += 1
-    report.note(sentence)
-    return False
+async def refused_list(shop: Shop, report: Report, what: str, refused: StripeRefused) -> None:
+    """Tell that Stripe will not list something: a restricted key may lack a permission."""
+    report.failed("failed", f"{what}: {refused}")
+    if not report.dry_run:
+        async with shop.ledger.database.connection() as connection:
+            await alerts.raise_alert(connection, "reconciler", what, f"Stripe refuses: {refused}")

@@ -1,6 +1,7 @@
 """Reading a Stripe product and its prices as an offer: strictly, or not at all."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -111,7 +112,7 @@ def _days(said: Mapping[str, str], name: str) -> int | None:
     if name not in said:
         return None
     text = said[name].strip()
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= 36_500):
+    if not (re.fullmatch("[0-9]{1,5}", text) and 1 <= int(text) <= 36_500):
         raise Unsellable(f"`{name}` is {text!r}: it must be a number of days, 1 to 36500")
     return int(text) * DAY_MS
 

@@ -15,10 +15,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from billing import audit_pass, inbox, state_pass
-from billing.errors import StripeUnavailable
+from billing.errors import StripeRefused, StripeUnavailable
 from billing.event import BadPayload, Event, read_event
 from billing.event_types import EVENT_TYPES
-from billing.pass_report import PassName, Report
+from billing.pass_report import PassName, Report, refused_list
 from billing.shop import Shop
 from billing.stripe_door import listed
 from ledger.database import Connection, Queries
@@ -54,7 +54,8 @@ async def tick(shop: Shop, name: PassName) -> Report | None:
     """Run a pass if its time has come; None if it has not. One that stopped early is due again."""
     async with shop.ledger.database.connection() as connection:
         row = await connection.fetchrow(_SQL.cursor, name, shop.livemode)
-    if row is not None and _now(shop) < row["ran_at"] + EVERY[name]:
+    # A time that lies ahead was written by a clock that was wrong.
+    if row is not None and timedelta(0) <= _now(shop) - row["ran_at"] < EVERY[name]:
         return None
     return await _run(shop, name, dry_run=False, since=None)
 
@@ -96,6 +97,9 @@ async def _run(shop: Shop, name: PassName, *, dry_run: bool, since: datetime | N
     except StripeUnavailable as away:
         report.complete = False
         report.note(f"stopped early: {away}")
+    except StripeRefused as refused:
+        report.complete = False
+        await refused_list(shop, report, f"the {name} pass", refused)
     if report.complete and not dry_run:
         summary = report.to_json()
         async with shop.ledger.database.connection() as connection:
@@ -111,6 +115,8 @@ async def _start(shop: Shop, name: PassName, now: datetime, since: datetime | No
         row = await connection.fetchrow(_SQL.cursor, name, shop.livemode)
         if row is not None:
             start: datetime = row["seen_to"] - OVERLAP[name]
+            if start > now:  # written by a clock that was ahead: what was seen is not known
+                start = now - HORIZON
         elif await connection.fetchval(_SQL.any_order, shop.livemode):
             start = now - HORIZON
         else:

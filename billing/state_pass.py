@@ -5,14 +5,16 @@ First what we think is unfinished, then what happened at Stripe in the window. O
 our mark, or stands behind a payment of ours, is asked about: the account may serve others too.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from billing import checkout, money_back, orders, topups
-from billing.errors import BillingError, StripeUnavailable
+from billing.errors import BillingError, StripeRefused
 from billing.marks import MARK, is_ours
-from billing.pass_report import Report, settle
+from billing.pass_report import NO_USE_GOING_ON, Report, refused_list, settle
 from billing.shop import Shop
 from billing.stripe_door import at, ident, listed
 from ledger.database import Queries
@@ -28,6 +30,7 @@ LOOKED_AT_EVERY = timedelta(days=1)
 MOST_ORDERS = 10_000
 """Looked at in one pass, the oldest first; what is open longer than a day has expired."""
 
+log = logging.getLogger(__name__)
 _SQL = Queries("state_pass", package="billing")
 
 
@@ -35,18 +38,26 @@ async def run(shop: Shop, report: Report, start: datetime, now: datetime) -> Non
     """
     Settle what may have moved since `start`.
 
+    What Stripe refuses to list is told, and keeps nothing else from being looked at.
+
     Raises:
         StripeUnavailable: No answer; what was settled stays.
         OUTAGE: A store is away.
 
     """
     window = {"created": {"gte": int(start.timestamp())}}
-    await _unfinished_orders(shop, report, now)
-    await _sessions(shop, report, window)
-    await _subscriptions(shop, report, window, now)
-    await _invoices(shop, report, window)
-    await _refunds(shop, report, window)
-    await _disputes(shop, report, window)
+    for what, look in (
+        ("orders", partial(_unfinished_orders, shop, report, now)),
+        ("sessions", partial(_sessions, shop, report, window)),
+        ("subscriptions", partial(_subscriptions, shop, report, window, now)),
+        ("invoices", partial(_invoices, shop, report, window)),
+        ("refunds", partial(_refunds, shop, report, window)),
+        ("disputes", partial(_disputes, shop, report, window)),
+    ):
+        try:
+            await look()
+        except StripeRefused as refused:
+            await refused_list(shop, report, what, refused)
     if not report.dry_run:
         await topups.look_again(shop)
         await money_back.look_again(shop)
@@ -75,11 +86,14 @@ async def _without_session(shop: Shop, report: Report, order_id: str) -> None:
         return
     try:
         await checkout.find(shop, order)
-    except StripeUnavailable:
+    except NO_USE_GOING_ON:
         raise
     except BillingError as why:
-        report.outcomes["failed"] += 1
-        report.note(f"{order_id}: {why}")
+        report.failed("failed", f"{order_id}: {why}")
+    except Exception as fault:
+        # As for any other object: a mistake of ours met by one must not hide the others.
+        log.exception("the session of %s could not be looked for", order_id)
+        report.failed("failed", f"{order_id}: {type(fault).__name__}")
     else:
         report.outcomes["updated"] += 1
 

@@ -33,6 +33,7 @@ from billing.orders import Order
 from billing.shop import Shop
 from billing.stripe_door import IDEMPOTENCY_ERROR, at, listed, translated
 from billing.topup_attempts import OPEN, Attempt, now
+from ledger.outage import OUTAGE
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +88,12 @@ async def look_again(shop: Shop) -> int:
         except BillingError as odd:
             # A person has to look at this one; the others go on.
             await _alert(shop, attempt, str(odd))
+        except OUTAGE:
+            raise
+        except Exception as fault:
+            # So it is with a mistake of ours that only this one meets.
+            log.exception("top-up %s could not be looked at", attempt.id)
+            await _alert(shop, attempt, f"{type(fault).__name__}: {fault}")
     return known
 
 
@@ -126,25 +133,36 @@ async def _look(shop: Shop, attempt: Attempt) -> bool:
     age = now(shop) - attempt.created_at
     if intent is not None:
         await _book(shop, attempt, intent)
-    elif age < REPLAYED_FOR and await _still_wanted(shop, attempt):
+    elif age < REPLAYED_FOR and await _still_wanted(shop, attempt, order):
         await confirm(shop, attempt, order)
     elif age > SURELY_OVER or attempt.asked_at is None:
         # One that was never asked is closed where asking begins with a look at its state.
         async with shop.ledger.database.transaction() as connection:
+            await orders.lock(connection, order.id)
             await topup_attempts.absent(connection, attempt)
     async with shop.ledger.database.connection() as connection:
         after = await topup_attempts.of_order(connection, order.id)
     return after is not None and after.state not in OPEN
 
 
-async def _still_wanted(shop: Shop, attempt: Attempt) -> bool:
-    """Whether the account would be charged today: much may have changed since it was tried."""
+async def _still_wanted(shop: Shop, attempt: Attempt, order: Order) -> bool:
+    """Whether the account would be charged just so today: much may have changed meanwhile."""
+    stripe_account = await shop.stripe.account_id()
     async with shop.ledger.database.connection() as connection:
         top_up = await topup_settings.get(connection, attempt.account_id, shop.livemode)
         if top_up is None or not topup_standing.is_on(top_up, now(shop)):
             return False
         standing = await topup_standing.of(connection, top_up)
-    if not standing.due or standing.debt:
+        chargeable = await topup_settings.chargeable(
+            connection, attempt.account_id, shop.livemode, stripe_account
+        )
+    agreed = (top_up.package, top_up.quantity, top_up.currency, top_up.amount_minor)
+    if agreed != (order.package, order.quantity, attempt.currency, attempt.amount_minor):
+        return False
+    if chargeable != (order.customer_id, attempt.card):
+        return False
+    # The try itself is in what was charged this month.
+    if not standing.due or standing.debt or standing.month_minor > top_up.most_minor_month:
         return False
     return await open_checkouts.closed(shop, attempt.account_id, top_up.package)
 

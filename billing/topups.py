@@ -33,6 +33,7 @@ from billing.topup_settings import TopUp
 from billing.topup_standing import Standing, is_on
 from ledger import credit_types
 from ledger.database import Connection, Queries
+from ledger.outage import OUTAGE
 
 __all__ = ["look_again", "scan", "top_up"]
 
@@ -61,6 +62,11 @@ async def scan(shop: Shop) -> int:
             except BillingError as odd:
                 # One account's trouble is not the next one's; the next scan tries again.
                 log.warning("no top-up for account %s: %s", after, odd)
+            except OUTAGE:
+                raise
+            except Exception:
+                # Nor is a mistake of ours that only this account meets.
+                log.exception("no top-up for account %s", after)
         if len(rows) < PAGE:
             return started
 

@@ -8,11 +8,11 @@ What a request worker serves, built in one place: the proxy, and our own routes 
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from billing import packages_for_sale
+from billing.billing import Billing
 from config import Settings
 from gateway import buy_link
 from gateway.access_log import AccessLog
@@ -37,13 +37,14 @@ class App:
     The ASGI application of one worker.
 
     Its lifespan runs what goes on beside the requests: noticing clients that leave, the
-    access log, metrics. The ledger is the worker's: it is opened before and closed after.
+    access log, metrics. Ledger and billing are the worker's: opened before and closed after.
     """
 
     def __init__(
         self,
         *,
         ledger: Ledger,
+        billing: Billing,
         prices: LivePrices,
         settings: Settings,
         link_secret: bytes,
@@ -61,6 +62,7 @@ class App:
         self.prices = prices
         self._clock = clock or SystemClock()
         self._ledger = ledger
+        self._billing = billing
         self._public_url = settings.public_url
         self._link_secret = link_secret
         self._upstreams = upstream_client(prices)
@@ -70,13 +72,17 @@ class App:
         self._metrics_file: MetricsFile | None = None
         if metrics_folder is not None:
             self._metrics_file = MetricsFile(
-                metrics_folder, self._metrics, gauges=self._gauges, clock=self._clock
+                metrics_folder,
+                self._metrics,
+                gauges=self._gauges,
+                deliveries=self._deliveries,
+                clock=self._clock,
             )
         self._control = consumer_app(
             ledger=ledger,
             prices=prices,
             settings=settings,
-            packages=packages_for_sale,
+            billing=billing,
             clock=self._clock,
         )
         self._proxy = Proxy(
@@ -112,6 +118,11 @@ class App:
 
     def _gauges(self) -> dict[str, int]:
         return {"unsettled": self._ledger.settler.unsettled, "lingering": self.clients_gone}
+
+    def _deliveries(self) -> Mapping[str, int]:
+        shop = self._billing.shop
+        counts = {} if shop is None else shop.webhook_counts.snapshot()
+        return {name.removeprefix("webhook_"): count for name, count in counts.items()}
 
     async def flush_log(self) -> None:
         """Write the access log's waiting lines now."""

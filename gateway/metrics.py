@@ -24,7 +24,7 @@ MAX_SERIES = 2_000  # routes x classes x reasons of a large price file; beyond i
 BUCKETS_MS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000)
 
 _log = logging.getLogger(__name__)
-_Gauges = Callable[[], Mapping[str, int]]
+_Numbers = Callable[[], Mapping[str, int]]
 
 HELP = {
     "farebox_requests_total": "Requests answered, by route, status class and reason.",
@@ -32,6 +32,7 @@ HELP = {
     "farebox_uncollected_total": "Cost above the hold that was not taken, by credit type.",
     "farebox_request_seconds": "Time from the request's head to the end of its answer.",
     "farebox_open_requests": "Requests being served now.",
+    "farebox_webhook_deliveries_total": "Deliveries of Stripe's, by what they were answered.",
     "farebox_worker_gauge": "What a worker holds at the moment, by name.",
     "farebox_ledger_up": "1 if both stores answered and the shard has its state.",
     "farebox_failing_jobs": "Jobs of this gateway's steward that failed when they last ran.",
@@ -68,7 +69,9 @@ class Metrics:
         if uncollected:
             self._uncollected[credit_type] += uncollected
 
-    def snapshot(self, gauges: Mapping[str, int]) -> dict[str, Any]:
+    def snapshot(
+        self, gauges: Mapping[str, int], deliveries: Mapping[str, int] | None = None
+    ) -> dict[str, Any]:
         """Return the sums so far as what JSON can carry."""
         return {
             "requests": [[*key, count] for key, count in self._requests.items()],
@@ -78,16 +81,26 @@ class Metrics:
             "duration_us": self._duration_us,
             "open": self.open_requests,
             "gauges": dict(gauges),
+            "deliveries": dict(deliveries or {}),
         }
 
 
 class MetricsFile:
     """Writes one worker's sums where the steward finds them."""
 
-    def __init__(self, folder: Path, metrics: Metrics, *, gauges: _Gauges, clock: Clock) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        metrics: Metrics,
+        *,
+        gauges: _Numbers,
+        deliveries: _Numbers = dict,
+        clock: Clock,
+    ) -> None:
         self._path = folder / f"{os.getpid()}.{clock.now_ms()}.json"
         self._metrics = metrics
         self._gauges = gauges
+        self._deliveries = deliveries
         self._clock = clock
 
     async def run(self) -> None:
@@ -98,7 +111,8 @@ class MetricsFile:
 
     def flush(self) -> None:
         """Write now: to the side, then renamed, so that a reader never sees half a file."""
-        document = self._metrics.snapshot(self._gauges()) | {"at_ms": self._clock.now_ms()}
+        document = self._metrics.snapshot(self._gauges(), self._deliveries())
+        document["at_ms"] = self._clock.now_ms()
         aside = self._path.with_suffix(".new")
         try:
             aside.write_text(json.dumps(document))
@@ -127,12 +141,14 @@ def render(documents: list[dict[str, Any]], *, now_ms: int) -> str:
     captured: Counter[str] = Counter()
     uncollected: Counter[str] = Counter()
     gauges: Counter[str] = Counter()
+    deliveries: Counter[str] = Counter()
     buckets = [0] * (len(BUCKETS_MS) + 1)
     for one in documents:
         for route, status_class, reason, count in one["requests"]:
             requests[route, status_class, reason] += count
         captured.update(one["captured"])
         uncollected.update(one["uncollected"])
+        deliveries.update(one["deliveries"])
         buckets = [sum(pair) for pair in zip(buckets, one["buckets"], strict=True)]
     for one in alive:
         gauges.update(one["gauges"])
@@ -143,6 +159,7 @@ def render(documents: list[dict[str, Any]], *, now_ms: int) -> str:
         *family("farebox_request_seconds", "histogram", _histogram(buckets, documents)),
         *family("farebox_open_requests", "gauge", [("", {}, sum(one["open"] for one in alive))]),
         *family("farebox_worker_gauge", "gauge", _by("name", gauges)),
+        *family("farebox_webhook_deliveries_total", "counter", _by("answer", deliveries)),
     ]
     return "\n".join(lines) + "\n"
 

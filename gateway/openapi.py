@@ -30,6 +30,7 @@ class Document(BaseModel):
 
 
 _PROBLEM = "application/problem+json"
+_PAGE = "text/html"
 _PARAMETER = re.compile(r"{(\w+)}")
 _WORDS = ("title", "description")
 
@@ -144,12 +145,17 @@ def _responses(row: Operation, references: References) -> dict[str, Any]:
         content = {row.answer: {"schema": {"type": "string"}}}
     elif row.answer is not None:
         content = {"application/json": {"schema": references[row.answer, "serialization"]}}
+    if row.page:
+        content[_PAGE] = {"schema": {"type": "string"}}
     responses: dict[str, Any] = {str(row.status): {"description": row.summary}}
     if content:
         responses[str(row.status)]["content"] = content
+    if row.leads_on:
+        responses["303"] = {"description": "Leads a browser to where it goes on."}
     problem = {_PROBLEM: {"schema": references[ProblemBody, "serialization"]}}
-    if isinstance(row.answer, str):
-        problem[row.answer] = {"schema": {"type": "string"}}  # a page may say no as a page
+    if isinstance(row.answer, str) or row.page:
+        said = row.answer if isinstance(row.answer, str) else _PAGE
+        problem[said] = {"schema": {"type": "string"}}  # a page may say no as a page
     for status in sorted(refusals(row)):
         responses[str(status)] = {"description": _REASONS[status], "content": problem}
     return responses
@@ -172,6 +178,7 @@ def refusals(row: Operation) -> set[int]:
 _REASONS = {
     400: "What was sent cannot be read.",
     401: "No valid credentials.",
+    402: "The bank or the card said no.",
     403: "The credentials do not reach this far.",
     404: "There is no such thing, or it is not yours.",
     405: "The path is known, the method is not.",
@@ -182,5 +189,6 @@ _REASONS = {
     415: "The body is of a type that is not read here.",
     422: "Some fields are wrong; `errors` names each.",
     500: "The gateway failed.",
+    502: "The payment provider refused.",
     503: "It cannot be done now.",
 }

@@ -67,7 +67,7 @@ def log_to_stderr(name: str) -> None:
         stream=sys.stderr, level=logging.INFO, format=f"farebox: {name}: %(message)s"
     )
     # Libraries speak only when something is wrong.
-    for library in ("asyncio", "httpx", "httpcore", "uvicorn"):
+    for library in ("asyncio", "httpx", "httpcore", "stripe", "uvicorn"):
         logging.getLogger(library).setLevel(logging.WARNING)
     # Its pool prints a stack for each attempt at a Postgres that is away; we say that once.
     logging.getLogger("asyncpg").setLevel(logging.ERROR)

@@ -6,6 +6,7 @@ what we refuse or fail at is never charged, and names the request as `instance`.
 
 * Problem  raised anywhere in the gateway, or made from another part's error:
   - ledger errors    402, 401, 403, 429, 503: nothing changed, or a void is on its way
+  - billing errors   400, 402, 404, 409, 422, 502, 503: nothing was bought
   - upstream errors  502, 504: the hold is voided
   - price errors     4xx: nothing was held
 """
@@ -15,6 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import config
+from billing import errors as billing
 from gateway import upstream
 from ledger import errors as ledger
 
@@ -29,7 +31,10 @@ CATALOGUE: Mapping[str, tuple[int, str]] = {
     "upgrade-refused": (400, "This route does not upgrade connections"),
     "key-missing": (401, "An API key is needed"),
     "key-invalid": (401, "The API key is not valid"),
+    "webhook-signature": (400, "The webhook's signature is not valid"),
+    "webhook-payload": (400, "The webhook's payload cannot be read"),
     "insufficient-credits": (402, "Not enough credits"),
+    "card-declined": (402, "The card was declined"),
     "account-frozen": (403, "The account is frozen"),
     "scope-missing": (403, "The API key may not do this"),
     "link-invalid": (403, "The link is not valid or has run out"),
@@ -37,8 +42,11 @@ CATALOGUE: Mapping[str, tuple[int, str]] = {
     "not-found": (404, "Not found"),
     "method-not-allowed": (405, "The method is not allowed here"),
     "conflict": (409, "The request conflicts with what is stored"),
+    "not-refundable": (409, "So much cannot be given back"),
+    "purchase-in-question": (409, "A person has to look at this purchase"),
     "body-too-large": (413, "The request body is too large"),
     "invalid-input": (422, "The input is not valid"),
+    "not-for-sale": (422, "The package is not for sale"),
     "price-too-high": (422, "The request costs more than may be in flight"),
     "rate-limited": (429, "Too many requests"),
     "internal-error": (500, "The gateway failed"),
@@ -47,10 +55,12 @@ CATALOGUE: Mapping[str, tuple[int, str]] = {
     "upstream-reset": (502, "The upstream closed the connection"),
     "upstream-cut": (502, "The upstream stopped in the middle of its answer"),
     "upstream-invalid": (502, "The upstream's answer is not valid HTTP"),
+    "stripe-refused": (502, "The payment provider refused"),
     "upstream-busy": (503, "Too many requests are waiting for the upstream"),
     "ledger-busy": (503, "Too much credit is in flight"),
     "ledger-unavailable": (503, "Credits cannot be kept safe at the moment"),
     "selling-not-configured": (503, "Nothing is for sale here yet"),
+    "stripe-unavailable": (503, "The payment provider does not answer"),
     "upstream-timeout": (504, "The upstream did not answer in time"),
 }
 OTHERS: Mapping[str, tuple[int, str]] = {
@@ -102,6 +112,7 @@ OTHERS: Mapping[str, tuple[int, str]] = {
 """What is said in few places; their own code gives the sentence."""
 
 BUSY_RETRY_S = 1  # a full window is emptied by the next posting, well within a second
+STRIPE_RETRY_S = 5  # it was asked three times already
 
 
 def meaning_of(name: str) -> tuple[int, str] | None:
@@ -219,6 +230,8 @@ def problem_for(error: Exception) -> Problem | None:
             return error
         case ledger.LedgerError():
             return from_ledger(error)
+        case billing.BillingError():
+            return from_billing(error)
         case upstream.UpstreamError():
             return from_upstream(error)
         case config.Unpriceable():
@@ -264,6 +277,49 @@ def from_ledger(error: ledger.LedgerError) -> Problem:
                 "The ledger does not answer, so nothing was forwarded; try again shortly.",
                 headers=(retry_after(BUSY_RETRY_S),),
             )
+
+
+def from_billing(error: billing.BillingError) -> Problem:
+    """Say what selling refused; Stripe's own sentences are passed on, they are for people."""
+    match error:
+        case billing.SellingNotConfigured():
+            return Problem(
+                "selling-not-configured",
+                "This gateway takes no payments; ask its operator for credits.",
+            )
+        case billing.NotForSale():
+            return Problem("not-for-sale", sentence(error))
+        case billing.WrongPurchase():
+            wrong = [{"field": error.field, "message": error.message}]
+            return Problem("invalid-input", f"{error.field}: {error.message}", errors=wrong)
+        case billing.NoSuchObject():
+            return Problem("not-found", sentence(error))
+        case billing.NotRefundable():
+            return Problem("not-refundable", sentence(error), left_minor=error.left_minor)
+        case billing.StateConflict():
+            return Problem("conflict", sentence(error))
+        case billing.CardDeclined():
+            return Problem(
+                "card-declined", sentence(error), code=error.code, decline_code=error.decline_code
+            )
+        case billing.Quarantined():
+            return Problem("purchase-in-question", sentence(error))
+        case billing.StripeUnavailable():
+            return Problem(
+                "stripe-unavailable",
+                "The payment provider does not answer; try again shortly, a repeat is harmless.",
+                headers=(retry_after(STRIPE_RETRY_S),),
+            )
+        case billing.StripeRefused():
+            return Problem("stripe-refused", sentence(error), code=error.code, param=error.param)
+        case _:
+            return Problem("internal-error", "The gateway failed; its log says more.")
+
+
+def sentence(error: Exception) -> str:
+    """Return what an error says as a sentence."""
+    said = " ".join(str(error).split()) or type(error).__name__
+    return f"{said[:1].upper()}{said[1:]}" + ("" if said.endswith((".", "?", "!")) else ".")
 
 
 def from_upstream(error: upstream.UpstreamError) -> Problem:

@@ -18,6 +18,9 @@ from gateway.problems import Problem
 MAX_BODY_BYTES = 1 << 20
 """Control bodies are small; the largest is a bulk grant of some ten thousand rows."""
 
+MOST_DIGITS = 18
+"""Of a Content-Length; the framing has seen to it that it is a number."""
+
 JSON = "application/json"
 
 
@@ -71,18 +74,23 @@ def read_json(raw: bytes, model: type[BaseModel]) -> BaseModel:
 
 
 async def limited_body(request: Request) -> bytes:
-    """Read the whole body, at most `MAX_BODY_BYTES` of it; more is 413."""
+    """Read the whole body, at most `MAX_BODY_BYTES` of it; more is 413, unread where it is told."""
+    told = request.headers.get("content-length", "0")
+    if len(told) > MOST_DIGITS or int(told) > MAX_BODY_BYTES:
+        raise _too_large()
     body = bytearray()
     try:
         async for chunk in request.stream():
             body += chunk
             if len(body) > MAX_BODY_BYTES:
-                raise Problem(
-                    "body-too-large", f"At most {MAX_BODY_BYTES} bytes; send it in parts."
-                )
+                raise _too_large()
     except ClientDisconnect:
         raise Problem("bad-request", "The body ended before it was whole.") from None
     return bytes(body)
+
+
+def _too_large() -> Problem:
+    return Problem("body-too-large", f"At most {MAX_BODY_BYTES} bytes; send it in parts.")
 
 
 def invalid(errors: Iterable[tuple[str, str]]) -> Problem:

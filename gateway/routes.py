@@ -19,8 +19,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from billing.errors import BillingError
 from gateway.models import Given, NoQuery
-from gateway.problems import Problem, from_ledger
+from gateway.problems import Problem, from_billing, from_ledger
 from gateway.reading import invalid, read_body, read_query
 from ledger.errors import InvalidInput, LedgerError, LedgerUnavailable
 
@@ -62,6 +63,8 @@ class Operation:
             has no body.
         body: The model of a JSON body; None where none is read.
         text_body: A media type whose bytes reach the handler as they came.
+        page: Who asks for `text/html` gets a page instead, refusals too.
+        leads_on: Instead of that page there may be a redirect (303) to where it goes on.
         problems: Statuses this row may refuse with, besides those that follow
             from `need`, `query` and `body`.
     """
@@ -77,6 +80,8 @@ class Operation:
     query: type[Given] = NoQuery
     body: type[BaseModel] | None = None
     text_body: str | None = None
+    page: bool = False
+    leads_on: bool = False
     problems: tuple[int, ...] = ()
     description: str = ""
 
@@ -107,7 +112,9 @@ def control_app(
     def refuse(_request: Request, error: Exception) -> Response:
         return problem_response(problem_of(error), prefix())
 
-    expected: tuple[type[Exception], ...] = (Problem, LedgerError, HTTPException, *STORE_DOWN)
+    expected: tuple[type[Exception], ...] = (
+        Problem, BillingError, LedgerError, HTTPException, *STORE_DOWN
+    )  # fmt: skip
     # What nobody expected is answered and then raised again, so that the log has it.
     app = Starlette(routes=routes, exception_handlers=dict.fromkeys((*expected, Exception), refuse))
     app.router.redirect_slashes = False
@@ -153,6 +160,8 @@ def problem_of(error: Exception) -> Problem:
             return invalid([(error.field, error.message)])
         case LedgerError():
             return from_ledger(error)
+        case BillingError():
+            return from_billing(error)
         case OSError() | asyncpg.PostgresConnectionError() | asyncpg.InterfaceError():
             return from_ledger(LedgerUnavailable(type(error).__name__))
         case HTTPException(status_code=404):

@@ -24,6 +24,7 @@ from config import PriceFileError, PriceList, Settings, load_price_list, read_pr
 from gateway.child import Child, Job
 from gateway.data_folder import DataFolder, Running
 from gateway.parent import DRAIN_LIMIT_S
+from gateway.selling_metrics import selling_sentences
 from gateway.startup import Refused, judged, schema_sentence
 from gateway.supervisor import Supervisor
 from ledger.checks import check_postgres, check_redis
@@ -108,7 +109,7 @@ async def serving(options: ServeOptions, supervisor: Supervisor) -> AsyncIterato
     """
     settings = options.settings
     prices = checked_price_file(settings.config, {**settings.environ, **options.variables})
-    for sentence in settings.warnings:
+    for sentence in (*settings.warnings, *selling_sentences(settings)):
         supervisor.say(sentence)
     folder = DataFolder(settings.data)
     async with AsyncExitStack() as undo:
@@ -146,7 +147,9 @@ async def serving(options: ServeOptions, supervisor: Supervisor) -> AsyncIterato
                 "workers": settings.workers,
                 "admin_token": token,
                 **urls,
+                **stripe_settings(settings),
             },
+            "pages_url": pages_url(settings, public, prices.prefix),
             "variables": dict(options.variables),
             "gateway": f"{socket.gethostname()}-{secrets.token_hex(4)}",
             "metrics": str(emptied(folder.path / "metrics")),
@@ -157,11 +160,7 @@ async def serving(options: ServeOptions, supervisor: Supervisor) -> AsyncIterato
                 Job(
                     "steward",
                     STEWARD,
-                    orders
-                    | {
-                        "socket": admin.fileno(),
-                        "pages_url": pages_url(settings, public, prices.prefix),
-                    },
+                    orders | {"socket": admin.fileno()},
                     [*inherited, admin.fileno()],
                 ),
                 stop_limit_s=STEWARD_STOP_LIMIT_S,
@@ -232,6 +231,18 @@ def keeper_job(settings: Settings, folder: DataFolder, *, lock: int, life_line: 
         restart=False,  # its stores would come back under other addresses
         may_be_cut_off=False,
     )
+
+
+def stripe_settings(settings: Settings) -> dict[str, object]:
+    """Return how Stripe is reached, for the processes: the demo decides it without variables."""
+    key = settings.stripe_secret_key
+    return {
+        "stripe_secret_key": key.get_secret_value() if key else None,
+        "stripe_webhook_secrets": [
+            one.get_secret_value() for one in settings.stripe_webhook_secrets
+        ],
+        "stripe_api_base": settings.stripe_api_base,
+    }
 
 
 def admin_token(settings: Settings, folder: DataFolder) -> tuple[str, Path | None]:
@@ -308,7 +319,7 @@ def address(listener: socket.socket) -> str:
 
 
 def pages_url(settings: Settings, public: socket.socket, prefix: str) -> str:
-    """Return where consumers find their pages, for the links an admin hands out."""
+    """Return where consumers find their pages: in links, and where buyers come back to."""
     return f"{settings.public_url or address(public)}{prefix}"
 
 

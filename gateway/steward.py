@@ -25,8 +25,10 @@ from gateway.metrics import exposition
 from gateway.parent import Parent, log_to_stderr
 from gateway.price_feed import InForce, PriceFeed
 from gateway.price_file import PriceFile
+from gateway.prices import LivePrices
+from gateway.selling_metrics import selling_exposition
 from gateway.server import serve_app
-from gateway.worker import ledger_options, settings_of
+from gateway.worker import ledger_options, selling, settings_of
 from ledger import admins, gateways
 from ledger.errors import LedgerError
 from ledger.facts import MAX_AMOUNT
@@ -53,25 +55,34 @@ async def work(parent: Parent) -> None:
         file = await published(ledger, settings, parent.orders["gateway"], clock)
         feed = PriceFeed(ledger.database, settings.environ, clock)
 
+        first = await feed.first()
+        prices = LivePrices(first.list, first.version, first.type_numbers)
+
         async def take(new: InForce) -> None:
+            prices.swap(new.list, new.version, new.type_numbers)
             await ledger.set_windows(windows_of(new))
 
-        await take(await feed.first())
-        jobs = ledger.steward()
+        await take(first)
+        pages_url = parent.orders["pages_url"]
+        async with selling(ledger, settings, lambda: prices.current, pages_url) as billing:
+            jobs = ledger.steward(more=billing.jobs())
 
-        async def metrics() -> str:
-            workers = exposition(Path(parent.orders["metrics"]), now_ms=clock.now_ms())
-            return workers + await ledger_exposition(ledger, jobs.failures)
+            async def metrics() -> str:
+                workers = exposition(Path(parent.orders["metrics"]), now_ms=clock.now_ms())
+                stores = await ledger_exposition(ledger, jobs.failures)
+                return workers + stores + await selling_exposition(billing, clock)
 
-        app = admin_app(
-            ledger=ledger,
-            pages_url=parent.orders["pages_url"],
-            metrics=metrics,
-            environ=settings.environ,
-        )
-        async with running(jobs.run(), file.run(), feed.follow(take)):
-            await serve_app(app, parent, socket_fd=parent.orders["socket"], http="httptools")
-        await leave(ledger, parent.orders["gateway"])
+            app = admin_app(
+                ledger=ledger,
+                billing=billing,
+                prices=lambda: prices.current,
+                pages_url=pages_url,
+                metrics=metrics,
+                environ=settings.environ,
+            )
+            async with running(jobs.run(), file.run(), feed.follow(take)):
+                await serve_app(app, parent, socket_fd=parent.orders["socket"], http="httptools")
+            await leave(ledger, parent.orders["gateway"])
     finally:
         await ledger.aclose()
 

@@ -8,13 +8,15 @@ of each other.
 import asyncio
 import secrets
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import uvloop
 
-from config import PriceFileError, Settings
+from billing.billing import Billing
+from config import PriceFileError, PriceList, Settings
 from gateway.app import App
 from gateway.framing import StrictHttpProtocol
 from gateway.parent import DRAIN_LIMIT_S, Parent, log_to_stderr
@@ -47,20 +49,43 @@ async def work(parent: Parent) -> None:
         async def take(new: InForce) -> None:
             prices.swap(new.list, new.version, new.type_numbers)
 
-        app = App(
-            ledger=ledger,
-            prices=prices,
-            settings=settings,
-            link_secret=await link_secret(ledger),
-            write_log=write_log,
-            metrics_folder=Path(parent.orders["metrics"]),
-            clock=clock,
-        )
-        following = asyncio.create_task(feed.follow(take), name="follow prices")
-        await serve_app(app, parent, socket_fd=parent.orders["socket"], http=StrictHttpProtocol)
-        following.cancel()
+        pages_url = parent.orders["pages_url"]
+        async with selling(ledger, settings, lambda: prices.current, pages_url) as billing:
+            app = App(
+                ledger=ledger,
+                billing=billing,
+                prices=prices,
+                settings=settings,
+                link_secret=await link_secret(ledger),
+                write_log=write_log,
+                metrics_folder=Path(parent.orders["metrics"]),
+                clock=clock,
+            )
+            following = asyncio.create_task(feed.follow(take), name="follow prices")
+            await serve_app(app, parent, socket_fd=parent.orders["socket"], http=StrictHttpProtocol)
+            following.cancel()
     finally:
         await ledger.aclose(DRAIN_LIMIT_S)
+
+
+@asynccontextmanager
+async def selling(
+    ledger: Ledger, settings: Settings, prices: Callable[[], PriceList], pages_url: str
+) -> AsyncIterator[Billing]:
+    """Open what sells, for as long as the block runs; without STRIPE_SECRET_KEY it has no shop."""
+    billing = await Billing.open(
+        settings,
+        ledger,
+        prices=prices,
+        pages_url=pages_url,
+        link_secret=await link_secret(ledger),
+        clock=SystemClock(),
+        random_bytes=secrets.token_bytes,
+    )
+    try:
+        yield billing
+    finally:
+        await billing.aclose()
 
 
 def settings_of(orders: Mapping[str, Any]) -> Settings:

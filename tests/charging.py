@@ -12,15 +12,18 @@ The steward's jobs run beside it, so that what is charged is soon a row in Postg
 import asyncio
 import json
 import secrets
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import httpx
 
+from billing.billing import Billing
 from config import Settings, load_price_list
 from gateway.app import App
 from gateway.prices import LivePrices
@@ -31,9 +34,10 @@ from ledger.errors import NotFound
 from ledger.holds import HoldOrder
 from ledger.ids import parse_hold
 from ledger.ledger import Ledger, LedgerOptions
+from ledger.ports import SystemClock
 from ledger.price_versions import Rule
 from tests.counting_backend import CountingBackend, counting_backend
-from tests.gateway.serving import serving, until
+from tests.gateway.serving import address_of, serving, until
 
 LIMIT_S = 10.0
 WINDOW = 1_000_000  # more than any test spends before it is posted
@@ -69,6 +73,7 @@ class Charging:
     url: str
     app: App
     ledger: Ledger
+    billing: Billing
     backend: CountingBackend
     http: httpx.AsyncClient
     type_numbers: dict[str, int]
@@ -187,28 +192,43 @@ async def charging(
             LedgerOptions(stores.postgres_url, stores.redis_url, namespace=stores.namespace),
             "steward",
         )
-        stewarding = asyncio.create_task(steward.steward().run())
+        live, numbers = await published(ledger, text)
+        decided = Settings.from_environment({}, **settings)
+        listening = socket.create_server(("127.0.0.1", 0))
+        selling = partial(
+            Billing.open,
+            decided,
+            prices=lambda: live.current,
+            pages_url=f"{address_of(listening)}{live.current.prefix}",
+            link_secret=SECRET,
+            clock=SystemClock(),
+            random_bytes=secrets.token_bytes,
+        )
+        billing, jobs = await selling(ledger), await selling(steward)
+        stewarding = asyncio.create_task(steward.steward(more=jobs.jobs()).run())
         try:
-            live, numbers = await published(ledger, text)
             log: list[bytes] = []
             app = App(
                 ledger=ledger,
+                billing=billing,
                 prices=live,
-                settings=Settings.from_environment({}, **settings),
+                settings=decided,
                 link_secret=SECRET,
                 write_log=log.append,
                 metrics_folder=metrics_folder,
             )
             limits = httpx.Limits(max_connections=None)
             async with (
-                serving(app, lifespan="on") as url,
+                serving(app, lifespan="on", listening=listening) as url,
                 httpx.AsyncClient(timeout=30, limits=limits) as http,
             ):
-                yield Charging(url, app, ledger, backend, http, numbers, log)
+                yield Charging(url, app, ledger, billing, backend, http, numbers, log)
         finally:
+            await billing.aclose()
             await ledger.aclose(LIMIT_S)
             stewarding.cancel()
             await asyncio.gather(stewarding, return_exceptions=True)
+            await jobs.aclose()
             await steward.aclose(0)
 
 

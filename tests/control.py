@@ -92,16 +92,18 @@ async def nothing_counted() -> str:
 
 
 @asynccontextmanager
-async def control(stores: Stores, prices: str = PRICES) -> AsyncIterator[Control]:
+async def control(stores: Stores, prices: str = PRICES, **settings: Any) -> AsyncIterator[Control]:
     """Run a gateway with an admin listener beside it."""
     async with (
         serving(Starlette(routes=[Route("/{path:path}", served, methods=["GET", "POST"])])) as api,
-        charging(stores, prices, upstream=api) as gateway,
+        charging(stores, prices, upstream=api, **settings) as gateway,
     ):
         async with gateway.ledger.database.connection() as connection:
             await admins.put_root(connection, ROOT_TOKEN)
         app = admin_app(
             ledger=gateway.ledger,
+            billing=gateway.billing,
+            prices=lambda: gateway.app.prices.current,
             pages_url=f"{gateway.url}{PREFIX}",
             metrics=nothing_counted,
             environ={},

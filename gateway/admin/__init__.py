@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.applications import Starlette
 
+from billing.billing import Billing
+from config import PriceList
 from gateway.admin.caller import TokenGate
 from gateway.admin.services import Services
 from gateway.admin.table import TABLE
@@ -22,6 +24,8 @@ PREFIX = "/farebox"
 def admin_app(
     *,
     ledger: Ledger,
+    billing: Billing,
+    prices: Callable[[], PriceList],
     pages_url: str,
     metrics: Callable[[], Awaitable[str]],
     environ: Mapping[str, str],
@@ -36,6 +40,8 @@ def admin_app(
     """
     services = Services(
         ledger=ledger,
+        billing=billing,
+        prices=prices,
         pages_url=pages_url,
         metrics=metrics,
         environ=environ,

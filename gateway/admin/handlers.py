@@ -168,12 +168,12 @@ async def current_prices(call: Asked) -> prices.VersionText:
 
 async def show_prices(call: Asked) -> prices.VersionText:
     """Show a version."""
-    return await prices.show(desk(call), _number(call, "version"))
+    return await prices.show(desk(call), numbered(call, "version"))
 
 
 async def roll_back_prices(call: Asked) -> prices.VersionRow:
     """Go back to a version."""
-    return await prices.rollback(desk(call), _number(call, "version"))
+    return await prices.rollback(desk(call), numbered(call, "version"))
 
 
 async def last_refusal(call: Asked) -> prices.Refusal:
@@ -227,7 +227,7 @@ async def findings(call: Asked) -> health.FindingsPage:
 
 async def resolve(call: Asked) -> health.Resolved:
     """Close a finding."""
-    return await health.resolve(desk(call), _number(call, "finding"), call.body)
+    return await health.resolve(desk(call), numbered(call, "finding"), call.body)
 
 
 async def gateways(call: Asked) -> health.GatewayList:
@@ -251,7 +251,8 @@ async def _account(call: Asked, text: str) -> int:
         return (await ledger_accounts.find(connection, text)).id
 
 
-def _number(call: Asked, name: str) -> int:
+def numbered(call: Asked, name: str) -> int:
+    """Return the number in the path; 422 where it is none."""
     text = call.path[name]
     if not (text.isascii() and text.isdigit() and len(text) <= 9):
         raise invalid([(name, "must be a number")])

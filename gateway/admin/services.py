@@ -3,6 +3,9 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+from billing.billing import Billing
+from billing.shop import Shop
+from config import PriceList
 from gateway.operations.desk import Desk
 from gateway.operations.price_book import PriceBook
 from ledger.ledger import Ledger
@@ -15,6 +18,8 @@ class Services:
     What every handler is given.
 
     Attributes:
+        billing: What sells; without Stripe it has no shop.
+        prices: The price list in force.
         pages_url: Where consumers find their pages.
         metrics: Prometheus text over all workers, and of the ledger.
         environ: What `${NAME}` in a price text may name when it is checked.
@@ -23,6 +28,8 @@ class Services:
     """
 
     ledger: Ledger
+    billing: Billing
+    prices: Callable[[], PriceList]
     pages_url: str
     metrics: Callable[[], Awaitable[str]]
     environ: Mapping[str, str]
@@ -33,3 +40,13 @@ class Services:
     def desk(self, admin: str) -> Desk:
         """Return a desk at which changes are made in an admin's name."""
         return Desk(self.ledger, admin, self.random_bytes, self.pages_url)
+
+    @property
+    def shop(self) -> Shop:
+        """What every part of selling is given; SellingNotConfigured where there is no Stripe."""
+        return self.billing.need()
+
+    @property
+    def livemode(self) -> bool | None:
+        """Whether money is real here; None where there is no Stripe."""
+        return None if self.billing.shop is None else self.billing.shop.livemode

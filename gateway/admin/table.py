@@ -3,13 +3,13 @@
 from functools import cache
 from typing import Any
 
-from pydantic import BaseModel
 from starlette.responses import JSONResponse, Response
 
 from gateway.admin import handlers
+from gateway.admin.rows import V1, changes, shows
+from gateway.admin.selling_table import SELLING
 from gateway.admin.services import Services
 from gateway.consumer.probes import Live, livez
-from gateway.models import Given, NoQuery
 from gateway.openapi import Document, document
 from gateway.operations import (
     accounts,
@@ -24,17 +24,22 @@ from gateway.operations import (
     refunds,
 )
 from gateway.paging import PageQuery
-from gateway.routes import Call, Handler, Operation
+from gateway.routes import Call, Operation
 
-V1 = "/admin/v1"
 ACCOUNT = f"{V1}/accounts/{{account}}"
 
 PARAMETERS = {
+    "alert": "The alert's number.",
     "account": "An id (acc_12) or an external id; PUT takes external ids only.",
     "admin": "The admin's name.",
     "charge": "The charge's id: what a call's answer named as Farebox-Request-Id.",
+    "event": "The number of the event in the inbox.",
     "finding": "The finding's number.",
     "key": "The key's id, like key_7.",
+    "notice": "The notice's number.",
+    "order": "The order's id, ord_ and 24 hexadecimal characters; for money back also a payment's.",
+    "package": "The package's id.",
+    "subscription": "The subscription's id, like sub_1Nv0FG.",
     "version": "The price version's number.",
 }
 
@@ -59,41 +64,6 @@ def described() -> dict[str, Any]:
     )
 
 
-def _get(  # noqa: PLR0917 - a row of the table, read in columns
-    path: str,
-    name: str,
-    summary: str,
-    handler: Handler,
-    answer: type[BaseModel],
-    query: type[Given] = NoQuery,
-) -> Operation:
-    """Name a route that shows something and changes nothing."""
-    problems = (404, 422) if "{" in path or query is not NoQuery else ()
-    return Operation(
-        method="GET", path=path, name=name, summary=summary, handler=handler, need="admin",
-        answer=answer, query=query, problems=problems,
-    )  # fmt: skip
-
-
-def _change(  # noqa: PLR0917 - a row of the table, read in columns
-    method: str,
-    path: str,
-    name: str,
-    summary: str,
-    handler: Handler,
-    answer: type[BaseModel],
-    body: type[BaseModel] | None = None,
-    *,
-    status: int = 200,
-    text_body: str | None = None,
-) -> Operation:
-    """Name a route that changes something; each leaves an audit row with the admin's name."""
-    return Operation(
-        method=method, path=path, name=name, summary=summary, handler=handler, need="admin",
-        answer=answer, body=body, text_body=text_body, status=status, problems=(404, 409, 422),
-    )  # fmt: skip
-
-
 TABLE: tuple[Operation, ...] = (
     Operation(
         method="GET", path="/livez", name="livez", summary="This process answers",
@@ -111,76 +81,78 @@ TABLE: tuple[Operation, ...] = (
         method="GET", path="/metrics", name="metrics", summary="Prometheus text over all workers",
         handler=handlers.metrics, need="admin", answer=handlers.METRICS_TYPE,
     ),
-    _get(f"{V1}/accounts", "list-accounts", "List or search accounts",
+    shows(f"{V1}/accounts", "list-accounts", "List or search accounts",
          handlers.list_accounts, accounts.AccountPage, accounts.AccountQuery),
-    _change("POST", f"{V1}/accounts", "create-account", "Make an account",
+    changes("POST", f"{V1}/accounts", "create-account", "Make an account",
             handlers.create_account, accounts.AccountAnswer, accounts.AccountDraft, status=201),
-    _get(ACCOUNT, "show-account", "An account and its balances",
+    shows(ACCOUNT, "show-account", "An account and its balances",
          handlers.show_account, accounts.AccountAnswer),
-    _change("PUT", ACCOUNT, "put-account", "Make or change the account with an external id",
+    changes("PUT", ACCOUNT, "put-account", "Make or change the account with an external id",
             handlers.put_account, accounts.AccountAnswer, accounts.AccountChange),
-    _change("POST", f"{ACCOUNT}/freeze", "freeze-account", "Refuse all its requests",
+    changes("POST", f"{ACCOUNT}/freeze", "freeze-account", "Refuse all its requests",
             handlers.freeze, accounts.AccountChanged, accounts.Why),
-    _change("POST", f"{ACCOUNT}/thaw", "thaw-account", "Let it call again",
+    changes("POST", f"{ACCOUNT}/thaw", "thaw-account", "Let it call again",
             handlers.thaw, accounts.AccountChanged, accounts.Why),
-    _change("POST", f"{ACCOUNT}/sign-in", "sign-in-account",
+    changes("POST", f"{ACCOUNT}/sign-in", "sign-in-account",
             "A link into its pages: works once, for ten minutes",
             handlers.sign_in, accounts.SignIn, status=201),
-    _get(f"{ACCOUNT}/keys", "list-keys", "Its keys", handlers.list_keys, keys.KeyList),
-    _change("POST", f"{ACCOUNT}/keys", "create-key", "Make a key, shown once",
+    shows(f"{ACCOUNT}/keys", "list-keys", "Its keys", handlers.list_keys, keys.KeyList),
+    changes("POST", f"{ACCOUNT}/keys", "create-key", "Make a key, shown once",
             handlers.create_key, keys.KeyMade, keys.KeyDraft, status=201),
-    _change("POST", f"{V1}/keys/{{key}}/rotate", "rotate-key", "Replace a key",
+    changes("POST", f"{V1}/keys/{{key}}/rotate", "rotate-key", "Replace a key",
             handlers.rotate_key, keys.KeyMade, keys.Rotation, status=201),
-    _change("DELETE", f"{V1}/keys/{{key}}", "revoke-key", "Refuse a key from its next call on",
+    changes("DELETE", f"{V1}/keys/{{key}}", "revoke-key", "Refuse a key from its next call on",
             handlers.revoke_key, keys.KeyChanged),
-    _get(f"{ACCOUNT}/grants", "list-grants", "Its grants, newest first",
+    shows(f"{ACCOUNT}/grants", "list-grants", "Its grants, newest first",
          handlers.list_grants, grants.GrantPage, PageQuery),
-    _change("POST", f"{ACCOUNT}/grants", "grant", "Put credits in",
+    changes("POST", f"{ACCOUNT}/grants", "grant", "Put credits in",
             handlers.grant, grants.GrantAnswer, grants.GrantDraft, status=201),
-    _change("POST", f"{V1}/grants/import", "import-grants",
+    changes("POST", f"{V1}/grants/import", "import-grants",
             "Put credits into many accounts, each row on its own",
             handlers.import_grants, imports.ImportAnswer, imports.Import, text_body="text/csv"),
-    _change("POST", f"{ACCOUNT}/adjustments", "adjust", "Correct a balance, with a reason",
+    changes("POST", f"{ACCOUNT}/adjustments", "adjust", "Correct a balance, with a reason",
             handlers.adjust, grants.AdjustmentAnswer, grants.Adjustment, status=201),
-    _get(f"{ACCOUNT}/entries", "list-entries", "All that moved its balances, newest first",
+    shows(f"{ACCOUNT}/entries", "list-entries", "All that moved its balances, newest first",
          handlers.list_entries, history.EntryPage, history.EntryQuery),
-    _get(f"{ACCOUNT}/usage", "usage", "What it used, in total and by route and day",
+    shows(f"{ACCOUNT}/usage", "usage", "What it used, in total and by route and day",
          handlers.usage, history.UsageAnswer, history.UsageQuery),
-    _get(f"{V1}/charges", "list-charges", "Charges, newest first",
+    shows(f"{V1}/charges", "list-charges", "Charges, newest first",
          handlers.list_charges, charges.ChargePage, handlers.AccountFilter),
-    _get(f"{V1}/charges/{{charge}}", "show-charge", "One charge, explained",
+    shows(f"{V1}/charges/{{charge}}", "show-charge", "One charge, explained",
          handlers.show_charge, charges.ChargeAnswer),
-    _change("POST", f"{V1}/charges/{{charge}}/refunds", "refund",
+    changes("POST", f"{V1}/charges/{{charge}}/refunds", "refund",
             "Give back a charge, in full or in part; never more than it took",
             handlers.refund, grants.GrantAnswer, refunds.RefundDraft, status=201),
-    _get(f"{V1}/prices", "list-prices", "Versions of the price file, newest first",
+    shows(f"{V1}/prices", "list-prices", "Versions of the price file, newest first",
          handlers.list_prices, prices.VersionPage, PageQuery),
-    _get(f"{V1}/prices/current", "current-prices", "The version in force, with its text",
+    shows(f"{V1}/prices/current", "current-prices", "The version in force, with its text",
          handlers.current_prices, prices.VersionText),
-    _get(f"{V1}/prices/refusal", "last-refusal", "Why the last price file was refused",
+    shows(f"{V1}/prices/refusal", "last-refusal", "Why the last price file was refused",
          handlers.last_refusal, prices.Refusal),
-    _change("POST", f"{V1}/prices/check", "check-prices",
+    changes("POST", f"{V1}/prices/check", "check-prices",
             "Whether a text could become the next version; publishes nothing",
             handlers.check_prices, prices.PriceCheck, text_body=handlers.PRICES_TYPE),
-    _get(f"{V1}/prices/{{version}}", "show-prices", "A version with its text",
+    shows(f"{V1}/prices/{{version}}", "show-prices", "A version with its text",
          handlers.show_prices, prices.VersionText),
-    _change("POST", f"{V1}/prices/{{version}}/rollback", "roll-back-prices",
+    changes("POST", f"{V1}/prices/{{version}}/rollback", "roll-back-prices",
             "Make an earlier text the newest version",
             handlers.roll_back_prices, prices.VersionRow, status=201),
-    _get(f"{V1}/admins", "list-admins", "All named admins", handlers.list_admins, admins.AdminList),
-    _change("POST", f"{V1}/admins", "create-admin", "Make an admin; the token is shown once",
+    shows(f"{V1}/admins", "list-admins", "All named admins",
+          handlers.list_admins, admins.AdminList),
+    changes("POST", f"{V1}/admins", "create-admin", "Make an admin; the token is shown once",
             handlers.create_admin, admins.AdminMade, admins.AdminDraft, status=201),
-    _change("DELETE", f"{V1}/admins/{{admin}}", "revoke-admin", "Refuse an admin's token",
+    changes("DELETE", f"{V1}/admins/{{admin}}", "revoke-admin", "Refuse an admin's token",
             handlers.revoke_admin, admins.AdminRow),
-    _get(f"{V1}/audit", "list-audit", "Who changed what, newest first",
+    shows(f"{V1}/audit", "list-audit", "Who changed what, newest first",
          handlers.audit, admins.AuditPage, admins.AuditQuery),
-    _get(f"{V1}/verify", "verify", "Does the ledger add up?", handlers.verify, health.Report),
-    _get(f"{V1}/reconcile", "reconcile", "Do Redis and the ledger agree?",
+    shows(f"{V1}/verify", "verify", "Does the ledger add up?", handlers.verify, health.Report),
+    shows(f"{V1}/reconcile", "reconcile", "Do Redis and the ledger agree?",
          handlers.reconcile, health.Report),
-    _get(f"{V1}/findings", "list-findings", "What the steward's checks found",
+    shows(f"{V1}/findings", "list-findings", "What the steward's checks found",
          handlers.findings, health.FindingsPage, health.FindingsQuery),
-    _change("POST", f"{V1}/findings/{{finding}}/resolve", "resolve-finding", "Close a finding",
+    changes("POST", f"{V1}/findings/{{finding}}/resolve", "resolve-finding", "Close a finding",
             handlers.resolve, health.Resolved, health.Resolution),
-    _get(f"{V1}/gateways", "list-gateways", "Running gateways, and what is odd about them",
+    shows(f"{V1}/gateways", "list-gateways", "Running gateways, and what is odd about them",
          handlers.gateways, health.GatewayList),
+    *SELLING,
 )  # fmt: skip

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import click
 from pydantic import ValidationError
 
+from billing.errors import BillingError, StripeUnavailable
 from config import SettingsError
 from gateway.commands.accounts import account
 from gateway.commands.admins import admin
@@ -18,9 +19,11 @@ from gateway.commands.keys import key
 from gateway.commands.ledger import reconcile, verify
 from gateway.commands.money import adjust, grant, grants, refund
 from gateway.commands.options import store_options
+from gateway.commands.packages import package
 from gateway.commands.price_versions import prices
 from gateway.commands.prices import check, init, quote
 from gateway.commands.run import backup, demo, migrate, serve
+from gateway.commands.stripe import stripe
 from gateway.data_folder import FolderInUse
 from gateway.reading import field_errors
 from gateway.stores import StoreFailed, StoreMissing
@@ -43,11 +46,13 @@ COMMANDS = (
     init,
     key,
     migrate,
+    package,
     prices,
     quote,
     reconcile,
     refund,
     serve,
+    stripe,
     verify,
 )
 
@@ -81,6 +86,10 @@ def run(arguments: Sequence[str]) -> int:
         return _failed(wrong, WRONG_USE)
     except CommandFailed as error:
         return _failed(str(error), error.code)
+    except StripeUnavailable as error:
+        return _failed(f"no answer: {_line(error)} Run it again: a repeat is harmless", PENDING)
+    except BillingError as error:
+        return _failed(_line(error), WRONG_USE)
     except LedgerUnavailable as error:
         return _failed(f"{error}; run it again: a repeat is harmless", PENDING)
     except (LedgerError, SettingsError, FolderInUse, StoreFailed, StoreMissing) as error:
@@ -90,6 +99,11 @@ def run(arguments: Sequence[str]) -> int:
             return _failed(f"{away.filename}: {away.strerror}", WRONG_USE)
         return _failed(f"a store stopped answering ({told(away)}); run it again", PENDING)
     return code if isinstance(code, int) else 0
+
+
+def _line(error: BillingError) -> str:
+    """Return what Stripe said on one line; its library breaks lines."""
+    return " ".join(str(error).split())
 
 
 def _failed(sentence: str, code: int) -> int:

@@ -1,20 +1,32 @@
 """The routes under `/farebox`: what an API consumer sees and does about its own account."""
 
 import secrets
-from collections.abc import Callable, Sequence
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from config import PriceList, Settings
+from billing.billing import Billing
+from config import Settings
 from gateway.consumer.caller import KeyGate
-from gateway.consumer.services import ForSale, Prices, Services
+from gateway.consumer.services import Prices, Services
 from gateway.consumer.table import TABLE
 from gateway.operations.price_book import PriceBook
 from gateway.routes import control_app
+from gateway.throttle import Throttle
 from ledger.ledger import Ledger
 from ledger.ports import Clock, SystemClock
 
 __all__ = ["consumer_app"]
+
+
+CHECKOUT = "https://checkout.stripe.com"
+
+PURCHASES_PER_MINUTE = 30
+"""Of one account in one worker, begun and not necessarily paid; a person needs a few."""
+
+
+def pay_at(settings: Settings) -> tuple[str, ...]:
+    """Return where Stripe's pages are: its own, or a stand-in's."""
+    return (settings.stripe_api_base,) if settings.stripe_api_base else (CHECKOUT,)
 
 
 def consumer_app(
@@ -22,24 +34,21 @@ def consumer_app(
     ledger: Ledger,
     prices: Prices,
     settings: Settings,
-    packages: Callable[[PriceList], Sequence[ForSale]],
+    billing: Billing,
     clock: Clock | None = None,
 ) -> ASGIApp:
-    """
-    Build the consumer's routes; the caller hands over only paths below the price list's prefix.
-
-    `packages` is billing's `packages_for_sale`, handed in because only `gateway.app` knows
-    billing.
-    """
+    """Build the consumer's routes; the caller hands over only paths below the list's prefix."""
     clock = clock or SystemClock()
     services = Services(
         ledger=ledger,
         prices=prices,
-        packages=packages,
+        billing=billing,
         book=PriceBook(settings.environ),
         clock=clock,
         random_bytes=secrets.token_bytes,
         public_url=settings.public_url or "",
+        begun=Throttle(PURCHASES_PER_MINUTE, clock=clock),
+        pay_at=pay_at(settings),
     )
     routes = control_app(
         TABLE, services, KeyGate(ledger, prices, clock), prefix=lambda: prices.current.prefix

@@ -1,4 +1,4 @@
-"""The one small page there is: what an account has and what it was charged."""
+"""The pages' frame, and the first of them: what an account has and what it was charged."""
 
 from collections.abc import Sequence
 from html import escape
@@ -7,21 +7,33 @@ from gateway.operations.accounts import Balance
 from gateway.operations.charges import ChargeRow
 from gateway.operations.explained import REASONS
 
+_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; form-action {forms}; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+
 HEADERS = {
     "cache-control": "no-store",
-    "content-security-policy": (
-        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
-        "base-uri 'none'; frame-ancestors 'none'"
-    ),
-    "referrer-policy": "no-referrer",  # a sign-in link's token must not travel on
+    "content-security-policy": _POLICY.format(forms="'self'"),
+    "referrer-policy": "no-referrer",  # a link's token must not travel on
     "x-content-type-options": "nosniff",
 }
+
+
+def headers_for_forms(*addresses: str) -> dict[str, str]:
+    """Return HEADERS, where a form may also lead on to these addresses by a redirect."""
+    policy = _POLICY.format(forms=" ".join(("'self'", *addresses)))
+    return {**HEADERS, "content-security-policy": policy}
+
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
 table { border-collapse: collapse; width: 100% } th, td { text-align: left; padding: .3rem .6rem }
 tr { border-bottom: 1px solid #8884 } .n { text-align: right; font-variant-numeric: tabular-nums }
-button { font: inherit } .grey { opacity: .7 }
+button, input, select { font: inherit } .grey { opacity: .7 }
+.offer { border: 1px solid #8884; border-radius: .5rem; padding: .2rem 1rem 1rem; margin: 1rem 0 }
+.price { font-size: 1.2em } input[type=number] { width: 6rem }
+@media (prefers-color-scheme: dark) { body { background: #111; color: #eee } a { color: #9cf } }
 """
 
 
@@ -40,7 +52,7 @@ def home_page(
     name: str, balances: Sequence[Balance], charges: Sequence[ChargeRow], sign_out: str
 ) -> str:
     """Show balances and the last charges; amounts in the credit type's decimals."""
-    return _page(
+    return page(
         "Your credits",
         f"""<p>{escape(name)}</p>
 <h2>Balance</h2>
@@ -54,7 +66,7 @@ def home_page(
 
 def stranger_page() -> str:
     """Say how to get in."""
-    return _page(
+    return page(
         "Not signed in",
         "<p>This page opens with a sign-in link, which works once and for ten minutes. "
         "Ask whoever runs this API for a new one.</p>",
@@ -110,10 +122,11 @@ def _table(titles: Sequence[str], rows: Sequence[Sequence[str]], *, words: int) 
     return f"<table><thead><tr>{cells('th', titles)}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _page(title: str, body: str) -> str:
+def page(title: str, body: str, *, head: str = "") -> str:
+    """Put a body, which is HTML, into the frame; the title is plain text, `head` HTML again."""
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>
-<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>
+<meta name="viewport" content="width=device-width"><style>{_STYLE}</style>{head}</head>
 <body><h1>{escape(title)}</h1>
 {body}
 </body></html>

@@ -1,87 +1,106 @@
-"""What is for sale, and the routes that sell it."""
+"""What is for sale, buying it, and what was bought: the routes of an API key."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 from pydantic import Field
 
+from billing import checkout, portal, purchase_view
 from gateway.consumer.caller import Caller
-from gateway.consumer.services import ForSale, Services
-from gateway.models import Answer, Given
-from gateway.operations.shown import Display, display
-from gateway.problems import Problem
+from gateway.consumer.services import Services
+from gateway.models import Answer, GivenBody, Time
+from gateway.operations import packages as packaged
+from gateway.operations import payments, purchases, subscriptions
+from gateway.operations.package_terms import MOST_QUANTITY
+from gateway.paging import PageQuery
 from gateway.routes import Call
 
-
-class Quantity(Answer):
-    """How many a buyer may choose."""
-
-    least: int
-    most: int
+Currency = Annotated[
+    str | None, Field(pattern=r"^[A-Za-z]{3}$", description="Null: the first the package names.")
+]
 
 
-class PackageAnswer(Answer):
-    """Credits for sale."""
+class PurchaseDraft(GivenBody):
+    """What to buy. What it costs and gives is the operator's, never the caller's."""
 
-    id: str
-    name: str
-    description: str
-    credit_type: str
-    scale: int
-    credits: Annotated[int, Field(description="For each one bought.")]
-    price: Annotated[
-        Mapping[str, int], Field(description="Money in minor units (cents), by currency.")
-    ]
-    interval: Annotated[str | None, Field(description="Paid again this often; null: once.")]
-    expires_s: Annotated[int | None, Field(description="Seconds the credits live; null: no end.")]
-    quantity: Quantity
-    display: Display
+    package: Annotated[str, Field(min_length=1, max_length=64)]
+    quantity: Annotated[int, Field(ge=1, le=MOST_QUANTITY)] = 1
+    currency: Currency = None
+    save_card: Annotated[
+        bool, Field(description="Keep the card, so that automatic top-up can charge it.")
+    ] = False
 
 
-class PackageList(Answer):
-    """All that is for sale, in the operator's order."""
+class CheckoutStarted(Answer):
+    """A page of Stripe's where it is paid; nothing is charged before."""
 
-    items: list[PackageAnswer]
-
-
-class Link(Given):
-    """The signed link of an `insufficient-credits` refusal."""
-
-    token: Annotated[str, Field(max_length=200)]
+    checkout_url: str
+    session_id: str
+    order_id: str
+    expires_at: Time | None
 
 
-class Sold(Answer):
-    """What selling will answer; there is none yet."""
+class PortalOpened(Answer):
+    """A page of Stripe's for cards, subscriptions and invoices; it is soon over."""
+
+    portal_url: str
 
 
-async def packages(call: Call[Services, Caller | None, Any, None]) -> PackageList:
-    """List what is for sale."""
+async def packages(call: Call[Services, Caller | None, Any, None]) -> packaged.PackageList:
+    """List what is for sale; also where nothing can be paid yet."""
     services = call.services
-    return PackageList(
-        items=[_package(package) for package in services.packages(services.prices.current)]
+    return await packaged.for_sale(
+        services.ledger.database, services.prices.current, livemode=services.livemode
     )
 
 
-async def not_configured(_call: Call[Services, Caller | None, Any, Any]) -> NoReturn:
-    """Refuse to sell: no payment provider is configured, so nothing could be paid."""
-    raise Problem(
-        "selling-not-configured",
-        "This gateway takes no payments; ask its operator for credits.",
+async def buy(call: Call[Services, Caller, Any, PurchaseDraft]) -> CheckoutStarted:
+    """Begin a purchase."""
+    asked = call.body
+    call.services.begin_purchase(call.caller.account)
+    purchase = checkout.Purchase(
+        package=asked.package,
+        quantity=asked.quantity,
+        currency=asked.currency,
+        save_card=asked.save_card,
+    )
+    started = await checkout.start(call.services.shop, call.caller.account, purchase)
+    return CheckoutStarted(
+        checkout_url=started.checkout_url,
+        session_id=started.session_id,
+        order_id=started.order_id,
+        expires_at=started.expires_at,
     )
 
 
-def _package(package: ForSale) -> PackageAnswer:
-    least, most = package.quantity
-    return PackageAnswer(
-        id=package.id,
-        name=package.name,
-        description=package.description,
-        credit_type=package.credit_type,
-        scale=package.scale,
-        credits=package.credits,
-        price=dict(package.price),
-        interval=package.interval,
-        expires_s=package.expires_s,
-        quantity=Quantity(least=least, most=most),
-        display=display(package.scale, {"credits": package.credits}),
+async def show(call: Call[Services, Caller, Any, None]) -> purchases.PurchaseAnswer:
+    """Show what became of a purchase; asks Stripe first, so no webhook need have come."""
+    shown = await purchase_view.show(call.services.shop, call.caller.account, call.path["session"])
+    return purchases.answer(shown)
+
+
+async def list_payments(
+    call: Call[Services, Caller, PageQuery, None],
+) -> payments.PaymentPage:
+    """List the account's payments, with receipts and invoices."""
+    return await payments.of_account(call.services.shop, call.caller.account, call.query)
+
+
+async def list_subscriptions(
+    call: Call[Services, Caller, PageQuery, None],
+) -> subscriptions.SubscriptionPage:
+    """List the account's subscriptions."""
+    return await subscriptions.of_account(call.services.shop, call.caller.account, call.query)
+
+
+async def cancel(
+    call: Call[Services, Caller, subscriptions.CancelQuery, None],
+) -> subscriptions.Subscription:
+    """End one of the account's subscriptions."""
+    return await subscriptions.cancel(
+        call.services.shop, call.path["subscription"], call.query, owner=call.caller.account
     )
+
+
+async def open_portal(call: Call[Services, Caller, Any, None]) -> PortalOpened:
+    """Open Stripe's portal for the account."""
+    return PortalOpened(portal_url=await portal.open(call.services.shop, call.caller.account))

@@ -1,12 +1,16 @@
 """What the consumer's routes stand on."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from billing.billing import Billing
+from billing.shop import Shop
 from config import PriceList
 from gateway.operations.desk import Desk
 from gateway.operations.price_book import PriceBook
+from gateway.problems import Problem, retry_after
+from gateway.throttle import Throttle
 from ledger.ids import key_text
 from ledger.ledger import Ledger
 from ledger.ports import Clock
@@ -24,73 +28,61 @@ class Prices(Protocol):
         """Its number."""
 
 
-class ForSale(Protocol):
-    """A package, as billing describes it; amounts in smallest units, money in minor units."""
-
-    @property
-    def id(self) -> str:
-        """Its name in the price file."""
-
-    @property
-    def name(self) -> str:
-        """Shown to people."""
-
-    @property
-    def description(self) -> str:
-        """Shown to people."""
-
-    @property
-    def credit_type(self) -> str:
-        """What it gives."""
-
-    @property
-    def credits(self) -> int:
-        """How much of it, for each one bought."""
-
-    @property
-    def scale(self) -> int:
-        """Decimal places of the credit type."""
-
-    @property
-    def price(self) -> Mapping[str, int]:
-        """By currency."""
-
-    @property
-    def interval(self) -> str | None:
-        """Paid again this often; None: once."""
-
-    @property
-    def expires_s(self) -> int | None:
-        """How long the credits live."""
-
-    @property
-    def quantity(self) -> tuple[int, int]:
-        """The least and the most a buyer may choose."""
-
-
 @dataclass(frozen=True, slots=True)
 class Services:
     """
     What every handler is given.
 
     Attributes:
-        packages: What is for sale under a price list; billing's, handed in by `gateway.app`.
+        billing: What sells; without Stripe it has no shop.
         book: Earlier price lists, by which old charges are explained.
+        begun: Purchases that were begun, by account.
+        pay_at: Where forms may lead on to: Stripe's page, or its stand-in's.
         public_url: Where consumers reach this gateway; empty: links are paths only.
 
     """
 
     ledger: Ledger
     prices: Prices
-    packages: Callable[[PriceList], Sequence[ForSale]]
+    billing: Billing
     book: PriceBook
     clock: Clock
     random_bytes: Callable[[int], bytes]
     public_url: str
+    begun: Throttle
+    pay_at: tuple[str, ...] = ()
 
     def desk(self, key: int) -> Desk:
         """Return a desk at which changes are made in the name of a key."""
         return Desk(self.ledger, key_text(key), self.random_bytes, self.pages_url)
+
+    @property
+    def shop(self) -> Shop:
+        """What every part of selling is given; SellingNotConfigured where there is no Stripe."""
+        return self.billing.need()
+
+    def begin_purchase(self, account: int) -> None:
+        """
+        Count a purchase that begins: each is an order and a call to Stripe.
+
+        Raises:
+            Problem: 429 for an account that begins them too quickly.
+
+        """
+        name = str(account)
+        wait_s = self.begun.retry_after_s(name)
+        if wait_s:
+            raise Problem(
+                "rate-limited",
+                "Too many purchases were begun; try again later.",
+                headers=(retry_after(wait_s),),
+            )
+        self.begun.count(name)
+
+    @property
+    def livemode(self) -> bool | None:
+        """Whether money is real here; None where there is no Stripe."""
+        return None if self.billing.shop is None else self.billing.shop.livemode
 
     @property
     def prefix(self) -> str:

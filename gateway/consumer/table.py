@@ -5,15 +5,19 @@ from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
-from gateway.consumer import history, keys, pages, probes, quote, selling
+from gateway.consumer import buying, history, keys, pages, probes, quote, saved, selling, webhook
 from gateway.consumer.services import Services
-from gateway.models import GivenBody
 from gateway.openapi import Document, document
 from gateway.operations import keys as key_operations
 from gateway.operations.accounts import AccountAnswer
 from gateway.operations.charges import ChargeAnswer, ChargePage, ChargeQuery
 from gateway.operations.health import Ready
 from gateway.operations.history import EntryPage, EntryQuery, UsageAnswer, UsageQuery
+from gateway.operations.packages import PackageList
+from gateway.operations.payments import PaymentPage
+from gateway.operations.purchases import PurchaseAnswer
+from gateway.operations.subscriptions import CancelQuery, Subscription, SubscriptionPage
+from gateway.paging import PageQuery
 from gateway.routes import Call, Operation
 
 LAG = (
@@ -23,11 +27,16 @@ LAG = (
 )
 
 
+BUYING = (402, 404, 409, 429, 502)
+"""What Stripe, or a state that does not fit, may refuse a purchase with."""
+
 PARAMETERS = {
+    "card": "The card's id, like pm_1Nv0FG.",
     "charge": "The charge's id: what a call's answer named as Farebox-Request-Id.",
     "key": "The key's id, like key_7.",
     "problem": "The last part of a problem's `type`.",
     "session": "The checkout session's id.",
+    "subscription": "The subscription's id, like sub_1Nv0FG.",
 }
 
 KEY_WAYS: list[dict[str, list[str]]] = [{"bearer": []}, {"api-key": []}]
@@ -52,13 +61,6 @@ def described(prefix: str) -> dict[str, Any]:
         },
         parameters=PARAMETERS,
     )
-
-
-class Purchase(GivenBody):
-    """What to buy."""
-
-    package: str
-    quantity: int = 1
 
 
 TABLE: tuple[Operation, ...] = (
@@ -117,7 +119,7 @@ TABLE: tuple[Operation, ...] = (
     ),
     Operation(
         method="GET", path="/v1/packages", name="list-packages", summary="What is for sale",
-        handler=selling.packages, need="nobody", answer=selling.PackageList,
+        handler=selling.packages, need="nobody", answer=PackageList,
     ),
     Operation(
         method="GET", path="/v1/keys", name="list-keys", summary="My API keys",
@@ -141,25 +143,96 @@ TABLE: tuple[Operation, ...] = (
     ),
     Operation(
         method="POST", path="/v1/checkout", name="checkout", summary="Buy a package",
-        handler=selling.not_configured, need="manage", answer=selling.Sold, body=Purchase,
+        handler=selling.buy, need="manage", answer=selling.CheckoutStarted, status=201,
+        body=selling.PurchaseDraft, problems=BUYING,
     ),
     Operation(
         method="GET", path="/v1/checkout/{session}", name="show-checkout",
-        summary="What became of a purchase",
-        handler=selling.not_configured, need="manage", answer=selling.Sold,
+        summary="What became of a purchase", handler=selling.show, need="manage",
+        answer=PurchaseAnswer, problems=(404, 409, 502),
+    ),
+    Operation(
+        method="GET", path="/v1/payments", name="list-payments",
+        summary="What I paid, newest first, with receipts and invoices",
+        handler=selling.list_payments, need="manage", answer=PaymentPage, query=PageQuery,
     ),
     Operation(
         method="GET", path="/v1/subscriptions", name="list-subscriptions",
-        summary="My subscriptions", handler=selling.not_configured, need="manage",
-        answer=selling.Sold,
+        summary="My subscriptions, newest first", handler=selling.list_subscriptions,
+        need="manage", answer=SubscriptionPage, query=PageQuery,
     ),
     Operation(
-        method="POST", path="/v1/portal", name="portal", summary="Manage payment methods",
-        handler=selling.not_configured, need="manage", answer=selling.Sold,
+        method="DELETE", path="/v1/subscriptions/{subscription}", name="cancel-subscription",
+        summary="End a subscription; credits already given stay until they expire",
+        handler=selling.cancel, need="manage", answer=Subscription, query=CancelQuery,
+        problems=(404, 409, 502),
     ),
     Operation(
-        method="GET", path="/buy", name="buy", summary="Buy with the link of a refusal",
-        handler=selling.not_configured, need="nobody", answer=selling.Sold, query=selling.Link,
+        method="POST", path="/v1/portal", name="portal",
+        summary="A page of Stripe's for cards, subscriptions and invoices",
+        handler=selling.open_portal, need="manage", answer=selling.PortalOpened, status=201,
+        problems=(404, 409, 502),
+    ),
+    Operation(
+        method="GET", path="/v1/cards", name="list-cards", summary="My saved cards",
+        handler=saved.list_cards, need="manage", answer=saved.CardList, problems=(502,),
+    ),
+    Operation(
+        method="POST", path="/v1/cards", name="save-card",
+        summary="A page of Stripe's that saves a card; no money moves",
+        handler=saved.save_card, need="manage", answer=saved.CardPage, status=201,
+        problems=(409, 429, 502),
+    ),
+    Operation(
+        method="DELETE", path="/v1/cards/{card}", name="remove-card",
+        summary="Remove a card; it ends the top-up that charges it",
+        handler=saved.remove_card, need="manage", answer=saved.CardList, problems=(404, 502),
+    ),
+    Operation(
+        method="GET", path="/v1/top-up", name="show-top-up", summary="My automatic top-up",
+        handler=saved.show_top_up, need="manage", answer=saved.TopUpAnswer,
+    ),
+    Operation(
+        method="PUT", path="/v1/top-up", name="set-top-up",
+        summary="Have a saved card charged when the balance is low, within limits",
+        handler=saved.set_top_up, need="manage", answer=saved.TopUpAnswer,
+        body=saved.TopUpDraft, problems=(404, 409, 502),
+    ),
+    Operation(
+        method="DELETE", path="/v1/top-up", name="end-top-up", summary="End automatic top-up",
+        handler=saved.end_top_up, need="manage", answer=saved.TopUpAnswer,
+    ),
+    Operation(
+        method="GET", path="/v1/notices", name="show-thresholds",
+        summary="From which balance on I am told", handler=saved.show_thresholds, need="manage",
+        answer=saved.Thresholds,
+    ),
+    Operation(
+        method="PUT", path="/v1/notices", name="set-thresholds",
+        summary="Say from which balance on I want to be told", handler=saved.set_thresholds,
+        need="manage", answer=saved.Thresholds, body=saved.ThresholdDraft, problems=(404,),
+    ),
+    Operation(
+        method="GET", path="/buy", name="buy", summary="What the link of a refusal can buy",
+        handler=buying.offers, need="nobody", answer=PackageList, query=buying.Link, page=True,
+        problems=(403,),
+    ),
+    Operation(
+        method="POST", path="/buy", name="buy-with-link", summary="Buy with the link of a refusal",
+        handler=buying.buy, need="nobody", answer=selling.CheckoutStarted, status=201,
+        body=buying.LinkPurchase, text_body=buying.FORM, page=True, leads_on=True,
+        problems=(403, *BUYING),
+    ),
+    Operation(
+        method="GET", path="/bought", name="bought",
+        summary="Where Stripe leads back to: what became of the purchase",
+        handler=buying.bought, need="nobody", answer=PurchaseAnswer, query=buying.ComeBack,
+        page=True, problems=(404, 409, 502),
+    ),
+    Operation(
+        method="POST", path="/stripe/webhook", name="stripe-webhook",
+        summary="Where Stripe delivers; the signature of the body is the proof",
+        handler=webhook.deliver, need="nobody", answer=webhook.Received, text_body=webhook.MEDIA,
     ),
     Operation(
         method="GET", path="/sign-in", name="sign-in", status=303, query=pages.SignInQuery,

@@ -1,4 +1,9 @@
-"""What the demo needs in the ledger: an account, credits to spend, a key. A repeat adds nothing."""
+"""
+What the demo needs in the ledger. A repeat adds nothing.
+
+One account with credits to spend, and one with too few, which is refused until it has bought
+some; a key for each.
+"""
 
 from dataclasses import dataclass
 
@@ -12,6 +17,11 @@ ACCOUNT = "demo"
 CREDITS = 1_000
 KEY_FILE = "demo-key"
 
+POOR_ACCOUNT = "poor"
+POOR_CREDITS = 1
+"""One call of the welcome costs 2."""
+POOR_KEY_FILE = "demo-poor-key"
+
 POSTED_LIMIT_S = 10.0
 LOOK_S = 0.05
 """Posting a first grant takes a tenth of a second; the demo does not fail if it takes longer."""
@@ -19,14 +29,16 @@ LOOK_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Seeded:
-    """The demo's account and a key of it that works."""
+    """The demo's account and a key of it that works; and the account that has to buy."""
 
     account: str
     key: str
     available: int
+    poor: int
+    poor_key: str
 
     def __repr__(self) -> str:
-        """Without the key: this may end in a log."""
+        """Without the keys: this may end in a log."""
         return f"Seeded({self.account!r}, available={self.available})"
 
 
@@ -34,26 +46,42 @@ async def seed(desk: Desk, folder: DataFolder, clock: Clock) -> Seeded:
     """
     Make what is missing.
 
-    The key is the same on every run: its secret, of which the ledger keeps only a hash, lies
-    in the data folder, readable by its owner.
+    The keys are the same on every run: their secrets, of which the ledger keeps only hashes,
+    lie in the data folder, readable by its owner.
     """
-    change = accounts.AccountChange(name="Demo account", plan="demo")
-    account = await accounts.put(desk, ACCOUNT, change)
+    account = await _account(desk, ACCOUNT, "Demo account", CREDITS, "demo-start")
+    poor = await _account(desk, POOR_ACCOUNT, "Account that has to buy", POOR_CREDITS, "poor-start")
+    return Seeded(
+        account,
+        await _key(desk, folder, account, KEY_FILE),
+        await available(desk, account, CREDITS, clock),
+        await available(desk, poor, POOR_CREDITS, clock),
+        await _key(desk, folder, poor, POOR_KEY_FILE),
+    )
+
+
+async def _account(desk: Desk, name: str, title: str, amount: int, reference: str) -> str:
+    """Make an account with credits, unless it is there; return its id."""
+    change = accounts.AccountChange(name=title, plan="demo")
+    account = await accounts.put(desk, name, change)
     draft = grants.GrantDraft(
         credit_type="credits",
-        amount=CREDITS,
+        amount=amount,
         kind="promotion",
         description="To try Farebox with",
-        reference="demo-start",
+        reference=reference,
     )
     await grants.grant(desk, account.id, draft)
-    key = await kept_key(desk, folder) or await new_key(desk, folder, account.id)
-    return Seeded(account.id, key, await available(desk, account.id, clock))
+    return account.id
 
 
-async def kept_key(desk: Desk, folder: DataFolder) -> str | None:
+async def _key(desk: Desk, folder: DataFolder, account: str, file: str) -> str:
+    return await kept_key(desk, folder, file) or await new_key(desk, folder, account, file)
+
+
+async def kept_key(desk: Desk, folder: DataFolder, file: str) -> str | None:
     """Return the key of the run before, if it still is one."""
-    kept = folder.secret(KEY_FILE)
+    kept = folder.secret(file)
     sha256 = api_keys.check_secret(kept[0]) if kept else None
     if kept is None or sha256 is None:
         return None
@@ -62,21 +90,21 @@ async def kept_key(desk: Desk, folder: DataFolder) -> str | None:
     return kept[0] if key is not None and key.status == api_keys.ACTIVE else None
 
 
-async def new_key(desk: Desk, folder: DataFolder, account: str) -> str:
+async def new_key(desk: Desk, folder: DataFolder, account: str, file: str) -> str:
     """Make a key that may do everything the consumer's routes offer, and keep its secret."""
     made = await keys.create(desk, account, keys.KeyDraft(name="demo", scopes=["call", "manage"]))
-    folder.keep_secret(KEY_FILE, made.key)
+    folder.keep_secret(file, made.key)
     return made.key
 
 
-async def available(desk: Desk, account: str, clock: Clock) -> int:
+async def available(desk: Desk, account: str, at_least: int, clock: Clock) -> int:
     """Return what can be spent, once the first grant is posted; that takes a moment."""
     limit = clock.monotonic() + POSTED_LIMIT_S
     while True:
         shown = await accounts.show(desk, account)
         for balance in shown.balances:
-            if balance.credit_type == "credits" and balance.granted >= CREDITS:
+            if balance.credit_type == "credits" and balance.granted >= at_least:
                 return balance.available
         if clock.monotonic() > limit:
-            return CREDITS
+            return at_least
         await clock.sleep(LOOK_S)

@@ -12,18 +12,27 @@ from pathlib import Path
 
 import uvicorn
 
+from billing.stripe_door import LIVE_KEYS
 from config import Settings
 from gateway.data_folder import DataFolder
 from gateway.demo.backend import demo_backend
 from gateway.demo.seeding import Seeded, seed
+from gateway.demo.till import till
 from gateway.operations.desk import Desk
 from gateway.serve import Gateway, ServeOptions, address, listening, serving
 from gateway.server import Server
+from gateway.startup import Refused
 from gateway.supervisor import Supervisor
 from ledger.ledger import Ledger, LedgerOptions
 from ledger.ports import Clock
 
 PRICES = Path(__file__).with_name("demo.yaml")
+STATE = "stripe.json"
+STRIPE_HOST, STRIPE_PORT = "127.0.0.1", 8002
+"""The same place each time, if it is free: pages that were left open go on working."""
+
+PRODUCT = 2
+"""What the call in the welcome costs, as `demo.yaml` says."""
 
 DRAIN_LIMIT_S = 5
 """The backend only answers the gateway, which has finished when this one is told to stop."""
@@ -35,6 +44,7 @@ class Demo:
 
     gateway: Gateway
     backend_url: str
+    stripe_url: str
     prices: Path
     data: Path
     seeded: Seeded
@@ -45,10 +55,13 @@ async def demonstrating(settings: Settings, supervisor: Supervisor) -> AsyncIter
     """
     Run the demo for as long as the block runs. Data, key and price file are kept between runs.
 
+    Stripe is played by its stand-in, so that buying can be tried without an account there.
+
     Raises:
-        Refused, FolderInUse, ChildFailed: As `serving`.
+        Refused, FolderInUse, ChildFailed: As `serving`; Refused also with a live key.
 
     """
+    refuse_real_money(settings)
     folder = DataFolder(settings.data)
     prices = price_file(folder)
     ours = settings.model_copy(
@@ -58,11 +71,23 @@ async def demonstrating(settings: Settings, supervisor: Supervisor) -> AsyncIter
             "admin_port": free_port(settings.admin_host, settings.admin_port),
         }
     )
-    async with backend() as backend_url:
-        options = ServeOptions(settings=ours, variables={"DEMO_BACKEND": backend_url})
+    port = free_port(STRIPE_HOST, STRIPE_PORT)
+    async with backend() as backend_url, till(folder.path / STATE, STRIPE_HOST, port) as stripe:
+        options = ServeOptions(
+            settings=ours.model_copy(update=stripe.settings()),
+            variables={"DEMO_BACKEND": backend_url},
+        )
         async with serving(options, supervisor) as gateway:
+            stripe.deliver_to(f"{gateway.public_url}/farebox/stripe/webhook")
             seeded = await seeded_by(gateway, folder, supervisor.clock)
-            yield Demo(gateway, backend_url, prices, folder.path, seeded)
+            yield Demo(gateway, backend_url, stripe.url, prices, folder.path, seeded)
+
+
+def refuse_real_money(settings: Settings) -> None:
+    """Refuse a live key: somebody who set it would expect it to be used."""
+    key = settings.stripe_secret_key
+    if key is not None and key.get_secret_value().startswith(LIVE_KEYS):
+        raise Refused(["the demo takes no live key: unset STRIPE_SECRET_KEY, it plays Stripe"])
 
 
 async def seeded_by(gateway: Gateway, folder: DataFolder, clock: Clock) -> Seeded:
@@ -122,6 +147,8 @@ def welcome(demo: Demo) -> str:
     """Say what runs, and what to try first."""
     public, admin, key = demo.gateway.public_url, demo.gateway.admin_url, demo.seeded.key
     token = demo.gateway.admin_token_path or "the one in FAREBOX_ADMIN_TOKEN"
+    poor, poor_key = demo.seeded.poor, demo.seeded.poor_key
+    refused = "402, with a `buy` link" if poor < PRODUCT else "served, until it has less than 2"
     return f"""
 Farebox is running: a gateway in front of a small backend that knows nothing of credits.
 
@@ -143,6 +170,19 @@ Try, in another terminal:
   curl {public}/farebox/v1/charges -H "X-Api-Key: {key}"
       what was charged, and why
 
+Buy credits. No money moves: a stand-in plays Stripe. This key's account has {poor:,}
+credit{"s" if poor != 1 else ""}:
+
+  curl -i {public}/v1/products/B000123456 -H "X-Api-Key: {poor_key}"
+      {refused}
+      open it in a browser, choose a package, pay with 4242 4242 4242 4242 (any date to come,
+      any CVC), and repeat the call: it works
+  4000 0000 0000 0002 is declined, 4000 0025 0000 3155 asks for 3-D Secure first,
+  4000 0000 0000 0259 is paid and then disputed, which freezes the account
+  GET {admin}/admin/v1/orders, with the admin's token, lists the orders; POST
+      .../orders/ORDER/refunds with {{"amount_minor": 500}} gives money back, and takes its share
+      of the credits
+
 Addresses:
 
   {public}/farebox/v1/account      balance (with the key)
@@ -150,11 +190,10 @@ Addresses:
   {admin}/admin/v1/accounts       the admin's, with the token in
       {token}
 
+  {demo.stripe_url} is where the stand-in for Stripe has its payment pages
+
   Prices     {demo.prices} (edit it: taken within two seconds)
   Data       {demo.data} (kept for the next run)
-
-Credits cannot be bought here yet: the four packages are listed under /farebox/v1/packages,
-and checkout says that selling is not configured.
 
 Ctrl-C stops everything.
 """

@@ -137,6 +137,24 @@ async def test_each_difference_is_an_alert_and_is_left_as_it_is(
 
 
 @pytest.mark.anyio
+async def test_a_general_fault_is_counted_and_not_told_charge_by_charge(
+    tomorrow: Shop,
+    order: str,
+    account: int,
+    stripe_standin: RunningStandIn,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("billing.audit_pass.MOST_FOUND", 1)
+    await bought(tomorrow, account, stripe_standin)
+    await change(tomorrow, "DELETE FROM billing.payment_grants; DELETE FROM billing.payments")
+
+    assert (await audited(tomorrow))["charge-without-payment"] == 2
+
+    told = "SELECT count(*) AS n FROM billing.alerts WHERE kind = 'charge-without-payment'"
+    assert await rows(tomorrow, told) == [{"n": 1}]
+
+
+@pytest.mark.anyio
 async def test_a_payment_of_a_moment_ago_is_still_on_its_way(shop: Shop, order: str) -> None:
     await change(shop, "DELETE FROM billing.payment_grants; DELETE FROM billing.payments")
     await change(shop, "UPDATE billing.orders SET state = 'open'")

@@ -70,7 +70,7 @@ async def test_an_admins_package_is_sold_beside_the_files(connection: Connection
     await catalogue.create(connection, PRICES, OURS, active=True, actor="ann")
 
     assert await names(connection) == ["summer", "starter", "business", "minutes"]
-    assert [row.action for row in await audit.rows(connection, actor="ann")] == ["create package"]
+    assert [row.action for row in await audit.rows(connection, actor="ann")] == ["package.create"]
 
 
 @pytest.mark.parametrize("name", ["starter", "summer"])

@@ -156,3 +156,20 @@ async def test_a_notice_being_sent_is_left_alone_by_others(database: Database) -
 
     await make_due(database)
     assert await Delivery(database, {"mail": ear}).mails() == 1
+
+
+async def test_a_notice_that_no_end_can_word_is_given_up_in_the_end(database: Database) -> None:
+    """A mistake of ours, like a template that is missing, is told and holds up no other."""
+    account = await account_of(database)
+    await tell(database, account)
+    await tell(database, account, "cs_2")
+    delivery = Delivery(database, {"mail": Ear(KeyError("template"))})
+
+    assert await delivery.mails() == 1
+    assert [row["state"] for row in await deliveries(database)] == ["waiting", "sent"]
+
+    async with database.connection() as connection:
+        await connection.execute("UPDATE billing.notice_deliveries SET attempts = $1", MOST_TRIES)
+    await make_due(database)
+    assert await Delivery(database, {"mail": Ear(KeyError("template"))}).mails() == 0
+    assert [row["state"] for row in await deliveries(database)] == ["dead", "sent"]

@@ -44,6 +44,7 @@ def test_a_connected_account_is_read_in_both_shapes() -> None:
         {},
         {"object": "charge"},
         snapshot(object=None),
+        snapshot(object=[]),
         snapshot(object="v2.core.event", created=None),
         snapshot(livemode=None),
         snapshot(livemode="false"),

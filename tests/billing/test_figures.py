@@ -231,9 +231,17 @@ async def test_begun_purchases_are_counted_beside_the_paid_ones(books: Books) ->
 
 
 @pytest.mark.parametrize(
-    "days", [(date(2031, 2, 2), date(2031, 2, 1)), (date(2029, 1, 1), date(2031, 2, 1))]
+    "days",
+    [
+        (date(2031, 2, 2), date(2031, 2, 1)),
+        (date(2029, 1, 1), date(2031, 2, 1)),
+        (None, date.min),
+        (None, date.max),
+    ],
 )
-async def test_days_that_make_no_sense_are_refused(books: Books, days: tuple[date, date]) -> None:
+async def test_days_that_make_no_sense_are_refused(
+    books: Books, days: tuple[date | None, date]
+) -> None:
     with pytest.raises(InvalidInput):
         await books.figures(since=days[0], until=days[1])
 

@@ -165,3 +165,15 @@ async def test_a_password_is_not_sent_in_clear_to_another_machine(
             await sender(f"smtp://user:pw@127.0.0.1:{postbox.port}").send(
                 await told(database, account)
             )
+
+
+async def test_what_a_server_says_of_an_address_is_kept_without_it(database: Database) -> None:
+    """It is logged, and told to the operator as an alert."""
+    account = await account_of(database)
+    await tell(database, account)
+    async with mail_server() as postbox:
+        postbox.recipient_answer = "550 5.1.1 <ada@example.com>: no such user ada@example.com"
+        with pytest.raises(Refused) as refused:
+            await sender(postbox.url).send(await told(database, account))
+
+    assert str(refused.value) == "550 5.1.1 <...@example.com>: no such user ...@example.com"

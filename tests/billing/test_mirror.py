@@ -6,7 +6,7 @@ import pytest
 import stripe
 
 from billing import alerts, catalogue, mirror
-from billing.shop import Shop
+from billing.shop import Settled, Shop
 
 pytestmark = pytest.mark.anyio
 
@@ -129,3 +129,44 @@ async def test_a_full_look_finds_what_no_event_told(shop: Shop, sdk: stripe.Stri
     assert set(again.unchanged) == {"one", "two", "three"}
     assert list(again.broken) == ["three"]
     assert "credit_type" in again.broken["three"]
+
+
+async def test_a_product_that_cannot_be_taken_over_holds_up_no_other(
+    shop: Shop, sdk: stripe.StripeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = sorted([await product(sdk, metadata=CREDITS), await product(sdk, metadata=CREDITS)])
+    settle = mirror.settle_product
+
+    async def faulty(shop: Shop, product_id: str) -> Settled:
+        if product_id == ids[0]:
+            raise KeyError(product_id)
+        return await settle(shop, product_id)
+
+    monkeypatch.setattr(mirror, "settle_product", faulty)
+    synced = await mirror.sync(shop)
+
+    assert list(synced.broken) == [ids[0]]
+    assert len(synced.updated) == 1
+
+
+async def test_a_product_put_right_closes_its_alert(shop: Shop, sdk: stripe.StripeClient) -> None:
+    product_id = await product(sdk, metadata={"credits": "lots", "credit_type": "credits"})
+    await mirror.settle_product(shop, product_id)
+    await sdk.v1.products.update_async(product_id, {"metadata": CREDITS})
+
+    await mirror.settle_product(shop, product_id)
+
+    async with shop.ledger.database.connection() as connection:
+        assert await alerts.listed(connection) == []
+
+
+async def test_a_product_that_is_not_sold_may_be_unclear(
+    shop: Shop, sdk: stripe.StripeClient
+) -> None:
+    product_id = await product(sdk, metadata={"credits": "lots", "credit_type": "credits"})
+    await sdk.v1.products.update_async(product_id, {"active": False})
+
+    await mirror.settle_product(shop, product_id)
+
+    async with shop.ledger.database.connection() as connection:
+        assert await alerts.listed(connection) == []

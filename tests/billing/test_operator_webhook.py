@@ -1,5 +1,6 @@
 """The operator's signed webhook, posted to a real server."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -15,7 +16,7 @@ from ledger.database import Database
 from ledger.ids import account_text
 from tests.billing.telling import account_of, deliveries, make_due, open_database, tell, told
 from tests.ledger.quick_clock import QuickClock
-from tests.upstreams import misbehaving_upstream, read_request
+from tests.upstreams import Connection, misbehaving_upstream, read_request
 
 pytestmark = pytest.mark.anyio
 
@@ -115,6 +116,27 @@ async def test_a_receiver_that_hangs_up_is_tried_again(
     hook = OperatorWebhook(f"http://127.0.0.1:{port}", SECRET, client, QuickClock())
     with pytest.raises(NotTaken, match="no answer"):
         await hook.send(await told(database, account))
+
+
+async def test_a_receiver_that_drips_its_answer_is_left(
+    database: Database, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each byte comes in time; the whole answer never does."""
+    monkeypatch.setattr("billing.operator_webhook.LIMIT_S", 0.2)
+    account = await account_of(database)
+    await tell(database, account)
+
+    async def drip(connection: Connection) -> None:
+        connection.writer.write(b"HTTP/1.1 200 OK\r\nx: ")
+        while True:
+            connection.writer.write(b"x")
+            await connection.writer.drain()
+            await asyncio.sleep(0.02)
+
+    async with misbehaving_upstream(drip) as server:
+        hook = OperatorWebhook(f"http://127.0.0.1:{server.port}", SECRET, client, QuickClock())
+        with pytest.raises(NotTaken, match="no answer"):
+            await asyncio.wait_for(hook.send(await told(database, account)), 5)
 
 
 def test_the_signature_is_the_one_of_the_specification() -> None:

@@ -105,6 +105,7 @@ def test_flags_may_be_a_json_list() -> None:
         ({"credits": "5", "credit_amount": "6"}, [price()], "disagree"),
         ({"credits": "5", "credit_type": "payg"}, [price()], "does not have"),
         ({"credits": "5", "expires_days": "soon"}, [price()], "number of days"),
+        ({"credits": "5", "expires_days": "00000199999999"}, [price()], "number of days"),
         ({"credits": "5", "feature_flags": "[1]"}, [price()], "list of names"),
         ({"credits": "5", "feature_flags": "[oops"}, [price()], "not a JSON list"),
         ({"credits": "5"}, [], "default price"),

@@ -5,12 +5,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import stripe
 
-from billing import inbox_worker, reconciler, settling
+from billing import checkout, inbox_worker, reconciler, settling, state_pass
+from billing.errors import StripeRefused, StripeUnavailable
 from billing.pass_report import PassName, Report
 from billing.shop import Shop
 from ledger.ports import SystemClock
-from tests.billing.conftest import applied, buy, order_of, rows
+from tests.billing.conftest import applied, buy, lose_the_answer, order_of, rows
 from tests.standin import RunningStandIn
 
 pytestmark = pytest.mark.anyio
@@ -314,3 +316,79 @@ async def test_a_pass_runs_when_its_time_has_come(later: Later) -> None:
     assert await reconciler.tick(later.shop, "events") is None
     later.advance(minutes=5)
     assert await reconciler.tick(later.shop, "events") is not None
+
+
+async def test_a_clock_that_was_ahead_keeps_nothing_from_being_found(
+    later: Later, account: int
+) -> None:
+    started = await buy(later.shop, account)
+    later.stripe.pay(started.session_id)
+    later.clock.ahead_s = 40 * 24 * 3_600
+    await later.run("events")
+    later.clock.ahead_s = 0
+    assert await inbox_worker.work(later.shop) == 0
+
+    assert await reconciler.tick(later.shop, "events") is not None
+    await inbox_worker.work(later.shop)
+
+    assert await later.balance(account) == 100
+    assert await reconciler.tick(later.shop, "events") is None, "the cursor is right again"
+
+
+async def test_a_list_that_stripe_refuses_keeps_no_other_from_being_looked_at(
+    later: Later, account: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A restricted key may lack one permission."""
+    started = await buy(later.shop, account)
+    later.stripe.pay(started.session_id)
+    await settling.settle(later.shop, "checkout.session", started.session_id)
+    later.stripe.refund(await intent_of(later.shop, started.order_id), 500)
+    every = state_pass.listed
+
+    def listed(method: Any, params: Any) -> Any:
+        if isinstance(method.__self__, stripe.SubscriptionService):
+            raise StripeRefused("no permission", status=403)
+        return every(method, params)
+
+    monkeypatch.setattr(state_pass, "listed", listed)
+
+    [report] = await later.run("state")
+
+    assert report.outcomes["failed"] == 1
+    assert await later.balance(account) == 50
+    assert await alerts_of(later.shop) == ["reconciler"]
+
+
+async def test_a_pass_that_stripe_refuses_is_told_and_begins_again(
+    later: Later, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*anything: Any) -> Any:
+        raise StripeRefused("no permission", status=403)
+
+    monkeypatch.setattr(reconciler, "listed", refuse)
+
+    [report] = await later.run("events")
+
+    assert not report.complete
+    assert await alerts_of(later.shop) == ["reconciler"]
+    assert await rows(later.shop, "SELECT * FROM billing.cursors") == []
+
+
+async def test_an_order_that_meets_a_fault_of_ours_holds_up_no_other(
+    later: Later, account: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lose_the_answer(later.stripe, "/v1/checkout/sessions")
+    with pytest.raises(StripeUnavailable):
+        await buy(later.shop, account)
+    started = await buy(later.shop, account)
+    later.stripe.pay(started.session_id)
+    later.advance(minutes=20)
+
+    async def faulty(*anything: Any) -> None:
+        raise KeyError
+
+    monkeypatch.setattr(checkout, "find", faulty)
+    [report] = await later.run("state")
+
+    assert report.outcomes["failed"] == 1
+    assert await later.balance(account) == 100

@@ -2,8 +2,8 @@
 
 import pytest
 
-from billing import cards, customers, sessions, topups
-from billing.shop import Shop
+from billing import cards, customers, payment_intents, sessions, topups
+from billing.shop import Settled, Shop
 from tests.billing.conftest import applied, new_account, order_of, rows
 from tests.billing.topping import (
     ASKS_FOR_3DS,
@@ -338,3 +338,71 @@ async def test_a_slow_method_keeps_the_try_open_until_it_is_known(
     await let_time_pass(shop, 1)
     assert await topups.look_again(shop) == 1
     assert await applied(shop, account) == {"credits": 100}
+
+
+async def test_what_was_agreed_before_is_not_charged_once_something_else_is(
+    shop: Shop, stripe_standin: RunningStandIn, account: int
+) -> None:
+    """The first answer was lost before Stripe did anything, and the account chose anew."""
+    no_answer(stripe_standin, "cut_before")
+    await topups.scan(shop)
+    await switch_on(shop, account, package="minutes", most_minor_month=500)
+
+    await let_time_pass(shop, 0.1)
+    await topups.look_again(shop)
+
+    assert charged(stripe_standin) == []
+    assert await states(shop) == ["unknown"]
+
+
+async def test_a_card_that_is_no_longer_chosen_is_not_asked_again(
+    shop: Shop, stripe_standin: RunningStandIn, account: int
+) -> None:
+    no_answer(stripe_standin, "cut_before")
+    await topups.scan(shop)
+    await cards.make_default(shop, account, await save_card(shop, stripe_standin, account))
+
+    await let_time_pass(shop, 0.1)
+    await topups.look_again(shop)
+
+    assert charged(stripe_standin) == []
+
+
+async def test_a_limit_that_was_lowered_holds_for_a_try_that_is_asked_again(
+    shop: Shop, stripe_standin: RunningStandIn, account: int
+) -> None:
+    await switch_on(shop, account, threshold=1_000)
+    await topups.scan(shop)
+    no_answer(stripe_standin, "cut_before")
+    await topups.scan(shop)
+    await switch_on(shop, account, threshold=1_000, most_minor_month=1_500)
+
+    await let_time_pass(shop, 0.1)
+    await topups.look_again(shop)
+
+    assert charged(stripe_standin) == [1000]
+
+
+async def test_a_try_that_meets_a_fault_of_ours_holds_up_no_other(
+    shop: Shop, stripe_standin: RunningStandIn, account: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = await new_account(shop)
+    await save_card(shop, stripe_standin, other)
+    await switch_on(shop, other)
+    no_answer(stripe_standin, "error_before", "/v1/payment_intents/*", "GET")
+    no_answer(stripe_standin, "error_before", "/v1/payment_intents/*", "GET")
+    await topups.scan(shop)
+    await let_time_pass(shop, 0.1)
+    settle = payment_intents.settle
+    broken: list[str] = []
+
+    async def faulty(shop: Shop, intent: str) -> Settled:
+        broken.append(intent)
+        if intent == broken[0]:
+            raise KeyError(intent)
+        return await settle(shop, intent)
+
+    monkeypatch.setattr("billing.payment_intents.settle", faulty)
+
+    assert await topups.look_again(shop) == 1
+    assert sorted(await states(shop)) == ["confirming", "succeeded"]

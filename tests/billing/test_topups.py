@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from billing import cards, sessions, topups
+from billing import cards, open_checkouts, sessions, topups
 from billing.shop import Shop
 from config import PriceList
 from ledger import accounts
@@ -282,3 +282,32 @@ async def test_several_of_a_package_are_bought_at_once(
 
     assert charged(stripe_standin) == [24_000]
     assert await applied(shop, account) == {"credits": 3_000}
+
+
+async def test_an_account_that_meets_a_fault_of_ours_holds_up_no_other(
+    shop: Shop, stripe_standin: RunningStandIn, account: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = await new_account(shop)
+    await save_card(shop, stripe_standin, other)
+    await switch_on(shop, other)
+    closed = open_checkouts.closed
+
+    async def faulty(shop: Shop, account_id: int, package: str) -> bool:
+        if account_id == account:
+            raise KeyError(package)
+        return await closed(shop, account_id, package)
+
+    monkeypatch.setattr("billing.open_checkouts.closed", faulty)
+
+    assert await topups.scan(shop) == 1
+    assert await applied(shop, other) == {"credits": 100}
+
+
+async def test_a_checkout_that_stripe_has_lost_stands_in_nobodys_way(
+    shop: Shop, stripe_standin: RunningStandIn, account: int
+) -> None:
+    started = await buy(shop, account)
+    del stripe_standin.world.objects[started.session_id]
+
+    assert await topups.scan(shop) == 1
+    assert charged(stripe_standin) == [1000]

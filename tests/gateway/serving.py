@@ -19,8 +19,15 @@ async def until(condition: Callable[[], object], limit_s: float = 10) -> None:
             await asyncio.sleep(0.005)
 
 
+def address_of(listening: socket.socket) -> str:
+    """Where a socket is reached."""
+    return f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
 @asynccontextmanager
-async def serving(app: Any, *, lifespan: str = "off") -> AsyncIterator[str]:
+async def serving(
+    app: Any, *, lifespan: str = "off", listening: socket.socket | None = None
+) -> AsyncIterator[str]:
     """Serve an ASGI application as the workers do; gives its address without a path."""
     config = uvicorn.Config(
         app,
@@ -34,12 +41,12 @@ async def serving(app: Any, *, lifespan: str = "off") -> AsyncIterator[str]:
         date_header=False,
         timeout_graceful_shutdown=5,
     )
-    listening = socket.create_server(("127.0.0.1", 0))
+    listening = listening or socket.create_server(("127.0.0.1", 0))
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listening]))
     await server.listens.wait()
     try:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        yield address_of(listening)
     finally:
         server.should_exit = True
         await task

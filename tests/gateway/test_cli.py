@@ -47,8 +47,11 @@ def test_every_command_explains_itself(capsys) -> None:
         "account create", "account freeze", "account list", "account show", "account sign-in",
         "account thaw",
         "admin create", "admin list", "admin revoke", "adjust", "backup", "check", "demo", "grant", "grants import", "init",
-        "key create", "key list", "key revoke", "key rotate", "migrate", "prices list",
-        "prices rollback", "prices show", "quote", "reconcile", "refund", "serve", "verify",
+        "key create", "key list", "key revoke", "key rotate", "migrate",
+        "package create", "package hide", "package list", "package show", "package unhide",
+        "package update", "prices list",
+        "prices rollback", "prices show", "quote", "reconcile", "refund", "serve",
+        "stripe reconcile", "stripe refund", "stripe settle", "stripe setup", "stripe sync", "verify",
     }  # fmt: skip
 
 

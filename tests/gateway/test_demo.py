@@ -3,11 +3,14 @@
 import socket
 from pathlib import Path
 
-from config import load_price_list
+import pytest
+
+from config import Settings, load_price_list
 from gateway.data_folder import DataFolder
 from gateway.demo.seeding import Seeded
-from gateway.demo.show import PRICES, Demo, free_port, price_file, welcome
+from gateway.demo.show import PRICES, Demo, free_port, price_file, refuse_real_money, welcome
 from gateway.serve import Gateway, listening
+from gateway.startup import Refused
 
 PACKAGES = {
     "starter": (100, 1_000),
@@ -42,7 +45,7 @@ def test_a_port_that_is_free_is_taken() -> None:
     assert free_port("127.0.0.1", port) == port
 
 
-def test_the_welcome_names_the_key_the_addresses_and_what_is_missing() -> None:
+def test_the_welcome_names_the_keys_the_addresses_and_how_to_buy() -> None:
     gateway = Gateway(
         public_url="http://127.0.0.1:8000",
         admin_url="http://127.0.0.1:8001",
@@ -52,14 +55,31 @@ def test_the_welcome_names_the_key_the_addresses_and_what_is_missing() -> None:
         redis_url="",
         keeper=None,
     )
-    seeded = Seeded("acc_1", "fbx_key", 1_000)
-    text = welcome(Demo(gateway, "http://b", Path("/d/farebox.yaml"), Path("/d"), seeded))
+    seeded = Seeded("acc_1", "fbx_key", 1_000, 1, "fbx_poor")
+    demo = Demo(gateway, "http://b", "http://s", Path("/d/farebox.yaml"), Path("/d"), seeded)
+    text = welcome(demo)
     assert 'curl -i http://127.0.0.1:8000/v1/products/B000123456 -H "X-Api-Key: fbx_key"' in text
     assert "acc_1, 1,000 credits" in text
     assert "/d/admin-token" in text
     assert "not shown" not in text
-    assert "Credits cannot be bought here yet" in text
+    assert 'curl -i http://127.0.0.1:8000/v1/products/B000123456 -H "X-Api-Key: fbx_poor"' in text
+    assert "402, with a `buy` link" in text
+    assert "4242 4242 4242 4242" in text
+    assert "http://s " in text
 
 
-def test_the_key_is_not_in_what_a_log_would_show() -> None:
-    assert "fbx_key" not in repr(Seeded("acc_1", "fbx_key", 1))
+def test_the_welcome_does_not_promise_a_402_to_who_has_bought() -> None:
+    gateway = Gateway("http://p", "http://a", "t", None, "", "", None)
+    seeded = Seeded("acc_1", "fbx_key", 1_000, 99, "fbx_poor")
+    text = welcome(Demo(gateway, "http://b", "http://s", Path("/f"), Path("/d"), seeded))
+    assert "402, with a `buy` link" not in text
+
+
+def test_real_money_is_refused() -> None:
+    settings = Settings.from_environment({"STRIPE_SECRET_KEY": "sk_live_" + "x" * 24})
+    with pytest.raises(Refused, match="no live key"):
+        refuse_real_money(settings)
+
+
+def test_the_keys_are_not_in_what_a_log_would_show() -> None:
+    assert "fbx" not in repr(Seeded("acc_1", "fbx_key", 1, 1, "fbx_poor"))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from billing import errors as billing
 from gateway import problems
 from gateway.problems import CATALOGUE, Problem, insufficient, problem_for
 from gateway.upstream import (
@@ -50,6 +51,20 @@ def test_every_problem_says_that_nothing_was_charged(name: str) -> None:
         (errors.NotFound("no such charge"), 404, "not-found"),
         (errors.Conflict("already-refunded", "Refunded."), 409, "already-refunded"),
         (errors.InvalidInput("amount", "must be above 0"), 422, "invalid-input"),
+        (billing.SellingNotConfigured(), 503, "selling-not-configured"),
+        (billing.NotForSale("no"), 422, "not-for-sale"),
+        (billing.WrongPurchase("quantity", "1 to 10"), 422, "invalid-input"),
+        (billing.NoSuchObject("no order"), 404, "not-found"),
+        (billing.NotRefundable("too much", left_minor=5), 409, "not-refundable"),
+        (billing.StateConflict("it is paid"), 409, "conflict"),
+        (billing.StripeRefused("no", status=400, code="c", param="p"), 502, "stripe-refused"),
+        (
+            billing.CardDeclined("no", code="c", decline_code="d", payment_intent_id=""),
+            402,
+            "card-declined",
+        ),
+        (billing.StripeUnavailable("silence"), 503, "stripe-unavailable"),
+        (billing.Quarantined("it does not fit"), 409, "purchase-in-question"),
         (UpstreamRefused("x"), 502, "upstream-refused"),
         (UpstreamBusy("x"), 503, "upstream-busy"),
         (UpstreamReset("x", sent=True, head_sent=True), 502, "upstream-reset"),

@@ -212,3 +212,29 @@ async def test_the_control_log_cannot_be_changed(bank: Bank) -> None:
     for statement in ("UPDATE controls SET amount = 6", "DELETE FROM controls"):
         with pytest.raises(Exception, match="append-only"):
             await bank.execute(statement)
+
+
+async def test_two_that_refer_to_an_account_first_do_not_wait_for_each_other(bank: Bank) -> None:
+    """A row that refers to the account, as a payment's does, locks it as a foreign key does."""
+    account = await bank.account()
+    async with bank.database.transaction() as one, bank.database.connection() as other:
+        await one.execute("SELECT FROM accounts WHERE id = $1 FOR KEY SHARE", account.id)
+        async with other.transaction():
+            await other.execute("SELECT FROM accounts WHERE id = $1 FOR KEY SHARE", account.id)
+            async with asyncio.timeout(10):
+                await controls.add(other, account.id, Grant(CREDITS, 5), "test", "2", "test")
+        await controls.add(one, account.id, Grant(CREDITS, 5), "test", "1", "test")
+    assert await bank.verify() == []
+
+
+async def test_the_last_freeze_is_the_one_that_was_ordered_last(bank: Bank) -> None:
+    account = await bank.account()
+    async with bank.database.transaction() as connection:
+        assert await controls.last_freeze(connection, account.id) is None
+    for frozen in (True, False):
+        await bank.add(account.id, Freeze(frozen=frozen))
+        await bank.add(account.id, Grant(CREDITS, 5))
+        async with bank.database.transaction() as connection:
+            last = await controls.last_freeze(connection, account.id)
+        assert last is not None
+        assert last.frozen is frozen
