@@ -14,7 +14,6 @@ from billing import customers, topup_settings
 from billing.errors import NoSuchObject, StripeRefused
 from billing.shop import Settled, Shop
 from billing.stripe_door import at, ident, translated
-from billing.stripe_door import listed as every
 from ledger.database import Queries
 
 _SQL = Queries("cards", package="billing")
@@ -77,23 +76,6 @@ async def listed(shop: Shop, account_id: int) -> list[Card]:
     async with shop.ledger.database.connection() as connection:
         rows = await connection.fetch(_SQL.listed, shop.livemode, account_id)
     return [Card(**row) for row in rows]
-
-
-async def refresh(shop: Shop, account_id: int) -> None:
-    """
-    Mirror all of an account's payment methods, for where webhooks may have been lost.
-
-    Raises:
-        StripeRefused, StripeUnavailable: Stripe could not be asked; what came before is kept.
-
-    """
-    customer = await customers.known(shop, account_id)
-    if customer is None:
-        return
-    asked_at = _now(shop)
-    methods = shop.stripe.v1.payment_methods.list_async
-    async for method in every(methods, {"customer": customer}):
-        await _attached(shop, method, asked_at)
 
 
 async def detach(shop: Shop, account_id: int, card_id: str) -> None:

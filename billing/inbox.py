@@ -189,9 +189,9 @@ async def dismiss(connection: Connection, item_id: int, *, actor: str, reason: s
 
 
 async def settled_since(connection: Connection, object_id: str, *, actor: str) -> None:
-    """Close what waited for a person about an object that is settled now, and its alert."""
-    if await connection.fetch(_SQL.settled_since, object_id):
-        await alerts.resolve_about(connection, "quarantined", object_id, actor=actor)
+    """Close what waited for a person about an object that is settled now, and its alerts."""
+    for row in await connection.fetch(_SQL.settled_since, object_id):
+        await _close_alerts(connection, row, actor)
 
 
 async def forget(connection: Connection, now: datetime) -> int:
@@ -205,6 +205,10 @@ async def _closed(connection: Connection, row: Any, item_id: int, actor: str) ->
     if row is None:
         item = await show(connection, item_id)
         raise StateConflict(f"event {item_id} is {item.status}")
+    await _close_alerts(connection, row, actor)
+
+
+async def _close_alerts(connection: Connection, row: Any, actor: str) -> None:
     for subject in (row["event_id"], row["object_id"]):
         for kind in ("quarantined", "inbox-dead"):
             await alerts.resolve_about(connection, kind, subject, actor=actor)

@@ -169,7 +169,7 @@ async def pause(
 async def rest(
     connection: Connection, account_id: int, livemode: Livemode, until: datetime
 ) -> None:
-    """Try nothing before `until`."""
+    """Try nothing before `until`, or before what was said already if that is later."""
     await connection.execute(_SQL.rest, account_id, livemode, until)
 
 

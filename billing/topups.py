@@ -8,7 +8,7 @@ failed: the same key asks again, and nothing else is charged until the outcome i
 
 import logging
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import asyncpg
 
@@ -42,6 +42,9 @@ log = logging.getLogger(__name__)
 PAGE = 100
 """Accounts looked at in one query."""
 
+TROUBLE_REST = timedelta(minutes=1)
+"""After a look that failed: each asks Stripe, and scans follow each other within seconds."""
+
 _SQL = Queries("topups", package="billing")
 
 
@@ -60,13 +63,15 @@ async def scan(shop: Shop) -> int:
             try:
                 started += await top_up(shop, after)
             except BillingError as odd:
-                # One account's trouble is not the next one's; the next scan tries again.
+                # One account's trouble is not the next one's.
                 log.warning("no top-up for account %s: %s", after, odd)
+                await _later(shop, after)
             except OUTAGE:
                 raise
             except Exception:
                 # Nor is a mistake of ours that only this account meets.
                 log.exception("no top-up for account %s", after)
+                await _later(shop, after)
         if len(rows) < PAGE:
             return started
 
@@ -160,6 +165,13 @@ async def _offer(shop: Shop, connection: Connection, wanted: TopUp) -> Offer | s
         and offer.prices.get(wanted.currency, 0) * wanted.quantity == wanted.amount_minor
     )
     return offer if same else "The package, or its price, has changed since you agreed to it."
+
+
+async def _later(shop: Shop, account_id: int) -> None:
+    """Have the account looked at again in a while, not in the next scan."""
+    until = now(shop) + TROUBLE_REST
+    async with shop.ledger.database.connection() as connection:
+        await topup_settings.rest(connection, account_id, shop.livemode, until)
 
 
 async def _within_limits(connection: Connection, wanted: TopUp, standing: Standing) -> bool:

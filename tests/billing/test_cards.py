@@ -134,17 +134,6 @@ async def test_a_removal_without_an_answer_may_be_repeated(
     assert await cards.listed(shop, account) == []
 
 
-async def test_cards_whose_events_were_lost_are_found(
-    shop: Shop, stripe_standin: RunningStandIn, account: int
-) -> None:
-    customer = await customers.customer_of(shop, account)
-    stripe_standin.save_card(customer)
-    assert await cards.listed(shop, account) == []
-
-    await cards.refresh(shop, account)
-    assert [card.last4 for card in await cards.listed(shop, account)] == ["4242"]
-
-
 async def test_a_setup_that_did_not_succeed_saves_nothing(
     shop: Shop, stripe_standin: RunningStandIn, account: int
 ) -> None:

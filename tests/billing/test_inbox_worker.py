@@ -281,6 +281,20 @@ async def test_a_later_event_that_settles_the_object_closes_what_waited(shop: Sh
     assert await open_alerts(shop) == []
 
 
+async def test_a_later_event_closes_what_was_given_up_and_its_alert(shop: Shop) -> None:
+    await put(shop, snapshot("evt_1"))
+    for _ in range(MOST_TRIES):
+        await work(shop, settle=Settler(StripeUnavailable("no answer")))
+        await shop.clock.sleep(3_601)
+    assert await open_alerts(shop) == [("inbox-dead", "evt_1")]
+    await put(shop, snapshot("evt_2"))
+
+    await work(shop, settle=granted())
+
+    assert [row["status"] for row in await rows(shop)] == ["done", "done"]
+    assert await open_alerts(shop) == []
+
+
 async def test_three_declines_of_one_account_within_ten_minutes_are_an_alert(shop: Shop) -> None:
     async with shop.ledger.database.connection() as connection:
         account = await connection.fetchval(

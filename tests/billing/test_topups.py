@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from billing import cards, open_checkouts, sessions, topups
+from billing.errors import Quarantined
 from billing.shop import Shop
 from config import PriceList
 from ledger import accounts
@@ -311,3 +312,26 @@ async def test_a_checkout_that_stripe_has_lost_stands_in_nobodys_way(
 
     assert await topups.scan(shop) == 1
     assert charged(stripe_standin) == [1000]
+
+
+async def test_an_account_in_trouble_is_not_looked_at_in_every_scan(
+    shop: Shop, account: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scan is made every other second, and each look asks Stripe."""
+    looked: list[int] = []
+
+    async def odd(shop: Shop, account_id: int, package: str) -> bool:
+        looked.append(account_id)
+        raise Quarantined("the session does not fit its order")
+
+    monkeypatch.setattr("billing.open_checkouts.closed", odd)
+    for _ in range(3):
+        assert await topups.scan(shop) == 0
+    assert looked == [account]
+
+    rest = (await settings_of(shop, account)).rest_until
+    await execute(shop, "UPDATE billing.topup_settings SET rest_until = now()")
+    await topups.scan(shop)
+
+    assert rest is not None
+    assert looked == [account, account]

@@ -34,7 +34,7 @@ RETURNING id
 -- name: settled_since
 UPDATE billing.inbox SET status = 'done', outcome = 'settled since'
  WHERE object_id = $1 AND status IN ('quarantined', 'dead')
-RETURNING id
+RETURNING event_id, object_id
 
 -- name: declines
 -- Declines of one account in the time before an event; snapshot and thin twins count once.

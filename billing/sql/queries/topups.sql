@@ -27,7 +27,7 @@ UPDATE billing.topup_settings SET paused = $3, updated_at = now()
 RETURNING *
 
 -- name: rest
-UPDATE billing.topup_settings SET rest_until = $3, updated_at = now() WHERE account_id = $1 AND livemode = $2
+UPDATE billing.topup_settings SET rest_until = greatest(rest_until, $3), updated_at = now() WHERE account_id = $1 AND livemode = $2
 
 -- name: declined
 UPDATE billing.topup_settings SET declines = declines + 1, updated_at = now()
