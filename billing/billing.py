@@ -14,14 +14,18 @@ from typing import Self
 
 import httpx
 
-from billing import inbox, inbox_worker, low_balance, mirror, reconciler, topups
-from billing.alerts import ErrorTally
-from billing.delivery import Channel, Delivery, End
 from billing.errors import SellingNotConfigured
-from billing.mail import Mail
-from billing.operator_webhook import OperatorWebhook
+from billing.events import inbox, inbox_worker
+from billing.packages import mirror
+from billing.reconciling import reconciler
 from billing.shop import Shop
 from billing.stripe_door import StripeDoor
+from billing.telling import low_balance
+from billing.telling.alerts import ErrorTally
+from billing.telling.delivery import Channel, Delivery, End
+from billing.telling.mail import Mail
+from billing.telling.operator_webhook import OperatorWebhook
+from billing.topup import topups
 from config import PriceList, Settings, SettingsError
 from ledger.database import Queries
 from ledger.ledger import Ledger

@@ -10,18 +10,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import TypeAlias
 
-from billing import (
-    cards,
-    customers,
-    invoices,
-    mirror,
-    payment_intents,
-    reversals,
-    sessions,
-    subscriptions,
-)
+from billing.customer import cards, customers
 from billing.errors import NoSuchObject
+from billing.invoicing import invoices, subscriptions
+from billing.packages import mirror
+from billing.purchases import sessions
+from billing.reversing import reversals
 from billing.shop import Settled, Shop
+from billing.topup import payment_intents
 
 Handler: TypeAlias = Callable[[Shop, str], Awaitable[Settled]]
 

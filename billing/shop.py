@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from billing.events.webhook_counts import WebhookCounts
 from billing.stripe_door import StripeDoor
-from billing.webhook_counts import WebhookCounts
 from config import PriceList
 from ledger.errors import LedgerUnavailable
 from ledger.ledger import Ledger

@@ -15,8 +15,8 @@ from pydantic import BaseModel, Field, ValidationError
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from billing import checkout, come_back, purchase_view
 from billing.errors import BillingError, NoSuchObject
+from billing.purchases import checkout, come_back, purchase_view
 from billing.shop import Shop
 from gateway import buy_link
 from gateway.consumer.buying_html import buy_page, onward_page, purchase_page, refusal_page

@@ -4,10 +4,13 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from billing import cards, checkout, low_balance, topup_settings
+from billing.customer import cards
 from billing.money import money_text
+from billing.purchases import checkout
 from billing.shop import Shop
-from billing.topup_settings import TopUp, Wanted
+from billing.telling import low_balance
+from billing.topup import topup_settings
+from billing.topup.topup_settings import TopUp, Wanted
 from gateway.consumer.caller import Caller
 from gateway.consumer.selling import Currency
 from gateway.consumer.services import Services

@@ -4,7 +4,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from billing import checkout, portal, purchase_view
+from billing.customer import portal
+from billing.purchases import checkout, purchase_view
 from gateway.consumer.caller import Caller
 from gateway.consumer.services import Services
 from gateway.models import Answer, GivenBody, Time

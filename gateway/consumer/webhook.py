@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from billing.webhook import BadPayload, BadSignature, accept
+from billing.events.webhook import BadPayload, BadSignature, accept
 from gateway.consumer.services import Services
 from gateway.models import Answer
 from gateway.problems import Problem

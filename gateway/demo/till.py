@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from billing.event_types import EVENT_TYPES
+from billing.events.event_types import EVENT_TYPES
 from billing.standin import StandIn, World
 from billing.standin.resources import webhook_endpoints
 from billing.stripe_door import API_VERSION

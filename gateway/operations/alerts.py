@@ -4,9 +4,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from billing import alerts, lists
+from billing import lists
 from billing.money import money_text
 from billing.shop import Shop
+from billing.telling import alerts
 from gateway.models import Answer, Time
 from gateway.operations.payments import payment_text
 from gateway.operations.shown import Display

@@ -4,9 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from billing import attach as attaching
-from billing import inbox
-from billing.inbox import Item, Status
+from billing.events import attach as attaching
+from billing.events import inbox
+from billing.events.inbox import Item, Status
 from billing.shop import Shop
 from gateway.models import Answer, GivenBody, LongText, Time
 from gateway.operations.desk import Desk

@@ -4,9 +4,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from billing import lists, money_back, sessions
+from billing import lists
 from billing.lists import OrderLine, RefundLine
 from billing.money import money_text
+from billing.purchases import sessions
+from billing.reversing import money_back
 from billing.shop import Shop
 from gateway.models import Answer, GivenBody, Text, Time
 from gateway.operations.payments import PaymentRow, payment_text

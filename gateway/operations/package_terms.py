@@ -8,7 +8,7 @@ from pydantic import Field
 
 from billing.errors import WrongPurchase
 from billing.money import check_currency
-from billing.offers import Offer
+from billing.packages.offers import Offer
 from config import PriceList
 from gateway.models import MAX_AMOUNT, Amount, GivenBody, Text
 

@@ -5,10 +5,10 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from billing import catalogue
 from billing.errors import NoSuchObject
 from billing.money import money_text
-from billing.offers import Offer, Source
+from billing.packages import catalogue
+from billing.packages.offers import Offer, Source
 from config import PriceList
 from gateway.models import Answer
 from gateway.operations.package_terms import PackageDraft, PackageTerms, changed, offered

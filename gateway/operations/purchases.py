@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from billing.money import money_text
-from billing.purchase_view import Shown, Word
+from billing.purchases.purchase_view import Shown, Word
 from gateway.models import Answer, Time
 from gateway.operations.shown import Display, display
 

@@ -5,9 +5,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from billing import endpoint_setup, mirror, reconciler, settling
+from billing import settling
 from billing.errors import Quarantined
-from billing.pass_report import Report
+from billing.events import endpoint_setup
+from billing.packages import mirror
+from billing.reconciling import reconciler
+from billing.reconciling.pass_report import Report
 from billing.shop import Outcome, Shop
 from gateway.models import Answer, GivenBody
 from ledger import audit

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from billing import lists
-from billing import subscriptions as subscribed
+from billing.invoicing import subscriptions as subscribed
 from billing.lists import SubscriptionLine
 from billing.money import money_text
 from billing.shop import Shop

@@ -9,10 +9,10 @@ import asyncpg
 import pytest
 import stripe
 
-from billing import checkout
-from billing.checkout import Purchase, Started
-from billing.orders import Order
-from billing.payments import Payment
+from billing.purchases import checkout
+from billing.purchases.checkout import Purchase, Started
+from billing.purchases.orders import Order
+from billing.purchases.payments import Payment
 from billing.shop import Shop
 from billing.stripe_door import StripeDoor
 from config import PriceList, load_price_list
@@ -163,7 +163,7 @@ async def applied(shop: Shop, account: int) -> dict[str, int]:
 
 
 async def order_of(shop: Shop, order_id: str) -> Order:
-    from billing import orders
+    from billing.purchases import orders
 
     async with shop.ledger.database.connection() as connection:
         order = await orders.get(connection, order_id)
@@ -172,7 +172,7 @@ async def order_of(shop: Shop, order_id: str) -> Order:
 
 
 async def payments_of(shop: Shop, order_id: str) -> list[Payment]:
-    from billing import payments
+    from billing.purchases import payments
 
     async with shop.ledger.database.connection() as connection:
         return await payments.of_order(connection, order_id)

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from billing import invoices, payments, sessions
-from billing.checkout import Purchase, start
-from billing.payments import Payment
+from billing.invoicing import invoices
+from billing.purchases import payments, sessions
+from billing.purchases.checkout import Purchase, start
+from billing.purchases.payments import Payment
 from billing.shop import Shop
 from ledger import accounts, controls
 from tests.standin import RunningStandIn

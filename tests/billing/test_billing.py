@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from billing import checkout
 from billing.billing import NO_HOOK, NO_KEY, NO_KEY_BUT_HOOK, Billing
-from billing.checkout import Purchase
 from billing.errors import SellingNotConfigured, StripeUnavailable
+from billing.purchases import checkout
+from billing.purchases.checkout import Purchase
 from billing.shop import Shop
 from config import PriceList, Settings, SettingsError
 from ledger.ledger import Ledger

@@ -34,7 +34,8 @@ async def test_an_order_of_the_other_mode_is_not_there(shop: Shop, account: int)
 async def test_a_payment_says_what_it_gave_and_what_was_taken_back(
     shop: Shop, account: int, stripe_standin: RunningStandIn
 ) -> None:
-    from billing import money_back, sessions
+    from billing.purchases import sessions
+    from billing.reversing import money_back
 
     made = await buy(shop, account)
     stripe_standin.pay(made.session_id)
@@ -61,7 +62,7 @@ async def test_a_subscription_that_is_not_there_is_not_there(shop: Shop) -> None
 
 
 async def test_only_what_was_given_up_is_sent_again(shop: Shop, account: int) -> None:
-    from billing import notices
+    from billing.telling import notices
 
     async with shop.ledger.database.transaction() as connection:
         await notices.tell(connection, "refund", account_id=account, key="k", payload={})

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from billing import inbox
-from billing.alerts import count_error, raise_alert
-from billing.event import read_event
+from billing.events import inbox
+from billing.events.event import read_event
 from billing.selling_metrics import exposition
+from billing.telling.alerts import count_error, raise_alert
 from ledger.database import Database
 from tests.billing.inbox_rig import body, snapshot
 

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from billing import cards, customers, topup_settings
+from billing.customer import cards, customers
 from billing.shop import Shop
-from billing.topup_settings import TopUp, Wanted
+from billing.topup import topup_settings
+from billing.topup.topup_settings import TopUp, Wanted
 from tests.billing.conftest import rows
 from tests.standin import RunningStandIn
 

@@ -320,7 +320,9 @@ def test_selling_freezes_unless_told_otherwise() -> None:
 
 
 def test_what_a_call_costs_the_operator_is_read_exactly() -> None:
-    text = EXAMPLE.replace("name: asin_query", "name: asin_query\n    upstream_cost: { usd: 0.2 }", 1)
+    text = EXAMPLE.replace(
+        "name: asin_query", "name: asin_query\n    upstream_cost: { usd: 0.2 }", 1
+    )
     costs = [route.upstream_cost for route in load_price_list(text, environ=TOKEN).routes]
     assert costs[0] == {"usd": 200_000}
     assert costs[1] == {}

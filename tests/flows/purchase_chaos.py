@@ -13,9 +13,12 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from dataclasses import dataclass, field
 from typing import Any
 
-from billing import inbox_worker, money_back, reconciler, settling
-from billing.checkout import Purchase, start
+from billing import settling
 from billing.errors import BillingError
+from billing.events import inbox_worker
+from billing.purchases.checkout import Purchase, start
+from billing.reconciling import reconciler
+from billing.reversing import money_back
 from billing.standin.failures import StripeFailure
 from billing.standin.resources.disputes import OPEN, STEPS
 from tests.flows.purchase_rig import EACH, Rig

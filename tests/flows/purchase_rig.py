@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import stripe
 
-from billing.event_types import listed
+from billing.events.event_types import listed
+from billing.events.webhook import accept
 from billing.shop import Shop
 from billing.standin import StandIn
 from billing.standin import control as standin_control
@@ -22,7 +23,6 @@ from billing.standin.envelope import signature
 from billing.standin.rendering import public
 from billing.standin.world import World
 from billing.stripe_door import StripeDoor
-from billing.webhook import accept
 from config import load_price_list
 from ledger import accounts, credit_types
 from ledger.accounts import Status

@@ -13,9 +13,10 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from billing import inbox_worker, payments
+from billing.events import inbox_worker
+from billing.events.webhook import accept
+from billing.purchases import payments
 from billing.shop import Shop
-from billing.webhook import accept
 from ledger import controls
 from ledger.ledger import LedgerOptions
 from tests.flows.purchase_rig import WarpedClock, shop_at

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from billing.checkout import Purchase, start
+from billing.purchases.checkout import Purchase, start
 from ledger.ledger import LedgerOptions
 from tests.flows.purchase_rig import EACH, Rig, selling
 

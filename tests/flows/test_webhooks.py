@@ -18,7 +18,7 @@ import httpx
 import pytest
 import stripe
 
-from billing.event_types import listed
+from billing.events.event_types import listed
 from billing.standin.envelope import HEADERS, thin
 from billing.standin.rendering import public
 from gateway.stores import EmbeddedPostgres, EmbeddedRedis

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from billing import alerts, notices
+from billing.telling import alerts, notices
 from tests.charging import Stores
 from tests.selling import Market, selling
 

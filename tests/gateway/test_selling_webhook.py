@@ -117,7 +117,7 @@ async def test_without_postgres_stripe_is_asked_to_come_again(
         raise OSError("connect call failed")
 
     body = event("evt_not_stored")
-    monkeypatch.setattr("billing.inbox.put", away)
+    monkeypatch.setattr("billing.events.inbox.put", away)
 
     refused = await market.consumer.post(PATH, content=body, headers=signed(market, body))
 

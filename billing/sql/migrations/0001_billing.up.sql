@@ -20,7 +20,7 @@ CREATE TABLE billing.packages (
     source           text        NOT NULL CHECK (source IN ('admin', 'stripe')),
     livemode         boolean,    -- of the Stripe product; null for an admin's
     stripe_product   text,
-    definition       jsonb       NOT NULL, -- what is sold, as billing.catalogue writes and reads it
+    definition       jsonb       NOT NULL, -- what is sold, as billing/packages/offers.py writes and reads it
     active           boolean     NOT NULL DEFAULT true,
     problem          text,       -- why it cannot be sold as it stands; null: it can
     version          integer     NOT NULL DEFAULT 1 CHECK (version >= 1), -- of the definition
@@ -82,7 +82,7 @@ CREATE TABLE billing.orders (
     -- quarantined: what Stripe shows does not fit, a person decides
     state             text        NOT NULL DEFAULT 'created' CHECK (state IN ('created', 'open', 'awaiting_funds', 'review', 'paid', 'failed', 'expired', 'canceled', 'quarantined')),
     package           text        NOT NULL,
-    offer             jsonb       NOT NULL, -- the package as it was sold, see billing.catalogue
+    offer             jsonb       NOT NULL, -- the package as it was sold, see billing/packages/offers.py
     credit_type_id    smallint    NOT NULL REFERENCES credit_types,
     credits_each      bigint      NOT NULL CHECK (credits_each BETWEEN 1 AND 90000000000000),
     currency          text        NOT NULL CHECK (currency ~ '^[a-z]{3}$'),
@@ -112,7 +112,7 @@ CREATE INDEX orders_by_payment_intent ON billing.orders (payment_intent_id) WHER
 CREATE INDEX orders_by_subscription ON billing.orders (subscription_id) WHERE subscription_id IS NOT NULL;
 
 -- One payment that gave credits: of a checkout, of a subscription's invoice, of a top-up. What is
--- given back of it is a target reached in steps, see billing.reversals.
+-- given back of it is a target reached in steps, see billing/reversing.
 CREATE TABLE billing.payments (
     id                 bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     order_id           text        NOT NULL REFERENCES billing.orders,

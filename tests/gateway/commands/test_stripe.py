@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from billing import checkout
-from billing.checkout import Purchase
+from billing.purchases import checkout
+from billing.purchases.checkout import Purchase
 from gateway.commands import till as tills
 from gateway.commands.group import run
 from gateway.operations.desk import Desk

@@ -1,0 +1,1 @@
+"""An account's customer at Stripe, its saved cards and its portal."""

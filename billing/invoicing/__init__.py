@@ -1,0 +1,1 @@
+"""Subscriptions and their invoices: each period's payment gives that period's credits."""

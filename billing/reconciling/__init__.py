@@ -1,0 +1,1 @@
+"""What deliveries missed: passes over events, state and books that find and settle it."""
