@@ -2,9 +2,11 @@
 
 import base64
 import binascii
+import ipaddress
 import secrets
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import stripe
 
@@ -39,6 +41,33 @@ def check_access(world: "World", headers: Mapping[str, str]) -> None:
             f"Invalid Stripe API version: {version}. This stand-in only speaks "
             f"{stripe.api_version}, the version of the installed SDK."
         )
+
+
+def check_own_page(method: str, headers: Mapping[str, str]) -> None:
+    """
+    Refuse (403) what another site has its visitor's browser do to a page without a key.
+
+    The host must name this machine: a name of somebody else's that leads here would make their
+    page and ours one site. A form must come from our own page, and the browser must say so.
+    """
+    host = headers.get("host", "")
+    if not _is_loopback(host):
+        raise StripeFailure("This page is for a browser on this machine only.", status=403)
+    if method != "POST":
+        return
+    origin, site = headers.get("origin"), headers.get("sec-fetch-site")
+    said = origin is not None or site is not None
+    if not said or origin not in {None, f"http://{host}"} or site not in {None, "same-origin"}:
+        raise StripeFailure("This form was not sent by the stand-in's own page.", status=403)
+
+
+def _is_loopback(host: str) -> bool:
+    """Say whether a Host header names this machine."""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def given_key(authorization: str) -> str:

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from billing.standin import control
-from billing.standin.access import given_key
+from billing.standin.access import check_own_page, given_key
 from billing.standin.api import Answered, Api, Asked
 from billing.standin.endpoints import find_page
 from billing.standin.failures import StripeFailure
@@ -84,6 +84,8 @@ class StandInApp:
             parse_qsl(body.decode(errors="replace"), keep_blank_values=True)
         )
         try:
+            if page.guarded:
+                check_own_page(request.method, request.headers)
             self._world.run_due()
             self._world.changes += request.method == "POST"
             answer: Response = page.handler(self._world, parameters, query, form)

@@ -34,11 +34,19 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page for people."""
+    """
+    A page for people.
+
+    Attributes:
+        guarded: Whether only a browser on this machine may ask for it, and only the page itself
+            may post its forms; see `access.check_own_page`.
+
+    """
 
     method: str
     path: str
     handler: PageHandler
+    guarded: bool = False
 
 
 _ENDPOINTS: dict[tuple[str, str], Endpoint] = {}
@@ -62,17 +70,18 @@ def endpoint(method: str, path: str, *, params: str, answers: Any) -> Callable[[
     return register
 
 
-def page(method: str, path: str) -> Callable[[PageHandler], PageHandler]:
+def page(method: str, path: str, *, guarded: bool = False) -> Callable[[PageHandler], PageHandler]:
     """
     Register a page `fn(world, path, query, form) -> starlette.responses.Response`.
 
-    Browsers ask for it, without a key. `query` and `form` are flat: the last value of a name wins.
+    Browsers ask for it, without a key: whatever no secret address protects must be `guarded`.
+    `query` and `form` are flat: the last value of a name wins.
     """
 
     def register(function: PageHandler) -> PageHandler:
         if (method, path) in _PAGES:
             raise ValueError(f"two pages for {method} {path}")
-        _PAGES[method, path] = Page(method, path, function)
+        _PAGES[method, path] = Page(method, path, function, guarded)
         return function
 
     return register

@@ -190,7 +190,7 @@ Addresses:
   {admin}/admin/v1/accounts       the admin's, with the token in
       {token}
 
-  {demo.stripe_url} is where the stand-in for Stripe has its payment pages
+  {demo.stripe_url} is Stripe's dashboard here: payments are refunded there, disputes won or lost
 
   Prices     {demo.prices} (edit it: taken within two seconds)
   Data       {demo.data} (kept for the next run)

@@ -3,7 +3,7 @@
 import importlib
 import pkgutil
 
-PAGES = ("checkout_page", "customer_pages", "events_page")
+PAGES = ("checkout_page", "customer_pages", "home")
 
 
 def load_all() -> None:

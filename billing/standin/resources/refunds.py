@@ -33,6 +33,15 @@ def left_minor(world: World, charge: dict[str, Any]) -> int:
     return int(charge["amount_captured"] - _refunded_minor(world, charge["id"]))
 
 
+def bank_leaves_it(world: World, charge: dict[str, Any]) -> bool:
+    """Say whether no dispute has taken a charge out of our hands; an inquiry has not."""
+    return all(
+        dispute["is_charge_refundable"]
+        for dispute in world.every("dispute")
+        if dispute["charge"] == charge["id"]
+    )
+
+
 def make(
     world: World,
     charge: dict[str, Any],
@@ -139,7 +148,7 @@ def _refunded_minor(world: World, charge_id: str) -> int:
 
 
 def _checked_amount(world: World, charge: dict[str, Any], asked_minor: int | None) -> int:
-    if charge["disputed"] and not _still_refundable(world, charge["id"]):
+    if not bank_leaves_it(world, charge):
         raise invalid(
             f"Charge {charge['id']} has been charged back; cannot issue a refund.",
             code="charge_disputed",
@@ -164,14 +173,6 @@ def _checked_amount(world: World, charge: dict[str, Any], asked_minor: int | Non
             param="amount",
         )
     return amount
-
-
-def _still_refundable(world: World, charge_id: str) -> bool:
-    return all(
-        dispute["is_charge_refundable"]
-        for dispute in world.every("dispute")
-        if dispute["charge"] == charge_id
-    )
 
 
 def _new(world: World, charge: dict[str, Any], amount: int, status: str) -> Refund:

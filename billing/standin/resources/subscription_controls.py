@@ -5,10 +5,21 @@ from typing import Any, Literal
 from billing.standin.control import control
 from billing.standin.failures import StripeFailure
 from billing.standin.rendering import public
-from billing.standin.resources import invoices, payment_methods, subscriptions
+from billing.standin.resources import (
+    collecting,
+    invoices,
+    payment_methods,
+    subscription_states,
+    subscriptions,
+)
+from billing.standin.test_cards import TestCard
 from billing.standin.world import World
 
 Json = dict[str, Any]
+
+GOOD_CARD = "4242424242424242"
+REFUSED_CARD = "4000000000000341"
+"""Can be saved, and is refused whenever it is charged."""
 
 
 @control("renew")
@@ -24,7 +35,7 @@ def change_card(world: World, subscription: str, card: str) -> Json:
     """
     Have the buyer save another card for a subscription, as the portal does.
 
-    `4000000000000341` can be saved and is refused whenever it is charged.
+    `4000000000000341` (`REFUSED_CARD`) can be saved and is refused whenever it is charged.
     """
     found = world.get("subscription", subscription)
     method = payment_methods.from_card(world, card)
@@ -35,8 +46,45 @@ def change_card(world: World, subscription: str, card: str) -> Json:
     return dict(public(found))
 
 
+@control("refuse_payments")
+def refuse_payments(world: World, subscription: str, *, refused: bool = True) -> Json:
+    """
+    Have the next payments of a subscription fail, by another card; or go back to the card before.
+
+    A repeat changes nothing. Answers the subscription.
+    """
+    found = world.get("subscription", subscription)
+    if refused and not payments_fail(world, found):
+        found["_card_before"] = found["default_payment_method"]
+        change_card(world, subscription, REFUSED_CARD)
+    elif not refused and payments_fail(world, found):
+        if "_card_before" in found:
+            _card_before(world, found)
+        # There may have been none, or it is gone by now.
+        if payments_fail(world, found):
+            change_card(world, subscription, GOOD_CARD)
+    return dict(public(found))
+
+
+def _card_before(world: World, subscription: Json) -> None:
+    """Go back to the card before the refused one, which is then the customer's no more."""
+    refused = world.objects[subscription["default_payment_method"]]
+    before = subscription.pop("_card_before")
+    subscription_states.changed(world, subscription, default_payment_method=before)
+    if refused["customer"] is not None:
+        payment_methods.detach(world, refused)
+
+
+def payments_fail(world: World, subscription: Json) -> bool:
+    """Say whether the next payment would be refused, or there is nothing to take it from."""
+    invoice = world.objects[subscription["latest_invoice"]]
+    method = collecting.method_for(world, invoice)
+    card = payment_methods.behaviour(method) if method else None
+    return method is None or (isinstance(card, TestCard) and card.decline is not None)
+
+
 @control("pay_invoice")
-def pay_invoice(world: World, invoice: str, card: str = "4242424242424242") -> Json:
+def pay_invoice(world: World, invoice: str, card: str = GOOD_CARD) -> Json:
     """Have the buyer pay an open invoice on its page, completing 3-D Secure if it comes."""
     found = world.get("invoice", invoice)
     method = payment_methods.from_card(world, card)
