@@ -14,7 +14,7 @@ from typing import Self
 
 import httpx
 
-from billing.errors import SellingNotConfigured
+from billing.errors import SellingNotConfigured, StripeRefused, StripeUnavailable
 from billing.events import inbox, inbox_worker
 from billing.packages import mirror
 from billing.reconciling import reconciler
@@ -51,6 +51,9 @@ TALLY_S = 5.0
 
 NOTICE_LIMIT_S = 10.0
 """For the operator's own system to take a notice."""
+
+NO_STRIPE = (StripeUnavailable, StripeRefused)
+"""What a job may end with because of Stripe: an operator needs the sentence and no traceback."""
 
 NO_KEY = "Nothing can be bought: STRIPE_SECRET_KEY is not set."
 NO_KEY_BUT_HOOK = "STRIPE_WEBHOOK_SECRET does nothing without STRIPE_SECRET_KEY."
@@ -178,14 +181,19 @@ class Billing:
         shop = self.shop
         return [
             *jobs,
-            Job("inbox", INBOX_S, partial(inbox_worker.work, shop)),
-            Job("top-ups", TOP_UP_S, partial(topups.scan, shop)),
-            Job("unknown top-ups", UNKNOWN_TOP_UPS_S, partial(topups.look_again, shop)),
+            Job("inbox", INBOX_S, partial(inbox_worker.work, shop), NO_STRIPE),
+            Job("top-ups", TOP_UP_S, partial(topups.scan, shop), NO_STRIPE),
+            Job("unknown top-ups", UNKNOWN_TOP_UPS_S, partial(topups.look_again, shop), NO_STRIPE),
             *(
-                Job(f"reconciler: {name}", RECONCILER_S, partial(reconciler.tick, shop, name))
+                Job(
+                    f"reconciler: {name}",
+                    RECONCILER_S,
+                    partial(reconciler.tick, shop, name),
+                    NO_STRIPE,
+                )
                 for name in reconciler.PASSES
             ),
-            Job("packages from Stripe", MIRROR_S, partial(mirror.sync, shop)),
+            Job("packages from Stripe", MIRROR_S, partial(mirror.sync, shop), NO_STRIPE),
             Job("old events", TIDY_S, self._forget_events),
         ]
 
@@ -215,6 +223,9 @@ class Billing:
             await self._tally.flush(self._ledger.database)
         except OUTAGE as away:
             log.warning("errors of Stripe are counted later: %s", away)
+        except Exception:
+            # A mistake of ours here must end neither the counting nor the closing.
+            log.exception("errors of Stripe could not be counted")
 
 
 def _door(key: str, settings: Settings, tally: ErrorTally) -> StripeDoor:

@@ -68,7 +68,10 @@ PREFIXES: Mapping[str, str] = MappingProxyType(
 )
 
 _ID = re.compile(r"([a-z]+)_[A-Za-z0-9_]{1,200}", re.ASCII)
-"""An empty id would ask Stripe for a list instead of an object."""
+
+_NAME = re.compile(r"[A-Za-z0-9][!-~ ]{0,254}", re.ASCII)
+"""Ids of products may be chosen by people. An empty one would ask Stripe for a list instead of an
+object, and dots lead elsewhere."""
 
 
 async def settle(shop: Shop, object_type: str, object_id: str) -> Settled:
@@ -88,7 +91,7 @@ async def settle(shop: Shop, object_type: str, object_id: str) -> Settled:
     handler = HANDLERS.get(object_type)
     if handler is None:
         return Settled("ignored", f"nothing is done about a {object_type or 'nameless object'}")
-    if not _ID.fullmatch(object_id):
+    if not _NAME.fullmatch(object_id):
         return Settled("ignored", "it names no object")
     return await handler(shop, object_id)
 

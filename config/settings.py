@@ -139,8 +139,13 @@ class Settings(BaseModel):
     _warnings: tuple[str, ...] = PrivateAttr(default=())
 
     @model_validator(mode="after")
-    def _live_keys_go_to_stripe(self) -> Self:
+    def _keys_are_stripes_and_live_ones_go_there(self) -> Self:
         key = self.stripe_secret_key.get_secret_value() if self.stripe_secret_key else ""
+        if key and not key.startswith(("sk_live_", "rk_live_", "sk_test_", "rk_test_")):
+            raise ValueError(
+                "STRIPE_SECRET_KEY cannot be used: it begins with sk_live_, rk_live_, sk_test_ "
+                "or rk_test_"
+            )
         if self.stripe_api_base and key.startswith(("sk_live_", "rk_live_")):
             raise ValueError("STRIPE_API_BASE is for tests and cannot be used with a live key")
         return self

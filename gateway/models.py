@@ -52,6 +52,26 @@ class GivenBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
+    @field_validator("*")
+    @classmethod
+    def _no_nul(cls, value: object) -> object:
+        # Postgres keeps none, neither as text nor within JSON.
+        if _has_nul(value):
+            raise ValueError("must not hold the character NUL")
+        return value
+
+
+def _has_nul(value: object) -> bool:
+    match value:
+        case str():
+            return "\0" in value
+        case list():
+            return any(_has_nul(one) for one in value)
+        case dict():
+            return any(_has_nul(one) for pair in value.items() for one in pair)
+        case _:
+            return False
+
 
 class NoQuery(Given):
     """The route reads nothing from the query."""

@@ -310,6 +310,12 @@ def from_billing(error: billing.BillingError) -> Problem:
                 "The payment provider does not answer; try again shortly, a repeat is harmless.",
                 headers=(retry_after(STRIPE_RETRY_S),),
             )
+        case billing.StripeRefused(status=403):
+            # Stripe's sentence describes the operator's key and what it may do.
+            return Problem(
+                "stripe-refused",
+                "The payment provider does not let this gateway do that; tell its operator.",
+            )
         case billing.StripeRefused():
             return Problem("stripe-refused", sentence(error), code=error.code, param=error.param)
         case _:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
-import asyncpg
 from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -24,9 +23,7 @@ from gateway.models import Given, NoQuery
 from gateway.problems import Problem, from_billing, from_ledger
 from gateway.reading import invalid, read_body, read_query
 from ledger.errors import InvalidInput, LedgerError, LedgerUnavailable
-
-STORE_DOWN = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError)
-"""What a silent or lost Postgres raises; nothing was done that a repeat could harm."""
+from ledger.outage import OUTAGE
 
 Need = Literal["nobody", "key", "manage", "admin"]
 """Who may ask: anybody, any good API key, one with scope `manage`, or a named admin."""
@@ -113,7 +110,7 @@ def control_app(
         return problem_response(problem_of(error), prefix())
 
     expected: tuple[type[Exception], ...] = (
-        Problem, BillingError, LedgerError, HTTPException, *STORE_DOWN
+        Problem, BillingError, LedgerError, HTTPException, *OUTAGE
     )  # fmt: skip
     # What nobody expected is answered and then raised again, so that the log has it.
     app = Starlette(routes=routes, exception_handlers=dict.fromkeys((*expected, Exception), refuse))
@@ -162,8 +159,6 @@ def problem_of(error: Exception) -> Problem:
             return from_ledger(error)
         case BillingError():
             return from_billing(error)
-        case OSError() | asyncpg.PostgresConnectionError() | asyncpg.InterfaceError():
-            return from_ledger(LedgerUnavailable(type(error).__name__))
         case HTTPException(status_code=404):
             return Problem("not-found", "There is no such route; openapi.json lists them all.")
         case HTTPException(status_code=405):
@@ -175,6 +170,9 @@ def problem_of(error: Exception) -> Problem:
             )
         case HTTPException():
             return Problem("bad-request", error.detail, status=error.status_code)
+        case _ if isinstance(error, OUTAGE):
+            # Nothing was done that a repeat could harm.
+            return from_ledger(LedgerUnavailable(type(error).__name__))
         case _:
             return Problem("internal-error", "The gateway failed; its log says more.")
 

@@ -8,6 +8,14 @@ from gateway.operations.now import utc_now
 from ledger.outage import OUTAGE
 from ledger.ports import Clock
 
+NO_PUBLIC_URL = (
+    "FAREBOX_PUBLIC_URL is not set: Stripe leads buyers back to an address of this machine, "
+    "which nobody else can open"
+)
+PLAIN_PUBLIC_URL = (
+    "FAREBOX_PUBLIC_URL is not https: links that let people buy travel where others can read them"
+)
+
 
 async def selling_exposition(billing: Billing, clock: Clock) -> str:
     """Return selling's metrics in Prometheus' text format; nothing without Stripe or Postgres."""
@@ -31,4 +39,8 @@ def selling_sentences(settings: Settings) -> list[str]:
         said.append("selling for real money" if live else "selling in test mode: no money moves")
     if key is not None and settings.stripe_api_base:
         said.append(f"Stripe's stand-in at {settings.stripe_api_base} takes Stripe's place")
+    elif key is not None and settings.public_url is None:
+        said.append(NO_PUBLIC_URL)
+    elif key is not None and not str(settings.public_url).startswith("https://"):
+        said.append(PLAIN_PUBLIC_URL)
     return said + [sentence.rstrip(".") for sentence in warnings_of(settings)]

@@ -27,11 +27,18 @@ TERM_CHECK_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Something done again and again: `run`, then a rest of `every_s` seconds."""
+    """
+    Something done again and again: `run`, then a rest of `every_s` seconds.
+
+    Attributes:
+        expected: What may fail besides the stores; it is said in one line, as their outage is.
+
+    """
 
     name: str
     every_s: float
     run: Callable[[], Awaitable[object]]
+    expected: tuple[type[Exception], ...] = ()
 
 
 class Steward:
@@ -86,6 +93,6 @@ class Steward:
         """Say each new reason once: a store that is away would fill the log."""
         reason = f"{type(failure).__name__}: {failure}"
         if self.failures.get(job.name) != reason:
-            unexpected = None if isinstance(failure, OUTAGE) else failure
+            unexpected = None if isinstance(failure, (*OUTAGE, *job.expected)) else failure
             log.warning("%s will be tried again: %s", job.name, reason, exc_info=unexpected)
         self.failures[job.name] = reason

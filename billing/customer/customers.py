@@ -13,6 +13,7 @@ from billing.invoicing import subscriptions
 from billing.marks import MARK, marks
 from billing.shop import Settled, Shop
 from billing.stripe_door import IDEMPOTENCY_ERROR, Livemode, at, translated
+from billing.topup import topup_settings
 from ledger.database import Connection, Queries
 from ledger.ids import account_text, parse_account
 
@@ -75,17 +76,20 @@ async def forget(shop: Shop, customer_id: str) -> int | None:
     """
     Unlink a customer that Stripe does not have any more; a repeat changes nothing.
 
-    The credits stay. Its cards are gone, so nothing is charged automatically any more.
+    The credits stay. Its cards are gone, so nothing is charged automatically any more, which the
+    account is told.
 
     Returns:
         Whose it was; None if nobody's.
 
     """
     async with shop.ledger.database.transaction() as connection:
+        # In the order in which a removed card locks them: card, customer, top-up.
+        await connection.execute(_SQL.detach_cards, shop.livemode, customer_id)
         account_id: int | None = await connection.fetchval(_SQL.unlink, shop.livemode, customer_id)
         if account_id is not None:
-            await connection.execute(_SQL.detach_cards, shop.livemode, customer_id)
-            await connection.execute(_SQL.end_topup, account_id, shop.livemode)
+            why = "The cards that were saved at Stripe are gone."
+            await topup_settings.switch_off(connection, account_id, shop.livemode, why)
     return account_id
 
 

@@ -7,7 +7,7 @@ middle of a period never gives a second full allowance.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from billing.errors import Quarantined
@@ -94,6 +94,29 @@ def due(billing_reason: str, lines: Sequence[Line]) -> list[Due]:
             end = expiry(line.offer, line.period_start, max(line.period_end, last_end))
             found.append(Due(line.id, line.offer, amount, end, trial))
     return found
+
+
+def paid_anew(given: Sequence[Due], total_minor: int, from_balance_minor: int) -> list[Due]:
+    """
+    Return what is given when a part of the total was paid from the customer's balance at Stripe.
+
+    A downgrade, or an end with proration, puts money there whose credits were given when it was
+    first paid: it gives none again. The rest gives its share, rounded down.
+
+    Args:
+        given: What the invoice gives if all of it is paid anew; a trial stays as it is.
+        total_minor: Of the invoice, with tax.
+        from_balance_minor: Of that, paid from the balance.
+
+    """
+    if from_balance_minor <= 0:
+        return list(given)
+    anew_minor = total_minor - from_balance_minor
+    shares = (
+        one if one.trial else replace(one, credits=one.credits * anew_minor // total_minor)
+        for one in given
+    )
+    return [one for one in shares if one.credits > 0]
 
 
 def expiry(offer: Offer, start: datetime, period_end: datetime) -> datetime:

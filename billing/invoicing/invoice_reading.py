@@ -61,6 +61,13 @@ async def payment_of(shop: Shop, invoice: Any) -> PaidBy:
     return PaidBy(intent, several=len(paid) > 1)
 
 
+def from_balance_minor(invoice: Any) -> int:
+    """Return what a finalized invoice took from the customer's balance; a credit is below 0."""
+    before: int = min(0, at(invoice, "starting_balance") or 0)
+    after: int = min(0, at(invoice, "ending_balance") or 0)
+    return max(0, min(int(at(invoice, "total")), after - before))
+
+
 async def lines_of(shop: Shop, order: Order, invoice: Any) -> list[Line]:
     """
     Return the invoice's lines with their packages.
@@ -93,7 +100,10 @@ async def _offer_of(shop: Shop, order: Order, price_id: str) -> tuple[Offer, int
         offer = await offer_for(shop, connection, order, price)
     if offer is None:
         raise Quarantined(f"price {price_id} belongs to no package we know")
-    return offer, at(price, "unit_amount") or 0
+    unit_minor = at(price, "unit_amount")
+    if unit_minor is None:  # tiers, or parts of a minor unit: no share of it can be told
+        raise Quarantined(f"price {price_id} is not over whole minor units for each one")
+    return offer, unit_minor
 
 
 def _line(line: Any, offer: Offer, unit_minor: int) -> Line:

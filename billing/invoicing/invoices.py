@@ -11,8 +11,15 @@ from typing import Any
 
 from billing.errors import Quarantined
 from billing.invoicing import subscriptions
-from billing.invoicing.invoice_lines import Due, Line, due
-from billing.invoicing.invoice_reading import PaidBy, draft, fetched, lines_of, payment_of
+from billing.invoicing.invoice_lines import Due, Line, due, paid_anew
+from billing.invoicing.invoice_reading import (
+    PaidBy,
+    draft,
+    fetched,
+    from_balance_minor,
+    lines_of,
+    payment_of,
+)
 from billing.marks import is_ours
 from billing.purchases import orders, payments
 from billing.purchases.orders import Order
@@ -104,6 +111,7 @@ async def settle_credit_note(shop: Shop, object_id: str) -> Settled:
 async def _settle_paid(shop: Shop, order: Order, invoice: Any, paid: PaidBy) -> Settled:
     lines = await lines_of(shop, order, invoice)
     given = due(at(invoice, "billing_reason") or "", lines)
+    given = paid_anew(given, at(invoice, "total"), from_balance_minor(invoice))
     async with shop.ledger.database.transaction() as connection:
         locked = await orders.lock(connection, order.id)
         assert locked is not None, "orders are never deleted"

@@ -45,7 +45,8 @@ def check(order: Order, session: Any, lines: Sequence[Any]) -> Lines:
     _same("livemode", at(session, "livemode"), order.livemode)
     _same("currency", at(session, "currency"), order.currency)
     # What we wrote on it ourselves may have been wiped in the dashboard, but not be another's.
-    _same("order", at(session, "client_reference_id") or order.id, order.id)
+    # Its client_reference_id says nothing: that of a payment link is the buyer's to choose.
+    _same("order", at(session, "metadata.order_id") or order.id, order.id)
     account = account_text(order.account_id)
     _same("account", at(session, "metadata.account") or account, account)
     if order.customer_id is not None:

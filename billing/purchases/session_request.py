@@ -49,8 +49,9 @@ def session_params(shop: Shop, order: Order, customer_id: str) -> dict[str, Any]
         params["payment_intent_data"] = {"metadata": home}
         params["invoice_creation"] = {"enabled": True, "invoice_data": {"metadata": home}}
         if order.save_card:
+            # Kept for top-up alone: a card that the page offered again could be charged by
+            # whoever holds a buy link of the account.
             params["payment_intent_data"]["setup_future_usage"] = "off_session"
-            params["saved_payment_method_options"] = {"payment_method_save": "enabled"}
     else:
         params["subscription_data"] = {"metadata": home}
         if offer.trial_days is not None:

@@ -16,6 +16,7 @@ from billing.marks import MARK, is_ours
 from billing.purchases import checkout, orders
 from billing.reconciling.pass_report import NO_USE_GOING_ON, Report, refused_list, settle
 from billing.reversing import money_back
+from billing.reversing.disputes import withdrawn_minor
 from billing.shop import Shop
 from billing.stripe_door import at, ident, listed
 from billing.topup import topups
@@ -166,11 +167,14 @@ async def _refunds(shop: Shop, report: Report, window: Mapping[str, Any]) -> Non
 
 
 async def _disputes(shop: Shop, report: Report, window: Mapping[str, Any]) -> None:
-    rows = await _fetch(shop, _SQL.open_disputes, shop.livemode)
+    rows = await _fetch(shop, _SQL.moving_disputes, shop.livemode)
     due = [row["id"] for row in rows]
     async for dispute in listed(shop.stripe.v1.disputes.list_async, window):
-        status = await _ask(shop, _SQL.dispute_as_known, shop.livemode, dispute.id)
-        if status != dispute.status and await _concerns_us(shop, dispute):
+        stored = await _fetch(shop, _SQL.dispute_as_known, shop.livemode, dispute.id)
+        moved = at(dispute, "balance_transactions") or []
+        withdrawn = withdrawn_minor(dispute.amount, dispute.currency, moved)
+        as_known = [tuple(row) for row in stored] == [(dispute.status, withdrawn)]
+        if not as_known and await _concerns_us(shop, dispute):
             due.append(dispute.id)
     for dispute_id in dict.fromkeys(due):
         await settle(shop, report, "dispute", dispute_id)

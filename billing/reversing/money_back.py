@@ -153,8 +153,6 @@ async def _send(shop: Shop, payment: Payment, asked: Refund) -> Refund:
         log.warning("refund %s has no answer yet: %s", asked.id, away)
         return asked
     except StripeRefused as refused:
-        if refused.status == 409:  # the same asking is under way in another process
-            return asked
         why = f"{refused.code or refused.status}: {refused}"
         await _answered(shop, asked, "refused", None, why)
         raise

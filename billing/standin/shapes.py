@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from functools import cache
 from typing import Any, get_args, get_origin
 
 import stripe
@@ -9,7 +10,7 @@ from stripe._object_classes import OBJECT_CLASSES, get_object_class
 from stripe._stripe_object import UntypedStripeObject
 
 from billing.standin.failures import ShapeError
-from billing.standin.sdk_types import choice, fields
+from billing.standin.sdk_types import Choice, choice, fields
 
 DELETED = {"id", "object", "deleted"}  # all that is left of a deleted object
 
@@ -37,18 +38,23 @@ def check(thing: Mapping[str, Any]) -> None:
 
 
 def _fields(cls: type, thing: Mapping[str, Any], path: str) -> None:
-    known = fields(cls)
+    known, required = _known(cls)
     for name, value in thing.items():
         if name not in known:
             raise ShapeError(f"{path}.{name} does not exist in the pinned version")
         _value(known[name], value, f"{path}.{name}")
-    for name, hint in known.items():
-        if name not in thing and not choice(hint).nullable:
-            raise ShapeError(f"{path}.{name} is missing")
+    if not thing.keys() >= required:
+        raise ShapeError(f"{path}.{min(required - thing.keys())} is missing")
 
 
-def _value(hint: Any, value: Any, path: str) -> None:
-    wanted = choice(hint)
+@cache
+def _known(cls: type) -> tuple[dict[str, Choice], frozenset[str]]:
+    """Return the fields of a class, and which of them it must have; asked for every object."""
+    known = {name: choice(hint) for name, hint in fields(cls).items()}
+    return known, frozenset(name for name, wanted in known.items() if not wanted.nullable)
+
+
+def _value(wanted: Choice, value: Any, path: str) -> None:
     if value is None:
         if not wanted.nullable and Any not in wanted.members:
             raise ShapeError(f"{path} cannot be null")
@@ -72,24 +78,29 @@ def _value(hint: Any, value: Any, path: str) -> None:
 
 
 def _member(member: Any, value: Any, path: str) -> None:
-    origin = get_origin(member) or member
+    origin, arguments = _taken_apart(member)
     if member is Any:
         return
     if origin in (list, dict):
-        _items(origin, get_args(member), value, path)
+        _items(origin, arguments, value, path)
     elif not isinstance(origin, type):
         raise ShapeError(f"{path} has a type the check does not know: {member}")
     elif issubclass(origin, UntypedStripeObject):
-        _items(dict, (str, *get_args(member)), value, path)
+        _items(dict, (choice(str), *arguments), value, path)
     elif issubclass(origin, stripe.ListObject):
-        _list(get_args(member), value, path)
+        _list(arguments, value, path)
     elif issubclass(origin, stripe.StripeObject):
         _object(origin, value, path)
     elif not _is_plain(origin, value):
         raise ShapeError(f"{path} cannot be {value!r}")
 
 
-def _items(origin: type[Any], arguments: tuple[Any, ...], value: Any, path: str) -> None:
+@cache
+def _taken_apart(member: Any) -> tuple[Any, tuple[Choice, ...]]:
+    return get_origin(member) or member, tuple(map(choice, get_args(member)))
+
+
+def _items(origin: type[Any], arguments: tuple[Choice, ...], value: Any, path: str) -> None:
     if not isinstance(value, origin):
         raise ShapeError(f"{path} must be a {origin.__name__}, not {value!r}")
     pairs: Iterable[tuple[Any, Any]] = enumerate(value)
@@ -100,7 +111,7 @@ def _items(origin: type[Any], arguments: tuple[Any, ...], value: Any, path: str)
             _value(arguments[-1], item, f"{path}[{key}]")
 
 
-def _list(arguments: tuple[Any, ...], value: Any, path: str) -> None:
+def _list(arguments: tuple[Choice, ...], value: Any, path: str) -> None:
     if not isinstance(value, Mapping) or value.get("object") != "list":
         raise ShapeError(f"{path} must be a list object")
     if not {"data", "has_more", "url"} <= set(value):

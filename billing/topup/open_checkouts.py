@@ -45,11 +45,21 @@ async def closed(shop: Shop, account_id: int, package: str) -> bool:
             if refused.code != "resource_missing":
                 raise
             continue  # nobody can pay on a page that is not there
-        try:
-            with translated():
-                await shop.stripe.v1.checkout.sessions.expire_async(session)
-        except StripeRefused:
-            # It was completed, or expired, in this very moment: settling it shows which.
-            pass
-        await sessions.settle(shop, session)
+        await end(shop, session)
     return True
+
+
+async def end(shop: Shop, session: str) -> None:
+    """
+    End a session that nobody has paid, and settle it: it may be completed at this very moment.
+
+    Raises:
+        Quarantined, StripeRefused, StripeUnavailable: As `closed`.
+
+    """
+    try:
+        with translated():
+            await shop.stripe.v1.checkout.sessions.expire_async(session)
+    except StripeRefused:
+        pass  # it was completed, or expired already: settling shows which
+    await sessions.settle(shop, session)

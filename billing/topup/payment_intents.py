@@ -11,7 +11,7 @@ from billing.errors import BillingError, Quarantined
 from billing.ids import is_order_id
 from billing.marks import is_ours
 from billing.purchases import checkout, orders, payments
-from billing.purchases.checkout import Purchase
+from billing.purchases.checkout import Purchase, Started
 from billing.purchases.orders import Order, State
 from billing.purchases.payments import Payment, PaymentDraft
 from billing.purchases.session_reading import grants
@@ -19,7 +19,7 @@ from billing.reversing import reversals
 from billing.shop import Settled, Shop
 from billing.stripe_door import at, ident, moment, translated
 from billing.telling import notices
-from billing.topup import topup_attempts
+from billing.topup import open_checkouts, topup_attempts
 from billing.topup.declines import Failure, Pause, what_next
 from billing.topup.topup_attempts import OPEN, Attempt
 from ledger.database import Connection
@@ -29,7 +29,14 @@ TOPUP = "auto_topup"
 """Metadata `kind` of the intents that this lane owns."""
 
 _UNDER_WAY = frozenset({"processing", "requires_capture", "requires_confirmation"})
-NOT_PAID: tuple[State, ...] = ("created", "open", "awaiting_funds", "failed", "canceled")
+NOT_PAID: tuple[State, ...] = (
+    "created",
+    "open",
+    "awaiting_funds",
+    "failed",
+    "canceled",
+    "quarantined",
+)
 """Money that came makes up for any of these."""
 
 
@@ -110,7 +117,7 @@ async def _paid(shop: Shop, intent: Any, order: Order) -> Settled:
         await orders.lock(connection, order.id)
         attempt = await _attempt_of(connection, order)
         draft = _draft(intent, order)
-        given = grants(draft, topup_attempts.now(shop))
+        given = grants(draft, await topup_attempts.now(connection))
         fresh = await payments.book(connection, draft, given)
         payment = fresh or await payments.of_object(connection, shop.livemode, intent.id)
         if fresh is not None:
@@ -142,20 +149,27 @@ async def _under_way(shop: Shop, intent: Any, order: Order) -> Settled:
 
 async def _refused(shop: Shop, intent: Any, order: Order) -> Settled:
     failure = _failure(intent) or Failure(code=str(intent.status))
-    retry_url = await _retry_url(shop, order, failure)
+    page = await _page(shop, order, failure)
     async with shop.ledger.database.transaction() as connection:
         await orders.lock(connection, order.id)
         attempt = await _attempt_of(connection, order)
         await orders.link(connection, order.id, payment_intent_id=intent.id)
         changed = await topup_attempts.failed(
-            connection, shop, attempt, order, failure, intent=intent.id, retry_url=retry_url
+            connection,
+            attempt,
+            order,
+            failure,
+            intent=intent.id,
+            retry_url=page.checkout_url if page else None,
         )
     if not changed:
+        if page is not None:  # somebody else was first, and has told of another one
+            await open_checkouts.end(shop, page.session_id)
         return Settled("unchanged", "the top-up was over before", order.account_id)
     return Settled("closed", f"the top-up failed: {failure}", order.account_id)
 
 
-async def _retry_url(shop: Shop, order: Order, failure: Failure) -> str | None:
+async def _page(shop: Shop, order: Order, failure: Failure) -> Started | None:
     """Open a page at Stripe where the buyer can pay by hand, if the try ends in a pause."""
     async with shop.ledger.database.connection() as connection:
         attempt = await _attempt_of(connection, order)
@@ -168,7 +182,7 @@ async def _retry_url(shop: Shop, order: Order, failure: Failure) -> str | None:
         package=order.package, quantity=order.quantity, currency=order.currency, save_card=True
     )
     try:
-        return (await checkout.start(shop, order.account_id, purchase)).checkout_url
+        return await checkout.start(shop, order.account_id, purchase)
     except BillingError:
         # The account's own pages sell the same; the notice must not wait for Stripe.
         return None

@@ -7,12 +7,11 @@ stays open: nothing else is charged until it is known.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from billing.purchases import orders
 from billing.purchases.orders import Order
-from billing.shop import Shop
 from billing.stripe_door import Livemode
 from billing.telling import notices
 from billing.telling.alerts import raise_alert
@@ -40,7 +39,8 @@ class Attempt:
             says anything; absent: it never reached Stripe.
         card: The payment method.
         amount_minor: In minor units of `currency`.
-        asked_at: When Stripe was last asked.
+        asked_at: When Stripe was last asked, or looked at.
+        updated_at: When it last became another, or Stripe was asked to charge again.
 
     """
 
@@ -129,8 +129,8 @@ async def succeeded(connection: Connection, attempt: Attempt, intent: str) -> No
 
 
 async def absent(connection: Connection, attempt: Attempt) -> bool:
-    """Note that Stripe never made anything of the try, and never will."""
-    if not await connection.fetchval(_SQL.absent, attempt.id):
+    """Note that Stripe never made anything of the try, unless it was asked again meanwhile."""
+    if not await connection.fetchval(_SQL.absent, attempt.id, attempt.updated_at):
         return False
     await orders.move(connection, attempt.order_id, "canceled", of=orders.UNFINISHED)
     return True
@@ -144,7 +144,6 @@ async def declines_so_far(connection: Connection, attempt: Attempt) -> int:
 
 async def failed(
     connection: Connection,
-    shop: Shop,
     attempt: Attempt,
     order: Order,
     failure: Failure,
@@ -160,7 +159,6 @@ async def failed(
 
     Args:
         connection: In a transaction.
-        shop: For its clock.
         attempt: Which try.
         order: Its order.
         failure: Why.
@@ -178,7 +176,7 @@ async def failed(
         case Pause(reason):
             await topup_settings.pause(connection, account_id, livemode, reason, retry_url)
         case Rest(seconds):
-            until = now(shop) + timedelta(seconds=seconds)
+            until = await now(connection) + timedelta(seconds=seconds)
             await topup_settings.rest(connection, account_id, livemode, until)
             await _tell(connection, attempt, order, until)
     recent = await connection.fetchval(_SQL.recent_failures, livemode, BURST_TIME)
@@ -193,9 +191,10 @@ async def failed(
     return True
 
 
-def now(shop: Shop) -> datetime:
-    """Return the time by the shop's clock."""
-    return datetime.fromtimestamp(shop.clock.now_ms() / 1_000, UTC)
+async def now(connection: Connection) -> datetime:
+    """Return the time by Postgres's clock, which dates tries and rests: gateways' may differ."""
+    found: datetime = await connection.fetchval(_SQL.now)
+    return found
 
 
 async def _tell(connection: Connection, attempt: Attempt, order: Order, until: datetime) -> None:

@@ -44,11 +44,12 @@ LOOK_AGAIN_AFTER = timedelta(minutes=1)
 REPLAYED_FOR = timedelta(hours=23)
 """Stripe keeps the answer to a key for 24 hours at least; within them the same key is harmless."""
 
-SURELY_OVER = timedelta(hours=25)
-"""No call made with the key can be under way any more: what the list lacks does not exist."""
+SURELY_OVER = timedelta(hours=1)
+"""After the last asking: no call is under way any more, and what the list lacks does not exist."""
 
 _CLOCKS_DIFFER_S = 3_600
 _PAUSED = Pause("The charge could not be made. We are looking into it.")
+_ODD = Pause("A charge is not as it should be. We are looking into it.")
 
 
 async def confirm(shop: Shop, attempt: Attempt, order: Order) -> None:
@@ -126,15 +127,18 @@ async def _look(shop: Shop, attempt: Attempt) -> bool:
     async with shop.ledger.database.connection() as connection:
         await topup_attempts.looked(connection, attempt)
         order = await orders.get(connection, attempt.order_id)
-    if order is None:
-        raise Quarantined(f"top-up {attempt.id} has lost its order")
+        at_present = await now(connection)
+    age, quiet = at_present - attempt.created_at, at_present - attempt.updated_at
+    assert order is not None, "orders are never deleted"
     intent = attempt.payment_intent_id or await _listed(shop, attempt, order)
-    age = now(shop) - attempt.created_at
     if intent is not None:
-        await _book(shop, attempt, intent)
+        try:
+            await _book(shop, attempt, intent)
+        except Quarantined as odd:
+            await _put_aside(shop, attempt, str(odd))
     elif age < REPLAYED_FOR and await _still_wanted(shop, attempt, order):
         await confirm(shop, attempt, order)
-    elif age > SURELY_OVER or attempt.asked_at is None:
+    elif quiet > SURELY_OVER or attempt.asked_at is None:
         # One that was never asked is closed where asking begins with a look at its state.
         async with shop.ledger.database.transaction() as connection:
             await orders.lock(connection, order.id)
@@ -149,7 +153,7 @@ async def _still_wanted(shop: Shop, attempt: Attempt, order: Order) -> bool:
     stripe_account = await shop.stripe.account_id()
     async with shop.ledger.database.connection() as connection:
         top_up = await topup_settings.get(connection, attempt.account_id, shop.livemode)
-        if top_up is None or not topup_standing.is_on(top_up, now(shop)):
+        if top_up is None or not topup_standing.is_on(top_up, await now(connection)):
             return False
         standing = await topup_standing.of(connection, top_up)
         chargeable = await topup_settings.chargeable(
@@ -180,7 +184,22 @@ async def _listed(shop: Shop, attempt: Attempt, order: Order) -> str | None:
 async def _book(shop: Shop, attempt: Attempt, intent: str) -> None:
     async with shop.ledger.database.connection() as connection:
         await topup_attempts.seen(connection, attempt, intent)
+        # Its metadata, which leads home as well, can be wiped in the dashboard.
+        await orders.link(connection, attempt.order_id, payment_intent_id=intent)
     await payment_intents.settle(shop, intent)
+
+
+async def _put_aside(shop: Shop, attempt: Attempt, problem: str) -> None:
+    """Leave what Stripe made to a person, and charge nothing more until the account asks again."""
+    async with shop.ledger.database.transaction() as connection:
+        order = await orders.lock(connection, attempt.order_id)
+        assert order is not None, "orders are never deleted"
+        await orders.move(
+            connection, order.id, "quarantined", of=orders.UNFINISHED, problem=problem
+        )
+        failure = Failure(code="quarantined")
+        await topup_attempts.failed(connection, attempt, order, failure, then=_ODD)
+        await raise_alert(connection, "top-up", attempt.id, problem)
 
 
 async def _refused(shop: Shop, attempt: Attempt, order: Order, refused: StripeRefused) -> None:
@@ -198,7 +217,7 @@ async def _failed(
 ) -> None:
     async with shop.ledger.database.transaction() as connection:
         await orders.lock(connection, order.id)
-        await topup_attempts.failed(connection, shop, attempt, order, failure, then=then)
+        await topup_attempts.failed(connection, attempt, order, failure, then=then)
 
 
 async def _unknown(shop: Shop, attempt: Attempt) -> None:

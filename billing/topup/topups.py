@@ -86,7 +86,7 @@ async def top_up(shop: Shop, account_id: int) -> bool:
     stripe_account = await shop.stripe.account_id()
     async with shop.ledger.database.connection() as connection:
         wanted = await topup_settings.get(connection, account_id, shop.livemode)
-        if wanted is None or not is_on(wanted, now(shop)):
+        if wanted is None or not is_on(wanted, await now(connection)):
             return False
         standing = await topup_standing.of(connection, wanted)
     if not standing.due or not await open_checkouts.closed(shop, account_id, wanted.package):
@@ -107,7 +107,7 @@ async def _begin(
 ) -> tuple[Attempt, Order] | None:
     """Decide under the lock of the account's settings, and write the try and its order down."""
     wanted = await topup_settings.lock(connection, account_id, shop.livemode)
-    if wanted is None or not is_on(wanted, now(shop)):
+    if wanted is None or not is_on(wanted, await now(connection)):
         return None
     standing = await topup_standing.of(connection, wanted)
     if not standing.due or standing.trying:
@@ -164,8 +164,8 @@ async def _offer(shop: Shop, connection: Connection, wanted: TopUp) -> Offer | s
 
 async def _later(shop: Shop, account_id: int) -> None:
     """Have the account looked at again in a while, not in the next scan."""
-    until = now(shop) + TROUBLE_REST
     async with shop.ledger.database.connection() as connection:
+        until = await now(connection) + TROUBLE_REST
         await topup_settings.rest(connection, account_id, shop.livemode, until)
 
 

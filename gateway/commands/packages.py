@@ -206,6 +206,8 @@ def _prices(given: tuple[str, ...]) -> dict[str, int] | None:
         currency, _, minor = text.partition("=")
         if not (minor.isascii() and minor.isdigit()):
             raise CommandFailed(f"--price {text}: write it like usd=1000, in minor units")
+        if currency in prices:
+            raise CommandFailed(f"--price {text}: {currency} is given twice")
         prices[currency] = int(minor)
     return prices or None
 

@@ -48,7 +48,8 @@ async def sync(till: Till) -> Said:
         *((name, "unchanged", "") for name in done.unchanged if name not in done.broken),
         *((name, "not sold", why) for name, why in done.broken.items()),
     ]
-    return Said(done, columns(("package", "", "why"), rows), code=1 if done.broken else 0)
+    text = columns(("package", "", "why"), rows) if rows else "no product at Stripe names credits"
+    return Said(done, text, code=1 if done.broken else 0)
 
 
 @stripe.command("reconcile")

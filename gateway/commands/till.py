@@ -4,7 +4,7 @@ import functools
 import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Concatenate, ParamSpec
 
 from billing.billing import Billing
@@ -13,6 +13,7 @@ from config import PriceFileError, PriceList, Settings, load_price_list, read_pr
 from gateway.commands.failed import CommandFailed
 from gateway.commands.first_types import register_first_types
 from gateway.commands.session import Said, operates
+from gateway.commands.stores import PREFIX
 from gateway.operations.desk import Desk
 from ledger import price_versions
 from ledger.ports import SystemClock
@@ -58,6 +59,8 @@ async def opened(desk: Desk) -> AsyncIterator[Till]:
     settings = Settings.from_environment()
     await register_first_types(desk)
     prices = await prices_in_force(desk, settings)
+    # Our pages lie below the prefix that the price file names; the desk knows only the usual one.
+    desk = replace(desk, pages_url=desk.pages_url.removesuffix(PREFIX) + prices.prefix)
     async with desk.ledger.database.connection() as connection:
         secret = await signing_secret(connection, "buy links", random_bytes=secrets.token_bytes)
     billing = await Billing.open(

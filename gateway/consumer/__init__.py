@@ -23,6 +23,9 @@ CHECKOUT = "https://checkout.stripe.com"
 PURCHASES_PER_MINUTE = 30
 """Of one account in one worker, begun and not necessarily paid; a person needs a few."""
 
+LOOKS_PER_MINUTE = 120
+"""At purchases, of one account in one worker; a page that looks again by itself needs 20."""
+
 
 def pay_at(settings: Settings) -> tuple[str, ...]:
     """Return where Stripe's pages are: its own, or a stand-in's."""
@@ -48,6 +51,7 @@ def consumer_app(
         random_bytes=secrets.token_bytes,
         public_url=settings.public_url or "",
         begun=Throttle(PURCHASES_PER_MINUTE, clock=clock),
+        looked=Throttle(LOOKS_PER_MINUTE, clock=clock),
         pay_at=pay_at(settings),
     )
     routes = control_app(

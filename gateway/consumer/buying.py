@@ -3,7 +3,7 @@
 
 Each answers a page to who asks for `text/html`, and JSON to everybody else. The link's token
 is the right to buy for one account; the token in the address that Stripe leads back to shows
-one order. Neither opens anything else.
+one order and, where that was not paid, leads to the packages again. Neither opens anything else.
 """
 
 from collections.abc import Awaitable, Callable
@@ -19,7 +19,13 @@ from billing.errors import BillingError, NoSuchObject
 from billing.purchases import checkout, come_back, purchase_view
 from billing.shop import Shop
 from gateway import buy_link
-from gateway.consumer.buying_html import buy_page, onward_page, purchase_page, refusal_page
+from gateway.consumer.buying_html import (
+    buy_page,
+    card_page,
+    onward_page,
+    purchase_page,
+    refusal_page,
+)
 from gateway.consumer.html import HEADERS, headers_for_forms
 from gateway.consumer.selling import CheckoutStarted, Currency
 from gateway.consumer.services import Services
@@ -27,9 +33,11 @@ from gateway.models import Given, GivenBody
 from gateway.operations import packages, purchases
 from gateway.operations.now import utc_now
 from gateway.operations.package_terms import MOST_QUANTITY
-from gateway.problems import Problem, from_billing
+from gateway.problems import Problem
 from gateway.reading import field_errors, invalid
-from gateway.routes import Call
+from gateway.routes import Call, problem_of
+from ledger.errors import LedgerError
+from ledger.outage import OUTAGE
 
 FORM = "application/x-www-form-urlencoded"
 MOST_FIELDS = 10
@@ -73,8 +81,17 @@ class ComeBack(Given):
     cancelled: Annotated[str | None, Field(max_length=1, description="Left without paying.")] = None
 
 
+class CardComeBack(Given):
+    """What stands in the address that Stripe leads back to from saving a card."""
+
+    saved: Annotated[str | None, Field(max_length=1, description="The card is saved.")] = None
+    cancelled: Annotated[str | None, Field(max_length=1, description="Left without one.")] = None
+
+
 Asked = Call[Services, None, Any, Any]
 Shows = Callable[[Asked], Awaitable[BaseModel | Response]]
+
+REFUSALS: tuple[type[Exception], ...] = (BillingError, LedgerError, Problem, *OUTAGE)
 
 
 def refuses_as_page(shows: Shows) -> Shows:
@@ -83,12 +100,13 @@ def refuses_as_page(shows: Shows) -> Shows:
     async def handler(call: Asked) -> BaseModel | Response:
         try:
             return await shows(call)
-        except (BillingError, Problem) as refused:
+        except REFUSALS as refused:
             if not wants_page(call.request):
                 raise
-            problem = refused if isinstance(refused, Problem) else from_billing(refused)
+            problem = problem_of(refused)
+            more = {name.decode(): value.decode() for name, value in problem.headers}
             text = refusal_page(problem.title, problem.detail)
-            return HTMLResponse(text, status_code=problem.status, headers=HEADERS)
+            return HTMLResponse(text, status_code=problem.status, headers=HEADERS | more)
 
     return handler
 
@@ -140,6 +158,7 @@ async def bought(call: Call[Services, None, ComeBack, None]) -> purchases.Purcha
     services, shop, query = call.services, call.services.shop, call.query
     now_s = shop.clock.now_ms() // 1_000
     order_id = come_back.verify(query.order, secret=shop.link_secret, now_s=now_s)
+    services.look(order_id)
     found = await purchase_view.show_order(shop, order_id)
     if query.session_id not in (None, found.session_id):
         raise NoSuchObject("this link does not show an order")
@@ -155,6 +174,12 @@ async def bought(call: Call[Services, None, ComeBack, None]) -> purchases.Purcha
         refresh=late and young and not unpaid,
         again=_buy_again(services, found.account_id) if unpaid else "",
     )
+    return HTMLResponse(text, headers=HEADERS)
+
+
+async def card_saved(call: Call[Services, None, CardComeBack, None]) -> Response:
+    """Say how saving a card ended; the card itself is told of by Stripe's events."""
+    text = card_page(saved=call.query.saved is not None)
     return HTMLResponse(text, headers=HEADERS)
 
 

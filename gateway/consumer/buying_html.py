@@ -47,6 +47,13 @@ def purchase_page(shown: PurchaseAnswer, *, came_back: bool, refresh: bool, agai
     return page(title, body, head=head)
 
 
+def card_page(*, saved: bool) -> str:
+    """Say whether a card was saved."""
+    if saved:
+        return page("Card saved", "<p>Automatic top-up can charge it once you have set it up.</p>")
+    return page("No card saved", "<p>You left before saving one. Nothing has changed.</p>")
+
+
 def refusal_page(title: str, detail: str) -> str:
     """Say why not."""
     return page(title, f"<p>{escape(detail)}</p>")

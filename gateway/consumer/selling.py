@@ -75,6 +75,7 @@ async def buy(call: Call[Services, Caller, Any, PurchaseDraft]) -> CheckoutStart
 
 async def show(call: Call[Services, Caller, Any, None]) -> purchases.PurchaseAnswer:
     """Show what became of a purchase; asks Stripe first, so no webhook need have come."""
+    call.services.look(str(call.caller.account))
     shown = await purchase_view.show(call.services.shop, call.caller.account, call.path["session"])
     return purchases.answer(shown)
 

@@ -37,6 +37,7 @@ class Services:
         billing: What sells; without Stripe it has no shop.
         book: Earlier price lists, by which old charges are explained.
         begun: Purchases that were begun, by account.
+        looked: Looks at what became of purchases, by account, or by order where none is known.
         pay_at: Where forms may lead on to: Stripe's page, or its stand-in's.
         public_url: Where consumers reach this gateway; empty: links are paths only.
 
@@ -50,6 +51,7 @@ class Services:
     random_bytes: Callable[[int], bytes]
     public_url: str
     begun: Throttle
+    looked: Throttle
     pay_at: tuple[str, ...] = ()
 
     def desk(self, key: int) -> Desk:
@@ -69,15 +71,17 @@ class Services:
             Problem: 429 for an account that begins them too quickly.
 
         """
-        name = str(account)
-        wait_s = self.begun.retry_after_s(name)
-        if wait_s:
-            raise Problem(
-                "rate-limited",
-                "Too many purchases were begun; try again later.",
-                headers=(retry_after(wait_s),),
-            )
-        self.begun.count(name)
+        _once_more(self.begun, str(account), "Too many purchases were begun; try again later.")
+
+    def look(self, name: str) -> None:
+        """
+        Count a look at a purchase: each asks Stripe, which limits how often it is asked at all.
+
+        Raises:
+            Problem: 429 for who looks too often.
+
+        """
+        _once_more(self.looked, name, "The purchase was looked at too often; try again later.")
 
     @property
     def livemode(self) -> bool | None:
@@ -93,3 +97,10 @@ class Services:
     def pages_url(self) -> str:
         """Where the consumer's pages are."""
         return f"{self.public_url.rstrip('/')}{self.prefix}"
+
+
+def _once_more(throttle: Throttle, name: str, refusal: str) -> None:
+    wait_s = throttle.retry_after_s(name)
+    if wait_s:
+        raise Problem("rate-limited", refusal, headers=(retry_after(wait_s),))
+    throttle.count(name)

@@ -227,7 +227,12 @@ TABLE: tuple[Operation, ...] = (
         method="GET", path="/bought", name="bought",
         summary="Where Stripe leads back to: what became of the purchase",
         handler=buying.bought, need="nobody", answer=PurchaseAnswer, query=buying.ComeBack,
-        page=True, problems=(404, 409, 502),
+        page=True, problems=(404, 409, 429, 502),
+    ),
+    Operation(
+        method="GET", path="/cards", name="card-saved", query=buying.CardComeBack,
+        summary="Where Stripe leads back to from saving a card, for people",
+        handler=buying.card_saved, need="nobody", answer="text/html",
     ),
     Operation(
         method="POST", path="/stripe/webhook", name="stripe-webhook",

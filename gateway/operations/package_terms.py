@@ -113,7 +113,10 @@ def changed(offer: Offer, terms: PackageTerms) -> Offer:
     if "name" in given:
         new["title"] = given["name"]
     if "price" in given:
-        new["prices"] = {check_currency(name): minor for name, minor in given["price"].items()}
+        money = {check_currency(name): minor for name, minor in given["price"].items()}
+        if len(money) < len(given["price"]):
+            raise WrongPurchase("price", "names a currency twice; give each once")
+        new["prices"] = money
     if "expires_s" in given:
         new["expires_ms"] = given["expires_s"] * 1_000 or None
     for name in ("tax", "trial_days", "trial_credits"):

@@ -1,5 +1,6 @@
 """billing/billing.py: selling is put together with what there is, and works without Stripe too."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +13,9 @@ from billing.errors import SellingNotConfigured, StripeUnavailable
 from billing.purchases import checkout
 from billing.purchases.checkout import Purchase
 from billing.shop import Shop
+from billing.telling.alerts import ErrorTally
 from config import PriceList, Settings, SettingsError
+from ledger.database import Database
 from ledger.ledger import Ledger
 from ledger.ports import SystemClock
 from tests.billing.conftest import PAGES, applied, new_account, rows
@@ -126,6 +129,27 @@ async def test_errors_of_stripe_are_written_down_at_the_latest_at_the_end(
     assert await rows(shop, "SELECT type, times FROM billing.stripe_errors") == [
         {"type": "APIConnectionError", "times": 1}
     ]
+
+
+async def test_a_fault_in_counting_errors_ends_neither_the_counting_nor_the_closing(
+    ledger: Ledger, prices: PriceList, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nowhere = {"STRIPE_SECRET_KEY": "sk_test_1", "STRIPE_API_BASE": "http://127.0.0.1:9"}
+    times = 0
+    twice = asyncio.Event()
+
+    async def faulty(self: ErrorTally, database: Database) -> None:
+        nonlocal times
+        times += 1
+        if times == 2:
+            twice.set()
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(ErrorTally, "flush", faulty)
+    monkeypatch.setattr("billing.billing.TALLY_S", 0.001)
+
+    async with selling(ledger, prices, **nowhere):
+        await asyncio.wait_for(twice.wait(), 10)
 
 
 async def test_another_kind_of_key_is_refused_without_being_shown(

@@ -58,6 +58,17 @@ async def test_all_events_of_a_purchase_together_give_its_credits_once(
     assert await applied(shop, account) == {"credits": 100}
 
 
+async def test_a_product_may_have_a_name_that_people_chose(shop: Shop) -> None:
+    """Stripe lets them; the type comes with the event."""
+    await shop.stripe.v1.products.create_async(
+        {"id": "gold-2031", "name": "Gold", "metadata": {"credits": "100"}}
+    )
+
+    settled = await settling.settle(shop, "product", "gold-2031")
+
+    assert settled.outcome == "updated"
+
+
 async def test_what_we_do_nothing_about_is_ignored_without_asking(shop: Shop) -> None:
     await shop.stripe.aclose()
 

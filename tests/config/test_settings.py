@@ -51,6 +51,8 @@ def test_secrets_are_not_shown() -> None:
         ("FAREBOX_PUBLIC_URL", "hunter2"),
         ("FAREBOX_ADMIN_TOKEN", "hunter2"),
         ("STRIPE_API_BASE", "hunter2"),
+        ("STRIPE_SECRET_KEY", "pk_test_hunter2"),
+        ("STRIPE_SECRET_KEY", " sk_test_hunter2"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_refused_by_name_and_not_shown(

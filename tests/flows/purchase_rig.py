@@ -4,11 +4,12 @@ A shop that sells through the stand-in, for flows: everything real but Stripe an
 One rig serves many cases, one after the other, each with accounts of its own.
 """
 
+import asyncio
 import json
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -29,8 +30,9 @@ from ledger.accounts import Status
 from ledger.ledger import Ledger, LedgerOptions
 from ledger.ports import Clock, SystemClock
 from tests.flows.ledger_traffic import assert_sound
+from tests.flows.purchase_truth import DAILY, REFILL, STARTER
 
-EACH = 100
+EACH = STARTER[0]
 """Credits of one starter."""
 
 PRICES = f"""
@@ -42,9 +44,24 @@ packages:
   starter:
     name: Starter
     credits: {EACH}
-    price: {{ usd: 999 }}
+    price: {{ usd: {STARTER[1]} }}
     adjustable_quantity: {{ min: 1, max: 5 }}
+  daily:
+    name: Daily
+    credits: {DAILY[0]}
+    price: {{ usd: {DAILY[1]} }}
+    interval: day
+    adjustable_quantity: {{ min: 1, max: 5 }}
+  refill: {{ name: Refill, credits: {REFILL[0]}, price: {{ usd: {REFILL[1]} }} }}
 """
+AGE = """
+DO $$ BEGIN
+    UPDATE billing.topup_attempts SET created_at = created_at - {0}, updated_at = updated_at - {0},
+           asked_at = asked_at - {0};
+    UPDATE billing.topup_settings SET rest_until = rest_until - {0};
+END $$
+"""
+"""Postgres dates tries of automatic top-up, and its clock cannot be moved: the rows are."""
 SECRET = "whsec_of_the_rig"
 
 
@@ -81,6 +98,7 @@ class Rig:
 
     shop: Shop
     world: HeardWorld
+    posting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def ledger(self) -> Ledger:
@@ -100,15 +118,26 @@ class Rig:
         body = json.dumps(public(event)).encode()
         return body, signature(body, self.shop.clock.now_ms() // 1_000, [SECRET])
 
+    async def pass_time(self, seconds: float) -> None:
+        """Let time pass, at Stripe and here."""
+        self.world.advance(seconds)
+        async with self.ledger.database.connection() as connection:
+            await connection.execute(AGE.format(f"interval '{seconds} s'"))
+
+    async def post(self) -> None:
+        """Have Postgres know what Redis has."""
+        async with self.posting:
+            await self.ledger.pusher.poll()
+            while await self.ledger.poster.step():
+                pass
+
     async def account(self) -> int:
         async with self.ledger.database.connection() as connection:
             return (await accounts.create(connection, actor="test")).id
 
     async def settled_books(self) -> None:
         """Bring every control to Redis and back, and check that the ledger adds up."""
-        await self.ledger.pusher.poll()
-        while await self.ledger.poster.step():
-            pass
+        await self.post()
         await assert_sound(self.ledger)
 
     async def standing(self, account_id: int) -> tuple[int, bool]:

@@ -1,5 +1,6 @@
 """
-One payment, told of by every event Stripe has for it, a hundred times at once, at two gateways.
+One payment, told of by every event Stripe has for it, a hundred times at once, at two gateways;
+and meanwhile its buyer comes back to both.
 
 FAREBOX_DELIVERIES says how many times the main event is delivered (default 100).
 """
@@ -9,7 +10,6 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,18 @@ import stripe
 from billing.events.event_types import listed
 from billing.standin.envelope import HEADERS, thin
 from billing.standin.rendering import public
-from gateway.stores import EmbeddedPostgres, EmbeddedRedis
-from tests.served import command, farebox, serving
+from tests.flows.purchase_stores import stores
+from tests.served import command, serving
 from tests.standin import RunningStandIn, running_standin
+
+__all__ = ["stores"]
 
 pytestmark = pytest.mark.anyio
 
 DELIVERIES = int(os.environ.get("FAREBOX_DELIVERIES", "100"))
+VISITS = 20
+"""To the success page, which books what it finds: deliveries are worked on by one steward only."""
+
 SECRET = "whsec_of_the_flow"
 WEBHOOK = "/farebox/stripe/webhook"
 LIMIT_S = 60
@@ -38,20 +43,6 @@ upstreams: { api: { url: "http://127.0.0.1:9" } }
 routes: [{ path: /paid, methods: [GET], upstream: api, price: 1 }]
 packages: { starter: { name: Starter, credits: 100, price: { usd: 1000 } } }
 """
-
-
-@pytest.fixture
-def stores(folder: Path) -> Iterator[dict[str, str]]:
-    """Stores that belong to no gateway, with our tables in them."""
-    postgres, redis = EmbeddedPostgres(folder / "postgres"), EmbeddedRedis(folder / "redis")
-    postgres.start()
-    redis.start()
-    given = {"FAREBOX_POSTGRES_URL": postgres.url(), "FAREBOX_REDIS_URL": redis.url}
-    migrated = farebox("migrate", folder=folder, variables=given)
-    assert migrated.returncode == 0, migrated.stderr
-    yield given
-    redis.stop()
-    postgres.stop()
 
 
 def told_of(standin: RunningStandIn) -> list[dict[str, Any]]:
@@ -66,6 +57,13 @@ async def deliver(http: httpx.AsyncClient, url: str, event: dict[str, Any]) -> i
     answer = await http.post(
         url + WEBHOOK, content=raw, headers={**HEADERS, "stripe-signature": header}
     )
+    return answer.status_code
+
+
+async def come_back(http: httpx.AsyncClient, url: str, session: dict[str, Any]) -> int:
+    """Look at the success page, at whichever gateway."""
+    back = session["success_url"].replace("{CHECKOUT_SESSION_ID}", session["id"])
+    answer = await http.get(f"{url}/farebox/{back.partition('/farebox/')[2]}")
     return answer.status_code
 
 
@@ -97,7 +95,8 @@ async def test_a_payment_is_granted_once_however_often_and_wherever_it_is_told_o
         async with (
             serving(folder / "one", PRICES, variables=variables) as one,
             serving(folder / "two", PRICES, variables=variables) as two,
-            httpx.AsyncClient(limits=httpx.Limits(max_connections=40), timeout=60) as http,
+            # Without a limit, else they would come one after the other.
+            httpx.AsyncClient(limits=httpx.Limits(max_connections=None), timeout=60) as http,
         ):
             account = (await command(one, "account", "create", "acme"))["id"]
             key = (await command(one, "key", "create", account, "--scope", "manage"))["key"]
@@ -113,10 +112,12 @@ async def test_a_payment_is_granted_once_however_often_and_wherever_it_is_told_o
             [main] = [one for one in events if one["type"] == "checkout.session.completed"]
             urls = [one.url, two.url]
             everything = [main] * DELIVERIES + events * 4
+            session = standin.world.objects[bought.json()["session_id"]]
             answers = await asyncio.gather(
-                *(deliver(http, urls[n % 2], event) for n, event in enumerate(everything))
+                *(come_back(http, urls[n % 2], session) for n in range(VISITS)),
+                *(deliver(http, urls[n % 2], event) for n, event in enumerate(everything)),
             )
-            assert Counter(answers) == {200: len(everything)}
+            assert Counter(answers) == {200: VISITS + len(everything)}
 
             connection = await asyncpg.connect(stores["FAREBOX_POSTGRES_URL"])
             try:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from html import unescape
 from urllib.parse import parse_qs, urlsplit
 
+import asyncpg
 import httpx
 import pytest
 
@@ -213,6 +214,48 @@ async def test_the_way_back_shows_one_order_and_fails_closed(market: Market) -> 
     assert await status(order=mine, session_id="") == 404
     assert await status(order=mine[:-1], session_id=first) == 404
     assert await status(session_id=first) == 422
+
+
+async def test_saving_a_card_leads_back_to_a_page(market: Market) -> None:
+    buyer = await market.buyer()
+    begun = await market.consumer.post("/v1/cards", headers=buyer.headers)
+    session = market.standin.world.get("checkout.session", begun.json()["session_id"])
+
+    for name, title in (("success_url", "Card saved"), ("cancel_url", "No card saved")):
+        back = urlsplit(session[name])
+        assert f"{back.scheme}://{back.netloc}{back.path}" == f"{market.url}/cards"
+        page = await market.consumer.get("/cards", params=parse_qs(back.query), headers=BROWSER)
+        assert (page.status_code, f"<h1>{title}</h1>" in page.text) == (200, True)
+
+
+async def test_a_page_that_says_no_says_when_to_come_back(
+    market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = await refused_call(market, await market.buyer())
+
+    async def away(*_: object, **__: object) -> None:
+        raise asyncpg.CannotConnectNowError("starting up")
+
+    monkeypatch.setattr("gateway.operations.packages.for_sale", away)
+    page = await market.consumer.get("/buy", params={"token": token}, headers=BROWSER)
+
+    assert (page.status_code, page.headers["retry-after"]) == (503, "1")
+    assert page.headers["content-type"].startswith("text/html")
+
+
+async def test_a_purchase_is_not_looked_at_without_end(
+    market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buyer = await market.buyer()
+    session = (await market.begin(buyer))["session_id"]
+    success = market.standin.world.get("checkout.session", session)["success_url"]
+    monkeypatch.setattr("gateway.throttle.Throttle.retry_after_s", lambda _self, _who: 7)
+
+    page = await came_back(market, success, session_id=session)
+    asked = await market.consumer.get(f"/v1/checkout/{session}", headers=buyer.headers)
+
+    assert (page.status_code, page.headers["retry-after"]) == (429, "7")
+    assert (asked.status_code, asked.headers["retry-after"]) == (429, "7")
 
 
 async def test_a_checkout_domain_of_the_operators_own_is_led_to_by_a_link(

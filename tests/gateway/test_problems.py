@@ -79,6 +79,14 @@ def test_errors_of_other_parts_become_problems(error: Exception, status: int, na
     assert (problem.status, problem.name) == (status, name)
 
 
+def test_what_the_operators_key_may_not_do_is_not_told() -> None:
+    said = "The provided key 'rk_live_*****abc' lacks 'rak_checkout_write' on 'acct_1'"
+    problem = problem_for(billing.StripeRefused(said, status=403))
+
+    assert problem is not None
+    assert "rk_live" not in problem.body("1").decode()
+
+
 def test_a_fault_of_our_own_is_not_explained_away() -> None:
     assert problem_for(RuntimeError("bug")) is None
 

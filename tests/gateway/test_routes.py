@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Annotated
 
+import asyncpg
 import httpx
 import pytest
 from pydantic import Field
@@ -28,6 +29,7 @@ class Asked(Given):
 class Wanted(GivenBody):
     amount: Annotated[int, Field(ge=1)]
     name: str | None = None
+    more: dict[str, list[str]] | None = None
 
 
 class Recorder:
@@ -110,6 +112,8 @@ async def test_a_body_reaches_its_handler_as_its_model(client, handler) -> None:
         (b'{"amount": 5, "colour": 1}', "colour"),
         (b'{"amount": 5, "amount": 6}', "amount"),
         (b"[]", "body"),
+        (rb'{"amount": 5, "name": "a\u0000"}', "name"),
+        (rb'{"amount": 5, "more": {"a": ["\u0000"]}}', "more"),
     ],
 )
 async def test_a_wrong_field_is_named_and_nothing_is_done(client, handler, content, field) -> None:
@@ -182,6 +186,9 @@ async def test_nothing_is_read_or_done_for_a_stranger(client, handler) -> None:
         (Conflict("already-refunded", "nothing is left to refund"), 409, "already-refunded"),
         (LedgerUnavailable("Postgres is down"), 503, "ledger-unavailable"),
         (OSError("no route to host"), 503, "ledger-unavailable"),
+        (asyncpg.CannotConnectNowError("starting up"), 503, "ledger-unavailable"),
+        (asyncpg.AdminShutdownError("shutting down"), 503, "ledger-unavailable"),
+        (asyncpg.TooManyConnectionsError("full"), 503, "ledger-unavailable"),
         (Problem("scope-missing", "no"), 403, "scope-missing"),
         (ZeroDivisionError("a secret"), 500, "internal-error"),
     ],

@@ -84,6 +84,8 @@ async def test_a_package_of_the_price_file_can_be_hidden_and_not_changed(market:
         ({"credit_type": "unheard-of"}, 422),
         ({"price": {}}, 422),
         ({"price": {"dollars": 1}}, 422),
+        ({"price": {"usd": 1, "USD": 2}}, 422),
+        ({"metadata": {"shelf": "a\0"}}, 422),
         ({"least_quantity": 3, "most_quantity": 2}, 422),
         ({"trial_days": 7}, 422),
         ({"credits": 0}, 422),
@@ -139,6 +141,30 @@ async def test_a_dispute_freezes_the_account_and_won_it_restores_it(market: Mark
     market.standin.dispute_step(dispute, "win")
     await until(market, buyer, "active")
     await market.until_available(buyer, 100)
+
+
+async def test_what_was_spent_and_charged_back_is_owed_before_anything_is_served(
+    market: Market,
+) -> None:
+    gateway, buyer = market.control.gateway, await market.buyer()
+    purchase = await market.bought(buyer)
+    for _ in range(2):
+        spent = await gateway.ask("POST", "/v1/search", buyer.customer, json={"limit": 4_900})
+        assert spent.headers["farebox-cost"] == "50"
+    await gateway.settled()
+
+    dispute = market.standin.dispute(purchase["payment_intent_id"])["id"]
+    await until(market, buyer, "frozen")
+    assert (await gateway.get("/v1/products/B1", buyer.customer)).status_code == 403
+    market.standin.dispute_step(dispute, "lose")
+    await until(market, buyer, "active")
+
+    refused = await gateway.get("/v1/products/B1", buyer.customer)
+    assert (refused.status_code, refused.json()["balance"]) == (402, -100)
+    await market.bought(buyer)
+    assert (await gateway.get("/v1/products/B1", buyer.customer)).status_code == 402
+    await market.bought(buyer)
+    assert (await gateway.get("/v1/products/B1", buyer.customer)).status_code == 200
 
 
 async def until(market: Market, buyer: Any, status: str) -> None:

@@ -1,6 +1,7 @@
 """The steward runs its jobs while elected, and none stops another."""
 
 import asyncio
+import logging
 
 import pytest
 
@@ -38,6 +39,30 @@ async def test_a_failing_job_is_tried_again_and_stops_no_other(empty_database_ur
     working.cancel()
     await asyncio.gather(working, return_exceptions=True)
     assert not steward.elected
+
+
+async def test_what_is_expected_to_fail_is_one_line_in_the_log(
+    empty_database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "ledger")
+    clock = QuickClock()
+
+    async def refused() -> None:
+        raise LookupError("somebody else is away")
+
+    jobs = [Job("bought", 1, refused, (LookupError,)), Job("odd", 1, refused)]
+    steward = Steward(Election(empty_database_url, "shard 0", clock), jobs, clock)
+    working = asyncio.create_task(steward.run())
+    await until(lambda: len(steward.failures) == 2)
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+
+    traced = {
+        record.getMessage().split()[0]: record.exc_info is not None
+        for record in caplog.records
+        if "tried again" in record.getMessage()
+    }
+    assert traced == {"bought": False, "odd": True}
 
 
 async def test_a_second_steward_takes_over_when_the_first_is_gone(empty_database_url: str) -> None:

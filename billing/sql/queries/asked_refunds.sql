@@ -19,11 +19,13 @@ VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (reference) DO NOTHING
 RETURNING *
 
+-- Those without any answer, and credit notes whose refund was not there yet.
 -- name: unanswered
 SELECT r.* FROM billing.refunds r JOIN billing.payments p ON p.id = r.payment_id
- WHERE r.state = 'asking' AND p.livemode = $1 AND r.created_at < $2
+ WHERE (r.state = 'asking' OR (r.state = 'pending' AND r.stripe_id IS NULL))
+   AND p.livemode = $1 AND r.created_at < $2
  ORDER BY r.created_at LIMIT $3
 
 -- name: answer
 UPDATE billing.refunds SET state = $2, stripe_id = coalesce($3, stripe_id), failure = $4, updated_at = now()
- WHERE id = $1 AND state = 'asking'
+ WHERE id = $1 AND (state = 'asking' OR (state = 'pending' AND stripe_id IS NULL))

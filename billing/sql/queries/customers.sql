@@ -29,9 +29,5 @@ RETURNING account_id
 -- name: detach_cards
 UPDATE billing.cards SET detached_at = now() WHERE livemode = $1 AND customer_id = $2 AND detached_at IS NULL
 
--- name: end_topup
-UPDATE billing.topup_settings SET enabled = false, updated_at = now()
- WHERE account_id = $1 AND livemode = $2 AND enabled
-
 -- name: subscriptions
 SELECT id FROM billing.subscriptions WHERE livemode = $1 AND customer_id = $2 AND ended_at IS NULL ORDER BY id

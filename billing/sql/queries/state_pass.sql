@@ -28,11 +28,13 @@ SELECT status FROM billing.stripe_refunds WHERE livemode = $1 AND id = $2
 SELECT id FROM billing.stripe_refunds
  WHERE livemode = $1 AND status IN ('pending', 'requires_action')
 
--- name: open_disputes
-SELECT id FROM billing.disputes WHERE livemode = $1 AND open
+-- name: moving_disputes
+-- Open ones, and those that ended without loss and whose money is not back yet.
+SELECT id FROM billing.disputes
+ WHERE livemode = $1 AND (open OR (status <> 'lost' AND withdrawn_minor > 0))
 
 -- name: dispute_as_known
-SELECT status FROM billing.disputes WHERE livemode = $1 AND id = $2
+SELECT status, withdrawn_minor FROM billing.disputes WHERE livemode = $1 AND id = $2
 
 -- name: subscription_known
 SELECT EXISTS (SELECT FROM billing.subscriptions WHERE livemode = $1 AND id = $2)

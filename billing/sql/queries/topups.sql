@@ -1,3 +1,7 @@
+-- The clock that dates tries and rests, so the one to measure them by.
+-- name: now
+SELECT now()
+
 -- name: settings
 SELECT * FROM billing.topup_settings WHERE account_id = $1 AND livemode = $2
 
@@ -125,9 +129,11 @@ UPDATE billing.topup_attempts
  WHERE id = $1 AND state IN ('created', 'confirming', 'unknown')
 RETURNING true
 
+-- Not if it was asked, or heard of, since it was read.
 -- name: absent
 UPDATE billing.topup_attempts SET state = 'absent', updated_at = now()
  WHERE id = $1 AND state IN ('created', 'unknown', 'confirming') AND payment_intent_id IS NULL
+   AND updated_at = $2
 RETURNING true
 
 -- name: recent_failures

@@ -111,9 +111,44 @@ async def test_a_customer_deleted_at_stripe_is_unlinked_and_charged_no_more(
     assert await customers.known(shop, account) is None
     [card] = await rows(shop, "SELECT detached_at FROM billing.cards")
     [top_up] = await rows(shop, "SELECT enabled FROM billing.topup_settings")
+    [told] = await rows(shop, "SELECT account_id, kind FROM billing.notices")
     assert card["detached_at"] is not None
     assert top_up["enabled"] is False
+    assert told == {"account_id": account, "kind": "top_up_paused"}
     assert await customers.customer_of(shop, account) != customer
+
+
+async def test_a_card_removed_while_its_customer_is_forgotten_holds_up_neither(
+    shop: Shop, account: int
+) -> None:
+    """Both lock the card's row first and the customer's afterwards."""
+    customer = await customers.customer_of(shop, account)
+    await rows(
+        shop,
+        "INSERT INTO billing.cards (id, livemode, account_id, customer_id, kind, fetched_at)"
+        " VALUES ('pm_1', false, $1, $2, 'card', '2020-01-01')",
+        account,
+        customer,
+    )
+    async with shop.ledger.database.connection() as other, other.transaction():
+        await other.execute("UPDATE billing.cards SET fetched_at = now()")
+        forgetting = asyncio.create_task(customers.forget(shop, customer))
+        await until_somebody_waits(shop)
+
+        await other.execute("UPDATE billing.customers SET default_card = NULL")
+
+    assert await forgetting == account
+
+
+async def until_somebody_waits(shop: Shop) -> None:
+    """Until a statement of somebody's waits for another's lock."""
+    waiting = (
+        "SELECT FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    async with asyncio.timeout(10):
+        while not await rows(shop, waiting):  # noqa: ASYNC110 - Postgres tells nobody
+            await asyncio.sleep(0.01)
 
 
 async def test_a_customer_that_is_there_changes_nothing(shop: Shop, account: int) -> None:

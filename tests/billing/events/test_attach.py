@@ -95,6 +95,23 @@ async def test_a_purchase_through_a_payment_link_is_given_as_far_as_it_was_paid(
     assert await applied(shop, account) == {"credits": 2_000}
 
 
+async def test_a_payment_links_own_reference_does_not_stand_in_the_way(
+    shop: Shop, account: int, link: str, stripe_standin: RunningStandIn
+) -> None:
+    """Whoever shares a link may add any client_reference_id, also one of our orders' names."""
+    lost = await buy(shop, account)
+    session = stripe_standin.world.objects[link]
+    session["client_reference_id"] = "user-17"
+    item = await delivered(shop, link)
+
+    session["client_reference_id"] = lost.order_id
+    assert (await attach(shop, item, account, "business", actor="anna")).outcome == "granted"
+    session["client_reference_id"] = "user-17"
+    assert (await attach(shop, item, account, "business", actor="anna")).outcome == "unchanged"
+
+    assert await applied(shop, account) == {"credits": 2_000}
+
+
 async def test_what_somebody_has_is_not_given_to_another(
     shop: Shop, account: int, stripe_standin: RunningStandIn
 ) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.errors import Quarantined
-from billing.invoicing.invoice_lines import Line, due
+from billing.invoicing.invoice_lines import Line, due, paid_anew
 from billing.packages.offers import Offer
 
 START = datetime(2031, 1, 1, tzinfo=UTC)
@@ -88,6 +88,15 @@ def test_what_a_downgrade_gave_back_comes_off_the_renewal() -> None:
 
     assert amounts("subscription_cycle", *lines) == [375]
     assert amounts("subscription_cycle", line(-9000, 1, proration=True), line(2000, 2)) == []
+
+
+def test_the_part_paid_from_the_customers_balance_gives_nothing() -> None:
+    """Rounded down; a trial has nothing to pay."""
+    whole = due("subscription_create", [line(2000), line(0, 2, offer=offer(trial_credits=50))])
+
+    assert [one.credits for one in paid_anew(whole, 2380, 0)] == [500, 50]
+    assert [one.credits for one in paid_anew(whole, 2380, 380)] == [420, 50]
+    assert [one.credits for one in paid_anew(whole, 2380, 2380)] == [50]
 
 
 def test_a_trial_gives_the_trials_credits() -> None:

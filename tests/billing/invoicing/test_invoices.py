@@ -182,6 +182,37 @@ async def test_a_downgrade_gives_nothing_and_takes_nothing(
     assert [one.paid_minor for one in await payments_of(shop, order_id)] == [2000, 0]
 
 
+async def test_what_a_downgrade_gave_back_pays_for_no_credits_a_second_time(
+    shop: Shop, stripe_standin: RunningStandIn, account: int
+) -> None:
+    """They were given with the invoice that was paid; a renewal gives what is paid anew."""
+    order_id, subscription = await subscribe(shop, stripe_standin, account)
+    await upgrade(shop, subscription, amount=100, minor=1500)
+    for _ in range(2):
+        stripe_standin.renew(subscription["id"])
+    await settle_all(shop, stripe_standin)
+
+    paid = [one.paid_minor for one in await payments_of(shop, order_id)]
+    granted = await rows(shop, "SELECT amount FROM grants ORDER BY id")
+    assert sorted(paid) == [0, 1000, 1500, 2000]
+    assert sorted(row["amount"] for row in granted) == [66, 100, 500]
+
+
+async def test_a_new_subscription_paid_with_what_an_old_one_left_gives_nothing(
+    shop: Shop, stripe_standin: RunningStandIn, account: int
+) -> None:
+    _, first = await subscribe(shop, stripe_standin, account)
+    await settle_all(shop, stripe_standin)
+    customer = stripe_standin.world.objects[first["customer"]]
+    customer["balance"] = -2000
+
+    _, second = await subscribe(shop, stripe_standin, account)
+    settled = await invoices.settle(shop, second["latest_invoice"])
+
+    assert settled.outcome == "updated"
+    assert await applied(shop, account) == {"credits": 500}
+
+
 async def test_a_discount_leaves_all_credits_or_their_share(
     shop: Shop, stripe_standin: RunningStandIn, account: int
 ) -> None:

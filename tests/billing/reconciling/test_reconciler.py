@@ -252,6 +252,49 @@ async def test_a_dispute_and_its_end_are_found(later: Later, account: int) -> No
     assert await later.balance(account) == 100
 
 
+async def test_money_of_a_dispute_that_came_later_than_its_end_is_found(
+    later: Later, account: int
+) -> None:
+    """The status stays as it was; the balance transactions tell."""
+    started = await buy(later.shop, account)
+    later.stripe.pay(started.session_id)
+    await settling.settle(later.shop, "checkout.session", started.session_id)
+    intent = await intent_of(later.shop, started.order_id)
+    dispute = later.stripe.dispute(intent)
+    later.stripe.dispute_step(dispute["id"], "win")
+    shown = later.stripe.world.objects[dispute["id"]]
+    moved = shown["balance_transactions"]
+    shown["balance_transactions"] = moved[:1]
+    await later.run("state")
+    assert await later.balance(account) == 0
+
+    later.advance(days=60)
+    shown["balance_transactions"] = moved
+    await later.run("state")
+
+    assert await later.balance(account) == 100
+
+
+async def test_a_withdrawal_that_leaves_a_disputes_status_as_it_was_is_found(
+    later: Later, account: int
+) -> None:
+    started = await buy(later.shop, account)
+    later.stripe.pay(started.session_id)
+    await settling.settle(later.shop, "checkout.session", started.session_id)
+    dispute = later.stripe.dispute(await intent_of(later.shop, started.order_id))
+    later.stripe.dispute_step(dispute["id"], "lose")
+    shown = later.stripe.world.objects[dispute["id"]]
+    moved = shown["balance_transactions"]
+    shown["balance_transactions"] = []
+    await later.run("state")
+    assert await later.balance(account) == 100
+
+    shown["balance_transactions"] = moved
+    await later.run("state")
+
+    assert await later.balance(account) == 0
+
+
 async def test_a_renewal_without_a_webhook_is_granted(later: Later, account: int) -> None:
     started = await buy(later.shop, account, "monthly")
     later.stripe.pay(started.session_id)

@@ -229,6 +229,26 @@ async def test_a_credit_note_whose_answer_was_lost_is_found_and_not_made_again(
     assert await rows(shop, "SELECT state FROM billing.refunds") == [("succeeded",)]
 
 
+async def test_a_credit_note_whose_refund_came_later_is_followed_to_its_end(
+    shop: Shop, stripe_standin: RunningStandIn, account: int
+) -> None:
+    """Until its refund is known, the asking would count twice against what is left."""
+    sale = await subscribed(shop, stripe_standin, account)
+    asked = await money_back.refund(shop, sale.object_id, 500, actor="anna")
+    await rows(
+        shop,
+        "UPDATE billing.refunds SET state = 'pending', stripe_id = NULL,"
+        " created_at = created_at - interval '1 hour' RETURNING 1",
+    )
+
+    assert await money_back.look_again(shop) == 1
+    assert await money_back.look_again(shop) == 0
+
+    [row] = await rows(shop, "SELECT id, state, stripe_id FROM billing.refunds")
+    assert row == (asked.id, "succeeded", asked.stripe_id)
+    assert len(list(stripe_standin.world.every("refund"))) == 1
+
+
 async def test_every_refund_is_in_the_audit_with_who_asked(
     shop: Shop, stripe_standin: RunningStandIn, account: int
 ) -> None:

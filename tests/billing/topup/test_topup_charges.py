@@ -1,11 +1,13 @@
 """Charging a saved card: declines, and answers that never come."""
 
+import asyncio
+
 import pytest
 
 from billing.customer import cards, customers
 from billing.purchases import sessions
 from billing.shop import Settled, Shop
-from billing.topup import payment_intents, topups
+from billing.topup import payment_intents, topup_attempts, topups
 from tests.billing.conftest import applied, new_account, order_of, rows
 from tests.billing.topping import (
     ASKS_FOR_3DS,
@@ -173,16 +175,16 @@ async def test_no_answer_is_not_a_failure(
     assert await applied(shop, account) == {"credits": 100}
 
 
-async def test_a_try_that_never_reached_stripe_is_given_up_after_a_day(
+async def test_a_try_that_never_reached_stripe_is_given_up_an_hour_after_the_last_asking(
     shop: Shop, stripe_standin: RunningStandIn, account: int
 ) -> None:
     no_answer(stripe_standin, "cut_before")
     await topups.scan(shop)
     await execute(shop, "UPDATE billing.topup_settings SET enabled = false")
 
-    await let_time_pass(shop, 24.5)
+    await let_time_pass(shop, 0.9)
     assert await topups.look_again(shop) == 0
-    await let_time_pass(shop, 3)
+    await let_time_pass(shop, 0.2)
     assert await topups.look_again(shop) == 1
 
     [attempt] = await attempts(shop)
@@ -237,7 +239,7 @@ async def test_an_unknown_try_is_not_asked_again_once_nobody_wants_it(
     await topups.scan(shop)
     await execute(shop, "UPDATE billing.topup_settings SET enabled = false")
 
-    await let_time_pass(shop, 5)
+    await let_time_pass(shop, 0.5)
     assert await topups.look_again(shop) == 0
     assert charged(stripe_standin) == []
 
@@ -272,8 +274,8 @@ async def test_an_old_try_is_looked_at_rarely(
 ) -> None:
     no_answer(stripe_standin, "cut_before")
     await topups.scan(shop)
-    await execute(shop, "UPDATE billing.topup_settings SET enabled = false")
     await let_time_pass(shop, 10)
+    no_answer(stripe_standin, "cut_before")
     await topups.look_again(shop)
     no_answer(stripe_standin, "error_before", method="GET")
 
@@ -355,6 +357,90 @@ async def test_what_was_agreed_before_is_not_charged_once_something_else_is(
 
     assert charged(stripe_standin) == []
     assert await states(shop) == ["unknown"]
+
+
+async def test_a_try_of_other_terms_holds_up_the_new_ones_for_an_hour_at_the_most(
+    shop: Shop, stripe_standin: RunningStandIn, account: int
+) -> None:
+    no_answer(stripe_standin, "cut_before")
+    await topups.scan(shop)
+    await switch_on(shop, account, quantity=1, package="minutes", most_minor_month=500)
+    await let_time_pass(shop, 1.1)
+
+    await topups.look_again(shop)
+    await topups.scan(shop)
+
+    assert await states(shop) == ["absent", "succeeded"]
+    assert charged(stripe_standin) == [500]
+
+
+async def test_a_try_that_is_just_asked_again_is_not_given_up_beside_that(
+    shop: Shop, stripe_standin: RunningStandIn, account: int
+) -> None:
+    no_answer(stripe_standin, "cut_before")
+    await topups.scan(shop)
+    await let_time_pass(shop, 2)
+    async with shop.ledger.database.connection() as connection:
+        [before] = await topup_attempts.of_account(connection, account, shop.livemode)
+        assert await topup_attempts.asked(connection, before)
+
+        assert not await topup_attempts.absent(connection, before)
+
+    assert await states(shop) == ["confirming"]
+
+
+async def test_a_charge_that_does_not_fit_pauses_and_is_booked_once_it_does(
+    shop: Shop, stripe_standin: RunningStandIn, account: int
+) -> None:
+    """It neither stays open for ever nor is anything else charged; a person looks at it."""
+    no_answer(stripe_standin, "cut_after")
+    await topups.scan(shop)
+    [intent] = stripe_standin.world.every("payment_intent")
+    intent["amount_received"] = 999
+    await let_time_pass(shop, 0.1)
+
+    assert await topups.look_again(shop) == 1
+
+    [attempt] = await attempts(shop)
+    assert attempt["state"] == "failed"
+    assert (await order_of(shop, attempt["order_id"])).state == "quarantined"
+    assert (await settings_of(shop, account)).paused
+    assert await alerts_of(shop) == ["top-up"]
+    assert await topups.scan(shop) == 0
+
+    intent["amount_received"] = 1000
+    assert (await payment_intents.settle(shop, intent["id"])).outcome == "granted"
+    assert await states(shop) == ["succeeded"]
+    assert (await order_of(shop, attempt["order_id"])).state == "paid"
+    assert await applied(shop, account) == {"credits": 100}
+
+
+async def test_a_charge_whose_marks_were_wiped_is_booked_all_the_same(
+    shop: Shop, stripe_standin: RunningStandIn, account: int
+) -> None:
+    no_answer(stripe_standin, "error_before", "/v1/payment_intents/*", "GET")
+    await topups.scan(shop)
+    [intent] = stripe_standin.world.every("payment_intent")
+    intent["metadata"] = {}
+    await let_time_pass(shop, 0.1)
+
+    assert await topups.look_again(shop) == 1
+    assert await applied(shop, account) == {"credits": 100}
+
+
+async def test_several_who_hear_of_one_decline_leave_one_page_to_pay_on(
+    shop: Shop, stripe_standin: RunningStandIn, account: int
+) -> None:
+    becomes(stripe_standin, await card_of(shop, account), ASKS_FOR_3DS)
+    no_answer(stripe_standin, "error_before", "/v1/payment_intents/*", "GET")
+    await topups.scan(shop)
+    [intent] = stripe_standin.world.every("payment_intent")
+
+    await asyncio.gather(*(payment_intents.settle(shop, intent["id"]) for _ in range(4)))
+
+    [notice] = await told(shop, "top_up_paused")
+    pages = stripe_standin.world.every("checkout.session")
+    assert [one["url"] for one in pages if one["status"] == "open"] == [notice["retry_url"]]
 
 
 async def test_a_card_that_is_no_longer_chosen_is_not_asked_again(

@@ -15,6 +15,7 @@ import pytest
 
 from billing.purchases import checkout
 from billing.purchases.checkout import Purchase
+from config import PriceList
 from gateway.commands import till as tills
 from gateway.commands.group import run
 from gateway.operations.desk import Desk
@@ -124,6 +125,21 @@ def test_setup_makes_the_endpoint_once_and_shows_its_secret_once(selling: Shell)
     )  # fmt: skip
 
 
+def test_setup_knows_where_the_price_file_puts_our_pages(
+    selling: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = PriceList({}, {}, (), prefix="/credits")
+
+    async def in_force(*_: object) -> PriceList:
+        return elsewhere
+
+    monkeypatch.setattr("gateway.commands.till.prices_in_force", in_force)
+
+    made = selling.json("stripe", "setup")
+
+    assert made["url"] == "https://api.example.com/credits/stripe/webhook"
+
+
 def test_a_payment_without_its_webhook_is_settled_by_hand(selling: Shell, played: Played) -> None:
     account, _, session = begun(selling)
     played.control("pay", session=session)
@@ -216,6 +232,7 @@ def test_packages_are_made_changed_hidden_and_shown_again(shell: Shell) -> None:
     [
         ("create", "x", "10"),
         ("create", "x", "10", "--price", "ten"),
+        ("create", "x", "10", "--price", "usd=1", "--price", "usd=2"),
         ("create", "x", "1.5", "--price", "usd=1"),
         ("create", "x", "10", "--type", "unheard-of", "--price", "usd=1"),
         ("update", "unheard-of", "--credits", "5"),
