@@ -8,7 +8,7 @@ from typing import Any
 
 import asyncpg
 
-from ledger import audit, controls
+from ledger import audit, controls, dead_facts
 from ledger.controls import Added
 from ledger.database import Connection, Queries
 from ledger.errors import Conflict, InvalidInput, NotFound
@@ -213,11 +213,11 @@ async def release(connection: Connection, account_id: int, *, actor: str, reason
     """
     End a quarantine: the account is frozen from now on and may be thawed.
 
-    Meant for after its dead facts were settled by hand and a new epoch has begun, since
-    Redis still counts what Postgres refused until it loads the account again.
+    Not before a person has decided about each of its dead facts, nor in the epoch in which they
+    broke a rule: there Redis still counts what Postgres refused.
 
     Raises:
-        Conflict: `not-quarantined`.
+        Conflict: `not-quarantined`, `facts-unresolved`, `rebuild-first`. Nothing changed.
         InvalidInput: No reason given.
 
     """
@@ -225,6 +225,15 @@ async def release(connection: Connection, account_id: int, *, actor: str, reason
     async with connection.transaction():
         if not await connection.fetchval(_SQL.release, account_id):
             raise Conflict("not-quarantined", f"{account_text(account_id)} is not quarantined")
+        blame = await dead_facts.blame(connection, account_id)
+        if blame.unresolved:
+            raise Conflict(
+                "facts-unresolved", f"nobody has decided about {blame.unresolved} facts of it yet"
+            )
+        if blame.in_this_epoch:
+            raise Conflict(
+                "rebuild-first", "Redis still counts what Postgres refused: begin a new epoch first"
+            )
         await audit.write(
             connection, actor, "account.release", account_text(account_id), {"reason": why}
         )

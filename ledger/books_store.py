@@ -128,6 +128,9 @@ async def save(connection: Connection, books: Books, batch: Batch, sha: bytes) -
         _SQL.insert_dead,
         [(*place, dead.q, dead.account_id, pack_fact(dead.fact), dead.why) for dead in books.dead],
     )
+    nobodys = [dead.q for dead in books.dead if not dead.account_id]
+    if nobodys:
+        await connection.execute(_SQL.attribute_dead, *place, nobodys)
     await connection.execute(_SQL.insert_batch, *batch, sha)
     await connection.executemany(
         _SQL.insert_line,

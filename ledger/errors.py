@@ -15,6 +15,7 @@ What can go wrong in the ledger.
     - InvalidInput          an argument is outside what it may be
   - LedgerUnavailable       a store is down or silent; `unknown` says whether the change may
                             have happened. Asking again with the same id is harmless
+    - PostgresBehind        Redis knows what Postgres has lost; a person decides
   - CorruptRecord           bytes that no release of Farebox wrote; nothing changed
 """
 
@@ -113,6 +114,10 @@ class LedgerUnavailable(LedgerError):
     def __init__(self, message: str, *, unknown: bool = False) -> None:
         super().__init__(message)
         self.unknown = unknown
+
+
+class PostgresBehind(LedgerUnavailable):
+    """Postgres lost commits, or is another database: nothing is served until a person decides."""
 
 
 class CorruptRecord(LedgerError):

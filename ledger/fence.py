@@ -20,7 +20,7 @@ import logging
 from ledger import credit_types, shards
 from ledger.checks import read_info
 from ledger.database import Database
-from ledger.errors import CorruptRecord, LedgerUnavailable
+from ledger.errors import CorruptRecord, LedgerUnavailable, PostgresBehind
 from ledger.journal import read_meta, read_tail
 from ledger.keys import Keys
 from ledger.lines import open_args, session_args
@@ -51,7 +51,7 @@ class Verdict(enum.Enum):
     STANDS = "same server, same epoch, not behind"
     UNOPENED = "Postgres is in an epoch that Redis has not opened yet"
     BROKEN = "Redis was restarted or replaced, or lost something; going on from what Postgres has"
-    AHEAD = "Redis is in an epoch that Postgres does not know"
+    AHEAD = "Redis knows what Postgres does not, and cannot tell it again"
 
 
 def judge(row: ShardRow, incarnation: str, meta: Meta | None) -> Verdict:
@@ -92,6 +92,7 @@ class Fence:
         Make sure that `link` leads to the epoch that Postgres follows, and open a session.
 
         Raises:
+            PostgresBehind: Postgres went back: see `accept`.
             LedgerUnavailable: A store is away, or others keep fencing; ask again.
 
         """
@@ -108,6 +109,7 @@ class Fence:
         Bring Redis and Postgres to the same epoch, if they are not, and return that.
 
         Raises:
+            PostgresBehind: Postgres went back: see `accept`.
             LedgerUnavailable: See `verify`.
 
         """
@@ -129,10 +131,55 @@ class Fence:
 
         Harmless when another process did so already: then nothing happens.
         """
-        row = await self._row()
-        if row.epoch == epoch:
+        row, verdict = await self._look(link)
+        if row.epoch != epoch:
+            return
+        if verdict is Verdict.AHEAD:
+            await self._act(link, row, verdict)
+        else:
             log.warning("shard %d: fencing epoch %d: %s", self._keys.shard, epoch, why)
             await self._rebuild(link, row, await incarnation_of(link))
+
+    async def renew(self, link: Link, why: str) -> int:
+        """
+        Begin a new epoch because a person wants one, and return it; what Redis knows is kept.
+
+        Raises:
+            PostgresBehind: Nothing was changed: see `accept`.
+            LedgerUnavailable: See `verify`.
+
+        """
+        await self.end(link, await self.mend(link), why)
+        return await self.mend(link)
+
+    async def halt(self, link: Link) -> bool:
+        """Stop the epoch Redis is in if Postgres went back, and say whether it did."""
+        _, verdict = await self._look(link)
+        meta = await read_meta(link, self._keys)
+        if verdict is not Verdict.AHEAD or meta is None:
+            return False
+        await self._freeze(link, meta.epoch)
+        return True
+
+    async def accept(self, link: Link, why: str) -> int:
+        """
+        Begin an epoch from what Postgres has and return it, whatever only Redis knows.
+
+        The epoch is later than every one Redis has seen, so that nothing of what is given up
+        can be reached any more. Where Postgres did not go back, this is `renew`.
+
+        Raises:
+            LedgerUnavailable: See `verify`.
+
+        """
+        row, meta = await self._row(), await read_meta(link, self._keys)
+        if meta is None or not await self.halt(link):
+            return await self.renew(link, why)
+        log.warning("shard %d: giving up epoch %d: %s", self._keys.shard, meta.epoch, why)
+        opened = await self._advance(row.epoch, await incarnation_of(link), above=meta.epoch)
+        if opened is not None:
+            await self._open(link, opened)
+        return await self.mend(link)
 
     async def _look(self, link: Link) -> tuple[ShardRow, Verdict]:
         incarnation = await incarnation_of(link)
@@ -142,7 +189,25 @@ class Fence:
         except CorruptRecord as corrupt:
             log.warning("shard %d: %s", self._keys.shard, corrupt)
             return row, Verdict.BROKEN
+        if meta is not None and await self._left_behind(link, row, meta):
+            return row, Verdict.AHEAD
         return row, judge(row, incarnation, meta)
+
+    async def _left_behind(self, link: Link, row: ShardRow, meta: Meta) -> bool:
+        """
+        Whether Redis was told that Postgres has more than it has, and no longer has that itself.
+
+        A Postgres that lost its last commits is told them again by posting, as long as the
+        journal goes back so far. Beyond that a new epoch would quietly drop what was charged.
+        """
+        if meta.epoch != row.epoch or meta.posted_q <= row.last_q:
+            return False
+        try:
+            tail = await read_tail(link, self._keys, row.epoch, row.last_q, 1)
+        except CorruptRecord:
+            return True
+        place = (row.last_q + 1, row.last_chain)
+        return not tail or (tail[0].first_q, tail[0].previous) != place
 
     async def _act(self, link: Link, row: ShardRow, verdict: Verdict) -> None:
         if verdict is Verdict.UNOPENED:
@@ -151,10 +216,11 @@ class Fence:
             if row.epoch > 0:
                 log.warning("shard %d: epoch %d: %s", self._keys.shard, row.epoch, verdict.value)
             await self._rebuild(link, row, await incarnation_of(link))
-        elif (await self._row()).epoch == row.epoch:
-            raise LedgerUnavailable(
-                f"{verdict.value} (Postgres knows {row.epoch}): Postgres lost commits, or is "
-                "another database than the one this Redis was used with"
+        elif await self._row() == row:  # else somebody only was quicker
+            raise PostgresBehind(
+                f"{verdict.value} (epoch {row.epoch}, fact {row.last_q}): Postgres lost commits, "
+                "or is another database than the one this Redis was used with; "
+                "see `farebox rebuild`"
             )
 
     async def _rebuild(self, link: Link, row: ShardRow, incarnation: str) -> None:
@@ -189,9 +255,11 @@ class Fence:
         except CorruptRecord as corrupt:
             log.warning("shard %d: the rest is not salvaged: %s", self._keys.shard, corrupt)
 
-    async def _advance(self, epoch: int, incarnation: str) -> ShardRow | None:
+    async def _advance(self, epoch: int, incarnation: str, *, above: int = 0) -> ShardRow | None:
         async with self._database.connection() as connection:
-            return await shards.advance(connection, self._keys.shard, epoch, incarnation)
+            return await shards.advance(
+                connection, self._keys.shard, epoch, incarnation, above=above
+            )
 
     async def _open(self, link: Link, row: ShardRow) -> None:
         """Open the row's epoch in Redis; harmless when it is open, or a later one is."""

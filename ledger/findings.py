@@ -47,6 +47,20 @@ async def rows(
     return [FindingRow(**row) for row in found]
 
 
+async def get(connection: Connection, finding_id: int) -> FindingRow:
+    """
+    Return a finding.
+
+    Raises:
+        NotFound: No such finding.
+
+    """
+    row = await connection.fetchrow(_SQL.one, finding_id)
+    if row is None:
+        raise NotFound(f"no finding {finding_id}")
+    return FindingRow(**row)
+
+
 async def resolve(connection: Connection, finding_id: int, *, actor: str, reason: str) -> None:
     """
     Close a finding. A repeat changes nothing.

@@ -30,6 +30,7 @@ from ledger.outage import OUTAGE, told
 from ledger.ports import Clock, SystemClock
 from ledger.poster import Poster
 from ledger.pusher import Pusher
+from ledger.rebuild import Rebuilding, Rebuilt, Reloading, rebuild, reload
 from ledger.reconcile import Stores, reconcile
 from ledger.records import Meta
 from ledger.scripts import Scripts
@@ -101,6 +102,8 @@ class Ledger:
 
         def new_fence() -> Fence:
             return Fence(database, redis_keys, scripts, clock)
+
+        self._new_fence = new_fence
 
         self.shard = Shard(
             options.shard, redis_keys, self._connect, new_fence(), clock, scripts=scripts
@@ -237,6 +240,24 @@ class Ledger:
         try:
             return await reconcile(Stores(self.database, link, self.shard.keys, self._clock))
         except RedisError as away:
+            raise _silent("Redis", away) from away
+
+    async def rebuild(self, *, actor: str, reason: str, lose_data: bool = False) -> Rebuilt:
+        """Begin a new epoch from what Postgres has; see `ledger.rebuild`."""
+        parts = Rebuilding(self.database, self._reading, self._new_fence(), self.shard.keys)
+        try:
+            return await rebuild(parts, actor=actor, reason=reason, lose_data=lose_data)
+        except (RedisError, OSError) as away:
+            raise _silent("Redis", away) from away
+
+    async def reload(self, account: int, *, actor: str, reason: str) -> None:
+        """Load one account anew from Postgres; see `ledger.rebuild`."""
+        parts = Reloading(
+            self.database, self.shard, self._reading, self.poster, self.loader, self._clock
+        )
+        try:
+            await reload(parts, account, actor=actor, reason=reason)
+        except (RedisError, OSError) as away:
             raise _silent("Redis", away) from away
 
     def steward(self, more: Sequence[Job] = ()) -> Steward:

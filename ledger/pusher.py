@@ -11,7 +11,7 @@ import logging
 from datetime import UTC, datetime
 from typing import Literal
 
-from ledger import controls, grants
+from ledger import accounts, controls, grants
 from ledger.database import Database
 from ledger.loader import Loader
 from ledger.outage import OUTAGE
@@ -105,6 +105,7 @@ class Pusher:
         """Send what Postgres has not seen applied; return whether Redis now has all of it."""
         async with self._database.connection() as connection:
             waiting = await controls.pending(connection, account)
+            status = (await accounts.get(connection, account)).status if waiting else None
         if not waiting:
             return True
         words = await self._send(account, waiting)
@@ -112,6 +113,9 @@ class Pusher:
             await self._loader.load(account)
             # Somebody else may have loaded it from before the latest order: look once more.
             words = await self._send(account, waiting)
+        if status is accounts.Status.QUARANTINED and b"OLD" in words:
+            # A Postgres that lost commits orders the freeze under a number that Redis has used.
+            await self._shard.run("block", [account.to_bytes(7, "little")])
         for control, word in zip(waiting, words, strict=True):
             if word not in (b"OK", b"OLD"):
                 log.warning("account %d: control %s answered %s", account, control, word)

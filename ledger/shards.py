@@ -48,10 +48,12 @@ async def read(connection: Connection, shard: int) -> ShardRow:
 
 
 async def advance(
-    connection: Connection, shard: int, from_epoch: int, incarnation: str
+    connection: Connection, shard: int, from_epoch: int, incarnation: str, *, above: int = 0
 ) -> ShardRow | None:
     """
     Begin the next epoch if `from_epoch` still is the current one; None if it is not.
+
+    Its number is higher than `above` too, where Redis has seen epochs that Postgres lost.
 
     What is open is counted in the same transaction, under the row's lock, so no posting of
     the old epoch can come after it.
@@ -63,7 +65,7 @@ async def advance(
             str(row["credit_type_id"]): [row["count"], row["units"]]
             for row in await connection.fetch(_SQL.open_holds, shard)
         }
-        return _shard(await connection.fetchrow(_SQL.advance, shard, incarnation, held))
+        return _shard(await connection.fetchrow(_SQL.advance, shard, incarnation, held, above))
 
 
 async def open_holds(connection: Connection, shard: int) -> list[OpenHolds]:

@@ -167,9 +167,8 @@ async def _move(
     connection: Connection, payment: Payment, grant: PaymentGrant, move: Move, plan: Plan
 ) -> None:
     """Book one move; its name is the payment's, the grant's and the step's, so it happens once."""
-    why = (
-        f"{money_text(plan.reversed_minor, payment.currency)} of order {payment.order_id} went back"
-    )
+    gone = money_text(plan.reversed_minor, payment.currency) if plan.reversed_minor else "nothing"
+    why = f"{gone} of order {payment.order_id} went back"
     control: Clawback | Grant
     if move.take > 0:
         control = Clawback(

@@ -6,6 +6,7 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 
 from gateway.admin import handlers
+from gateway.admin.recovery import RECOVERY
 from gateway.admin.rows import V1, changes, shows
 from gateway.admin.selling_table import SELLING
 from gateway.admin.services import Services
@@ -34,6 +35,7 @@ PARAMETERS = {
     "admin": "The admin's name.",
     "charge": "The charge's id: what a call's answer named as Farebox-Request-Id.",
     "event": "The number of the event in the inbox.",
+    "fact": "The fact's place in its journal, like 0-3-1204.",
     "finding": "The finding's number.",
     "key": "The key's id, like key_7.",
     "notice": "The notice's number.",
@@ -154,5 +156,6 @@ TABLE: tuple[Operation, ...] = (
             handlers.resolve, health.Resolved, health.Resolution),
     shows(f"{V1}/gateways", "list-gateways", "Running gateways, and what is odd about them",
          handlers.gateways, health.GatewayList),
+    *RECOVERY,
     *SELLING,
 )  # fmt: skip

@@ -7,7 +7,7 @@ import click
 from gateway.commands.failed import CommandFailed
 from gateway.commands.session import Said, operates
 from gateway.commands.text import columns, facts
-from gateway.operations import accounts
+from gateway.operations import accounts, recovery
 from gateway.operations.desk import Desk
 from gateway.paging import MAX_LIMIT
 
@@ -85,6 +85,16 @@ async def freeze(desk: Desk, account: str, reason: str) -> Said:
 async def thaw(desk: Desk, account: str, reason: str) -> Said:
     """Let a frozen account call again."""
     return changed(await accounts.thaw(desk, account, accounts.Why(reason=reason)), "active")
+
+
+@account.command("release")
+@click.argument("account", metavar="ACCOUNT")
+@click.option("--reason", required=True, help="Kept in the audit.")
+@operates
+async def release(desk: Desk, account: str, reason: str) -> Said:
+    """End an account's quarantine: it is frozen from now on, and may be thawed."""
+    done = await recovery.release(desk, account, accounts.Why(reason=reason))
+    return Said(done, f"{done.id} is out of quarantine, and frozen")
 
 
 def changed(shown: accounts.AccountChanged, word: str) -> Said:

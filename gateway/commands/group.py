@@ -14,7 +14,9 @@ from billing.errors import BillingError, StripeUnavailable
 from config import SettingsError
 from gateway.commands.accounts import account
 from gateway.commands.admins import admin
+from gateway.commands.facts import fact
 from gateway.commands.failed import CommandFailed
+from gateway.commands.findings import finding
 from gateway.commands.keys import key
 from gateway.commands.ledger import reconcile, verify
 from gateway.commands.money import adjust, grant, grants, refund
@@ -22,6 +24,7 @@ from gateway.commands.options import store_options
 from gateway.commands.packages import package
 from gateway.commands.price_versions import prices
 from gateway.commands.prices import check, init, quote
+from gateway.commands.rebuild import rebuild
 from gateway.commands.run import backup, demo, migrate, serve
 from gateway.commands.stripe import stripe
 from gateway.data_folder import FolderInUse
@@ -41,6 +44,8 @@ COMMANDS = (
     backup,
     check,
     demo,
+    fact,
+    finding,
     grant,
     grants,
     init,
@@ -49,6 +54,7 @@ COMMANDS = (
     package,
     prices,
     quote,
+    rebuild,
     reconcile,
     refund,
     serve,

@@ -14,7 +14,7 @@ import pwd
 import secrets
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec, overload
 
 import click
 from pydantic import BaseModel
@@ -47,9 +47,26 @@ class Said:
     aside: str = ""
 
 
-def operates(work: Work[Asked]) -> Callable[Asked, int]:
-    """Make an operation a command: options for the stores and `--json`, a desk, an exit code."""
+@overload
+def operates(work: Work[Asked], /) -> Callable[Asked, int]: ...
 
+
+@overload
+def operates(*, catch_up: bool) -> Callable[[Work[Asked]], Callable[Asked, int]]: ...
+
+
+def operates(work: Work[Asked] | None = None, /, *, catch_up: bool = True) -> Any:
+    """
+    Make an operation a command: options for the stores and `--json`, a desk, an exit code.
+
+    Without `catch_up` it may begin on a Redis that cannot be verified, which it is there to mend.
+    """
+    if work is None:
+        return functools.partial(_command, catch_up=catch_up)
+    return _command(work, catch_up=catch_up)
+
+
+def _command(work: Work[Asked], *, catch_up: bool) -> Callable[Asked, int]:
     @functools.wraps(work)
     def command(*args: Asked.args, **kwargs: Asked.kwargs) -> int:
         # What the ledger tells operators belongs into a serve's log, not between a command's lines.
@@ -58,7 +75,7 @@ def operates(work: Work[Asked]) -> Callable[Asked, int]:
             data=chosen("data"), postgres_url=chosen("postgres_url"), redis_url=chosen("redis_url")
         )
         with found_stores(settings) as stores:
-            said = asyncio.run(_at_a_desk(stores, work, *args, **kwargs))
+            said = asyncio.run(_at_a_desk(stores, catch_up, work, *args, **kwargs))
         click.echo(said.answer.model_dump_json(indent=2) if chosen("as_json") else said.text)
         if said.aside:
             click.echo(said.aside, err=True)
@@ -68,9 +85,13 @@ def operates(work: Work[Asked]) -> Callable[Asked, int]:
 
 
 async def _at_a_desk(
-    stores: Stores, work: Work[Asked], *args: Asked.args, **kwargs: Asked.kwargs
+    stores: Stores,
+    catch_up: bool,  # noqa: FBT001 - what follows is the command's own
+    work: Work[Asked],
+    *args: Asked.args,
+    **kwargs: Asked.kwargs,
 ) -> Said:
-    async with opened_ledger(stores) as ledger:
+    async with opened_ledger(stores, catch_up=catch_up) as ledger:
         desk = Desk(
             ledger,
             actor=f"command:{login()}",

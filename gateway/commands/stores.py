@@ -76,11 +76,11 @@ def found_stores(settings: Settings) -> Iterator[Stores]:
 
 
 @asynccontextmanager
-async def opened_ledger(stores: Stores) -> AsyncIterator[Ledger]:
+async def opened_ledger(stores: Stores, *, catch_up: bool = True) -> AsyncIterator[Ledger]:
     """
     Open the ledger on the stores, for as long as the block runs.
 
-    Where no steward works, what the journal holds is posted before and after.
+    With `catch_up`, where no steward works, what the journal holds is posted before and after.
 
     Raises:
         CommandFailed: The database's schema is not the one this release needs.
@@ -93,11 +93,11 @@ async def opened_ledger(stores: Stores) -> AsyncIterator[Ledger]:
             sentence = schema_sentence(await schema_state(connection, components()))
         if sentence:
             raise CommandFailed(sentence)
-        if stores.alone:
+        if stores.alone and catch_up:
             await ledger.shard.ready()  # its Redis has just started, which begins an epoch
             await ledger.post_all()
         yield ledger
-        if stores.alone:
+        if stores.alone and catch_up:
             await ledger.post_all()
     finally:
         await ledger.aclose()

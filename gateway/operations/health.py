@@ -106,20 +106,15 @@ async def listed(desk: Desk, query: FindingsQuery) -> FindingsPage:
             connection, only_open=query.open, before=before, limit=query.limit
         )
     return FindingsPage(
-        items=[
-            FindingRow(
-                id=row.id,
-                check=row.check_name,
-                account=None if row.account_id is None else account_text(row.account_id),
-                detail=row.detail,
-                found_at=row.found_at,
-                seen_at=row.seen_at,
-                resolved_at=row.resolved_at,
-            )
-            for row in rows
-        ],
+        items=[_finding(row) for row in rows],
         next=pack_cursor("findings", rows[-1].id) if len(rows) == query.limit else None,
     )
+
+
+async def show(desk: Desk, finding: int) -> FindingRow:
+    """Return one finding."""
+    async with desk.ledger.database.connection() as connection:
+        return _finding(await findings.get(connection, finding))
 
 
 async def resolve(desk: Desk, finding: int, resolution: Resolution) -> Resolved:
@@ -184,6 +179,18 @@ def _warnings(rows: list[gateways.Gateway]) -> list[str]:
         if row.refusal is not None
     ]
     return sentences
+
+
+def _finding(row: findings.FindingRow) -> FindingRow:
+    return FindingRow(
+        id=row.id,
+        check=row.check_name,
+        account=None if row.account_id is None else account_text(row.account_id),
+        detail=row.detail,
+        found_at=row.found_at,
+        seen_at=row.seen_at,
+        resolved_at=row.resolved_at,
+    )
 
 
 def _report(found: list[findings.Finding]) -> Report:

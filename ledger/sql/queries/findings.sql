@@ -10,6 +10,9 @@ SELECT id, check_name, account_id, detail, found_at, seen_at, resolved_at
  ORDER BY id DESC
  LIMIT $3
 
+-- name: one
+SELECT id, check_name, account_id, detail, found_at, seen_at, resolved_at FROM findings WHERE id = $1
+
 -- name: resolve
 WITH closed AS (
     UPDATE findings SET resolved_at = now() WHERE id = $1 AND resolved_at IS NULL RETURNING id

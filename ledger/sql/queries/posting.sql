@@ -80,6 +80,15 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 -- name: insert_dead
 INSERT INTO dead_facts (shard, epoch, q, account_id, fact, why) VALUES ($1, $2, $3, $4, $5, $6)
 
+-- A capture of a whole hold names the hold alone, and that died before it. Both begin with their
+-- kind, two bytes of length, and the hold's id.
+-- name: attribute_dead
+UPDATE dead_facts f SET account_id = h.account_id
+  FROM dead_facts h
+ WHERE (f.shard, f.epoch) = ($1, $2) AND f.q = ANY ($3::bigint[])
+   AND (h.shard, h.epoch) = ($1, $2) AND h.q < f.q AND h.account_id IS NOT NULL
+   AND substring(h.fact FROM 1 FOR 1) = 'H' AND substring(h.fact FROM 4 FOR 12) = substring(f.fact FROM 4 FOR 12)
+
 -- name: insert_batch
 INSERT INTO batches (shard, epoch, q_from, q_to, chain, clock_ms, sha) VALUES ($1, $2, $3, $4, $5, $6, $7)
 

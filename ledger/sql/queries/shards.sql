@@ -6,7 +6,7 @@ SELECT epoch FROM shards WHERE id = $1 FOR NO KEY UPDATE
 
 -- name: advance
 UPDATE shards
-   SET epoch = epoch + 1, incarnation = $2, last_q = 0, last_chain = '0000000000000000',
+   SET epoch = greatest(epoch, $4) + 1, incarnation = $2, last_q = 0, last_chain = '0000000000000000',
        open_at_start = $3
  WHERE id = $1
 RETURNING id, epoch, incarnation, last_q, last_chain, open_at_start, clock_ms
