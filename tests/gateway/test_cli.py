@@ -44,13 +44,14 @@ def test_every_command_explains_itself(capsys) -> None:
         assert len(capsys.readouterr().out.splitlines()) > 3
 
     assert {" ".join(words) for words in found} == {
-        "account create", "account freeze", "account list", "account show", "account sign-in",
+        "account create", "account freeze", "account list", "account release", "account show", "account sign-in",
         "account thaw",
-        "admin create", "admin list", "admin revoke", "adjust", "backup", "check", "demo", "grant", "grants import", "init",
+        "admin create", "admin list", "admin revoke", "adjust", "backup", "check", "demo",
+        "fact list", "fact resolve", "fact show", "finding list", "finding resolve", "finding show", "grant", "grants import", "init",
         "key create", "key list", "key revoke", "key rotate", "migrate",
         "package create", "package hide", "package list", "package show", "package unhide",
         "package update", "prices list",
-        "prices rollback", "prices show", "quote", "reconcile", "refund", "serve",
+        "prices rollback", "prices show", "quote", "rebuild", "reconcile", "refund", "serve",
         "stripe reconcile", "stripe refund", "stripe settle", "stripe setup", "stripe sync", "verify",
     }  # fmt: skip
 
