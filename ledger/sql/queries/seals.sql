@@ -2,8 +2,8 @@
 -- written, and check it years later, so that both read rows in the same way. JSON arrays keep
 -- every value apart from the next; times are counted in microseconds, whatever the time zone.
 
--- {which}: the charges looked at. $1 epoch, $2 first q of each batch, $3 the last q of the last
 -- name: charges
+-- which: the charges looked at, ending: see there. $1 epoch, $2 first q of each batch, $3 the last q of the last
 WITH told AS (
     SELECT c.id, v.q,
            CASE v.part WHEN 'opened' THEN sha256(convert_to(json_build_array('opened', encode(c.id, 'hex'),
@@ -24,8 +24,8 @@ SELECT width_bucket(q, $2::bigint[]) AS batch, decode(min(encode(id, 'hex') COLL
   FROM told
  GROUP BY 1
 
--- Of an expired charge only what `overtaken_endings` would keep of it.
 -- name: ending
+-- Of an expired charge only what `overtaken_endings` would keep of it.
 sha256(convert_to(CASE c.state WHEN 4 THEN
     json_build_array('expired', encode(c.id, 'hex'), c.closed_epoch, c.closed_q, c.closed_aseq, c.balance_after)
     ELSE json_build_array('ended', encode(c.id, 'hex'), c.closed_epoch, c.closed_q, c.closed_aseq,
@@ -33,8 +33,8 @@ sha256(convert_to(CASE c.state WHEN 4 THEN
         c.reason, c.status, c.duration_ms, c.written_off, c.uncollected, encode(c.allocation, 'hex'), c.units, c.measured,
         c.record, c.note) END::text, 'UTF8'))
 
--- $1 shard, $2 epoch, $3 first q of each batch, $4 the last q of the last, $5 to $7 batch, account, number of controls
 -- name: others
+-- $1 shard, $2 epoch, $3 first q of each batch, $4 the last q of the last, $5 to $7 batch, account, number of controls
 WITH told AS (
     SELECT width_bucket(m.q, $3::bigint[]) AS batch, m.q AS place, 'm' AS kind,
            json_build_array('moved', m.account_id, m.aseq, encode(m.id, 'hex'), m.credit_type_id, m.kind, m.amount,
