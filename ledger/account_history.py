@@ -118,7 +118,7 @@ def differences(history: History) -> list[str]:
     for row in history.pools:
         pool = pools[row["credit_type_id"]]
         found += [
-            f"pool {row['credit_type_id']}: {name} is {row[name]}, its history gives {pool.totals[name]}"
+            f"pool {row['credit_type_id']}: {name} is {row[name]}, not {pool.totals[name]}"
             for name in POOL_TOTALS
             if row[name] != pool.totals[name]
         ]
@@ -172,7 +172,9 @@ def _gaps(history: History, steps: Sequence[_Step]) -> list[str]:
         twice = sorted(n for n, times in Counter(step.aseq for step in steps).items() if times > 1)
         found.append(f"fact {twice[0]} is there more than once")
     if len(steps) + silent != account["aseq"]:
-        found.append(f"{len(steps) + silent} facts are accounted for, the last is {account['aseq']}")
+        found.append(
+            f"{len(steps) + silent} facts are accounted for, the last is {account['aseq']}"
+        )
     if numbers and not 1 <= min(numbers) <= max(numbers) <= account["aseq"]:
         found.append(f"fact {max(numbers)} is after the last, {account['aseq']}")
     return found

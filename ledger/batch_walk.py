@@ -7,7 +7,7 @@ append-only, so what was right when it was passed needs no second look until the
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
@@ -21,6 +21,9 @@ from ledger.seals import FIRST_SEAL, ChargesDigest, digest_charges, digest_other
 
 BATCHES_AT_ONCE = 200
 """Read together: their charges are found by one range of ids, which is a little wider than they."""
+
+ALL_FACTS = 2**62
+"""When nothing but the number of batches bounds a step."""
 
 MOST_FOUND = 100
 """Findings of one walk: when the chain is broken everywhere, more of them say no more."""
@@ -37,6 +40,7 @@ class Walk:
     Attributes:
         heads: What the batches are to be held against.
         totals: Lines passed, by credit type and book.
+        facts: How many were passed.
         ended: It has come to the last batch there was.
 
     """
@@ -48,34 +52,38 @@ class Walk:
     epoch: int = 0
     q: int = 0
     totals: Counter[tuple[int, str]] = field(default_factory=Counter)
+    facts: int = 0
     found: int = 0
     ended: bool = False
+
+    def copy(self) -> "Walk":
+        """Return another one from here: a step that fails leaves the first where it was."""
+        return replace(self, totals=self.totals.copy())
 
     async def to_the_end(self, connection: Connection) -> list[Finding]:
         """Go on to the last batch; everything is read in the caller's transaction."""
         found: list[Finding] = []
         while not self.ended:
-            found += await self.step(connection, BATCHES_AT_ONCE)
-        return found
+            found += await self.step(connection)
+        return found + await self.books(connection)
 
-    async def step(self, connection: Connection, most: int) -> list[Finding]:
+    async def step(self, connection: Connection, facts: int = ALL_FACTS) -> list[Finding]:
         """
-        Check the next batches, at most so many.
+        Check the next batches: `BATCHES_AT_ONCE` at most, fewer if they have so many facts.
 
-        Args:
-            connection: In a transaction that sees one snapshot.
-            most: Bounds what is read; a batch has at most 1,000 facts.
-
+        A walk that has ended may be gone on with: it then checks what was posted since.
         """
-        rows = await connection.fetch(_SQL.batches, self.shard, self.epoch, self.q, most)
+        rows = await connection.fetch(
+            _SQL.batches, self.shard, self.epoch, self.q, BATCHES_AT_ONCE, facts
+        )
+        self.ended = not rows
         kept_from: bytes = await connection.fetchval(_SQL.charges_kept_from) or b""
         found: list[Finding] = []
         for _, group in groupby(rows, key=lambda row: row["epoch"]):
             of_epoch = list(group)
             found += self._follow(of_epoch)
-            found += await _rows_changed(connection, of_epoch, kept_from)
-        if len(rows) < most:
-            self.ended = True
+            found += await self._rows_changed(connection, of_epoch, kept_from)
+        if self.ended:
             found += await self._at_the_end(connection)
         found = found[: MOST_FOUND - self.found]
         self.found += len(found)
@@ -88,7 +96,7 @@ class Walk:
             batch = _batch(row)
             expected_q = self.q + 1 if batch.epoch == self.epoch else 1
             if batch.q_from != expected_q:
-                gap = f"{_name(batch)} follows {self.epoch}-{self.q}"
+                gap = f"{self._name(batch)} follows {self.epoch}-{self.q}"
                 found.append(Finding("batches-continuous", None, gap))
             books = Books()
             sums = Counter[int]()
@@ -100,7 +108,7 @@ class Walk:
                 Finding(
                     "lines-balance",
                     None,
-                    f"lines of {_name(batch)} sum to {total} in credit type {credit_type}",
+                    f"lines of {self._name(batch)} sum to {total} in credit type {credit_type}",
                 )
                 for credit_type, total in sorted(sums.items())
                 if total
@@ -111,9 +119,10 @@ class Walk:
                 self.seal = row["seal"]
             if broken:
                 found.append(
-                    Finding("batch-chain", None, f"{_name(batch)} is not what was posted")
+                    Finding("batch-chain", None, f"{self._name(batch)} is not what was posted")
                 )
             self.sha, self.epoch, self.q = row["sha"], batch.epoch, batch.q_to
+            self.facts += batch.q_to - batch.q_from + 1
             found += self._against_heads(row)
         return found
 
@@ -122,7 +131,7 @@ class Walk:
             Finding(
                 "head-differs",
                 None,
-                f"{_name(_batch(row))} ends with another sha than the head of {head.at} says",
+                f"{self._name(_batch(row))} ends with another sha than the head of {head.at} says",
             )
             for head in self.heads
             if (head.epoch, head.q) == (self.epoch, self.q)
@@ -138,13 +147,19 @@ class Walk:
         for head in self.heads:
             there = await connection.fetchval(_SQL.batch_ends, self.shard, head.epoch, head.q)
             if (head.epoch, head.q) != (0, 0) and not there:
-                detail = f"no batch ends at fact {head.epoch}-{head.q}, as the head of {head.at} says"
+                detail = (
+                    f"no batch ends at fact {head.epoch}-{head.q}, as the head of {head.at} says"
+                )
                 found.append(Finding("head-missing", None, detail))
+        return found
+
+    async def books(self, connection: Connection) -> list[Finding]:
+        """Hold the sums of all lines against the pools, at the end and in the same snapshot."""
         pooled = {
             (row["credit_type_id"], row["book"]): int(row["amount"])
             for row in await connection.fetch(_SQL.pooled, self.shard)
         }
-        found += [
+        return [
             Finding(
                 "books-are-the-pools",
                 None,
@@ -153,34 +168,42 @@ class Walk:
             for credit_type, book in sorted(self.totals.keys() | pooled.keys())
             if (more := self.totals[credit_type, book] - pooled.get((credit_type, book), 0))
         ]
+
+    async def _rows_changed(
+        self, connection: Connection, rows: Sequence[Mapping[str, Any]], kept_from: bytes
+    ) -> list[Finding]:
+        """Digest what the sealed batches of one epoch say of other tables."""
+        found = []
+        for run in _runs([row for row in rows if row["seal"] is not None]):
+            batches = [_batch(row) for row in run]
+            bounds = [row[name] for row in run for name in ("first_charge", "last_charge")]
+            ids = [bound for bound in bounds if bound is not None]
+            charges = await digest_charges(
+                connection, batches, min(ids, default=b""), max(ids, default=b"")
+            )
+            others = await digest_others(
+                connection, list(zip(batches, (row["controls"] for row in run), strict=True))
+            )
+            for batch, row in zip(batches, run, strict=True):
+                stored = ChargesDigest(row["first_charge"], row["last_charge"], row["charges_sha"])
+                dropped = stored.first_charge is not None and stored.first_charge < kept_from
+                if charges[batch.q_from] != stored and not dropped:
+                    detail = f"charges of {self._name(batch)} are not what was posted"
+                    found.append(Finding("batch-rows", None, detail))
+                if others[batch.q_from] != row["others_sha"]:
+                    what = f"movements, controls or dead facts of {self._name(batch)}"
+                    detail = f"{what} are not what was posted"
+                    found.append(Finding("batch-rows", None, detail))
         return found
 
-
-async def _rows_changed(
-    connection: Connection, rows: Sequence[Mapping[str, Any]], kept_from: bytes
-) -> list[Finding]:
-    """Digest what the sealed batches of one epoch say of other tables."""
-    found = []
-    for run in _runs([row for row in rows if row["seal"] is not None]):
-        batches = [_batch(row) for row in run]
-        bounds = [row[name] for row in run for name in ("first_charge", "last_charge")]
-        ids = [bound for bound in bounds if bound is not None]
-        charges = await digest_charges(
-            connection, batches, min(ids, default=b""), max(ids, default=b"")
-        )
-        others = await digest_others(
-            connection, [(batch, row["controls"]) for batch, row in zip(batches, run, strict=True)]
-        )
-        for batch, row in zip(batches, run, strict=True):
-            stored = ChargesDigest(row["first_charge"], row["last_charge"], row["charges_sha"])
-            dropped = stored.first_charge is not None and stored.first_charge < kept_from
-            if charges[batch.q_from] != stored and not dropped:
-                detail = f"charges of {_name(batch)} are not what was posted"
-                found.append(Finding("batch-rows", None, detail))
-            if others[batch.q_from] != row["others_sha"]:
-                detail = f"movements, controls or dead facts of {_name(batch)} are not what was posted"
-                found.append(Finding("batch-rows", None, detail))
-    return found
+    def _name(self, batch: Batch) -> str:
+        """Name a batch and, where there are heads, on which side of the newest it is."""
+        name = f"batch {batch.epoch}-{batch.q_from} to {batch.q_to}"
+        if not self.heads:
+            return name
+        newest = max(self.heads, key=lambda head: (head.epoch, head.q))
+        before = (batch.epoch, batch.q_to) <= (newest.epoch, newest.q)
+        return f"{name} ({'before' if before else 'after'} the head of {newest.at})"
 
 
 def _runs(rows: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
@@ -196,10 +219,6 @@ def _runs(rows: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
 
 def _batch(row: Mapping[str, Any]) -> Batch:
     return Batch(*(row[name] for name in Batch._fields))
-
-
-def _name(batch: Batch) -> str:
-    return f"batch {batch.epoch}-{batch.q_from} to {batch.q_to}"
 
 
 def _seal(previous: bytes, row: Mapping[str, Any]) -> bytes:

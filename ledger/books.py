@@ -156,7 +156,7 @@ class Movement(NamedTuple):
 
 
 class Overtaken(NamedTuple):
-    """How a charge had expired that was collected late after all; one row of `overtaken_endings`."""
+    """How a charge had expired that was collected after all; a row of `overtaken_endings`."""
 
     charge_id: bytes
     account_id: int

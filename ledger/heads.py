@@ -12,11 +12,12 @@ import hashlib
 import hmac
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from ledger.database import Connection, Queries
-from ledger.errors import InvalidInput
+from ledger.errors import InvalidInput, NotFound
 
 SHORTEST_KEY_BYTES = 16
 MOST_HEADS = 100_000
@@ -57,7 +58,11 @@ async def take(connection: Connection, shard: int, now: datetime) -> Head:
     """Return the head as it is now, not signed."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         row = await connection.fetchrow(_SQL.take, shard)
-    values = {name: value.hex() if isinstance(value, bytes) else value for name, value in row.items()}
+    if row is None:
+        raise NotFound(f"no shard {shard}")
+    values: dict[str, Any] = {
+        name: value.hex() if isinstance(value, bytes) else value for name, value in row.items()
+    }
     return Head(**values, at=now.strftime("%Y-%m-%dT%H:%M:%SZ"))
 
 
@@ -68,14 +73,13 @@ def key_name(key: bytes) -> str:
 
 def sign(head: Head, key: bytes) -> Head:
     """Return the head with a signature over all the rest of it."""
-    named = {**asdict(head), "key": key_name(key), "signature": ""}
-    return Head(**{**named, "signature": _signature(Head(**named), key)})
+    named = replace(head, key=key_name(key), signature="")
+    return replace(named, signature=_signature(named, key))
 
 
 def signed_by(head: Head, key: bytes) -> bool:
     """Whether the head was signed with this key, and is as it was then."""
-    bare = Head(**{**asdict(head), "signature": ""})
-    return hmac.compare_digest(head.signature, _signature(bare, key))
+    return hmac.compare_digest(head.signature, _signature(replace(head, signature=""), key))
 
 
 def read_heads(lines: Iterable[str]) -> list[Head]:
@@ -96,7 +100,9 @@ def read_heads(lines: Iterable[str]) -> list[Head]:
             head = Head(**json.loads(line))
         except (ValueError, TypeError) as error:
             raise InvalidInput("heads", f"line {number} is not a head") from error
-        if any(type(getattr(head, name)) is not kind for name, kind in Head.__annotations__.items()):
+        if any(
+            type(getattr(head, name)) is not kind for name, kind in Head.__annotations__.items()
+        ):
             raise InvalidInput("heads", f"line {number} is not a head")
         found.append(head)
     return found

@@ -92,9 +92,7 @@ async def sealed(
     controls = [number for control in applied for number in control]
     others = (await digest_others(connection, [(batch, controls)]))[batch.q_from]
     previous = await connection.fetchval(_SQL.last_seal, batch.shard) or FIRST_SEAL
-    return Sealed(
-        seal_of(previous, sha, charges, controls, others), *charges, controls, others
-    )
+    return Sealed(seal_of(previous, sha, charges, controls, others), *charges, controls, others)
 
 
 def seal_of(

@@ -95,6 +95,11 @@ async def one_snapshot(connection: Connection) -> AsyncIterator[None]:
         yield
 
 
+async def dead_facts(connection: Connection) -> list[Finding]:
+    """Return the facts that broke a rule and that nobody has resolved."""
+    return await _run(connection, "dead_facts")
+
+
 async def next_accounts(
     connection: Connection, after: int, facts: int = FACTS_AT_ONCE
 ) -> Slice | None:

@@ -16,7 +16,7 @@ from gateway.commands.accounts import account
 from gateway.commands.admins import admin
 from gateway.commands.failed import CommandFailed
 from gateway.commands.keys import key
-from gateway.commands.ledger import reconcile, verify
+from gateway.commands.ledger import heads, reconcile, verify
 from gateway.commands.money import adjust, grant, grants, refund
 from gateway.commands.options import store_options
 from gateway.commands.packages import package
@@ -43,6 +43,7 @@ COMMANDS = (
     demo,
     grant,
     grants,
+    heads,
     init,
     key,
     migrate,

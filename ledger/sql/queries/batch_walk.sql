@@ -1,13 +1,15 @@
 -- name: batches
+-- $4 batches at most, and $5 facts: at least one batch.
 SELECT b.shard, b.epoch, b.q_from, b.q_to, b.chain, b.clock_ms, b.sha, b.seal, b.first_charge, b.last_charge,
        b.charges_sha, b.controls, b.others_sha,
        coalesce((SELECT jsonb_agg(jsonb_build_array(l.credit_type_id, l.book, l.route, l.amount))
                    FROM batch_lines l
                   WHERE (l.shard, l.epoch, l.q_from) = (b.shard, b.epoch, b.q_from)), '[]') AS lines
-  FROM batches b
- WHERE b.shard = $1 AND (b.epoch, b.q_from) > ($2, $3)
+  FROM (SELECT *, row_number() OVER in_order AS n, sum(q_to - q_from + 1) OVER in_order AS facts
+          FROM (SELECT * FROM batches WHERE shard = $1 AND (epoch, q_from) > ($2, $3) ORDER BY epoch, q_from LIMIT $4) b
+        WINDOW in_order AS (ORDER BY epoch, q_from)) b
+ WHERE n = 1 OR facts <= $5
  ORDER BY b.epoch, b.q_from
- LIMIT $4
 
 -- name: last_sha
 SELECT last_sha FROM shards WHERE id = $1
