@@ -219,7 +219,9 @@ async def test_a_month_that_is_only_said_to_be_dropped_is_found(bank: Bank) -> N
     await tamper(
         bank,
         "UPDATE charges SET key_id = 99 WHERE state = 3;"
-        "INSERT INTO retired_partitions VALUES ('charges_2026_01', '\\x00', '\\x07', 1)",
+        "INSERT INTO retired_partitions VALUES ('charges_2026_01', '\\x00', '\\x"
+        + hold_id(1_000).hex()
+        + "', 1)",
     )
     assert "months-dropped-are-gone" in checks(await verified(bank))
 
