@@ -18,18 +18,17 @@ async def lived(bank: Bank, seed: int) -> int:
     chance = random.Random(seed)
     account = (await bank.account(units=60)).id
     player = bank.players[account]
-    number, expired, entries = 0, [], []
+    expired, entries = [], []
 
     async def flush() -> None:
         async with bank.database.connection() as connection:
             await post(connection, 0, entries)
         entries.clear()
 
-    for _ in range(80):
+    for number in range(1, 81):
         pool = player.pool(CREDITS)
         lots = [lot for lot, (_, _, left) in pool.lots.items() if left]
         what = chance.choice(["hold", "hold", "settle", "settle", "expire", "late", "lot", "order"])
-        number += 1
         if what == "hold" and pool.balance > 0:
             take = chance.randint(1, pool.balance)
             entries.append(bank.journal.entry(player.hold(hold_id(number), take)))
