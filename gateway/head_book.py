@@ -72,13 +72,14 @@ class HeadBook:
     async def add(self, ledger: Ledger, clock: Clock) -> Head:
         """Sign the head as it is now and keep it, unless it is the one kept last."""
         now = datetime.fromtimestamp(clock.now_ms() / 1_000, UTC)
+        kept, key = self.heads(), self.key()
+        last = kept[-1] if kept and signed_by(kept[-1], key) else None
         async with ledger.database.connection() as connection:
-            head = sign(await take(connection, ledger.options.shard, now), self.key())
-        kept = self.heads()
-        if not kept or _what(kept[-1]) != _what(head):
-            self._folder.append(HEADS_FILE, head.line)
-            return head
-        return kept[-1]
+            head = sign(await take(connection, ledger.options.shard, now, last), key)
+        if last is not None and _what(last) == _what(head):
+            return last
+        self._folder.append(HEADS_FILE, head.line)
+        return head
 
 
 def signature_sentence(head: Head, key: bytes | None) -> str | None:

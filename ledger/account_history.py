@@ -7,7 +7,7 @@ leaves as debt. What comes out must be what is stored, fact by fact where a bala
 down, pool by pool and lot by lot at the end. Pure: rows in, sentences out.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -84,18 +84,16 @@ class _Step:
 async def check(connection: Connection, account_ids: Sequence[int]) -> list[Finding]:
     """Rebuild these accounts and say where what is stored differs; one snapshot is the caller's."""
     found: list[Finding] = []
-    rows = {
-        name: await connection.fetch(getattr(_SQL, name), list(account_ids))
-        for name in History.__annotations__
-    }
-    for account in rows.pop("account"):
-        own = {
-            name: [row for row in of_all if row["account_id"] == account["id"]]
-            for name, of_all in rows.items()
-        }
+    own: dict[str, defaultdict[int, list[Mapping[str, Any]]]] = {}
+    for name in ("pools", "grants", "charges", "movements", "overtaken"):
+        own[name] = defaultdict(list)
+        for row in await connection.fetch(getattr(_SQL, name), list(account_ids)):
+            own[name][row["account_id"]].append(row)
+    for account in await connection.fetch(_SQL.account, list(account_ids)):
+        rows = {name: of_account[account["id"]] for name, of_account in own.items()}
         found += [
             Finding("account-history", account["id"], detail)
-            for detail in differences(History(account, **own))
+            for detail in differences(History(account, **rows))
         ]
     return found
 

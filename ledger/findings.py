@@ -87,7 +87,7 @@ async def record(connection: Connection, findings: Sequence[Finding]) -> None:
     for finding in findings:
         async with connection.transaction():
             row = await connection.fetchrow(_SQL.record, *finding)
-            if not row["again"]:
+            if row["new"]:
                 log.error("finding %d: %s: %s", row["id"], finding.check, finding.detail)
             effect = effect_of(finding, again=row["again"])
             if effect is None or row["effect"] is not None or row["settled_before"]:

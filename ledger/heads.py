@@ -54,10 +54,21 @@ class Head:
         return json.dumps(asdict(self), sort_keys=True)
 
 
-async def take(connection: Connection, shard: int, now: datetime) -> Head:
-    """Return the head as it is now, not signed."""
-    async with connection.transaction(isolation="repeatable_read", readonly=True):
-        row = await connection.fetchrow(_SQL.take, shard)
+async def take(
+    connection: Connection, shard: int, now: datetime, since: Head | None = None
+) -> Head:
+    """
+    Return the head as it is now, not signed.
+
+    Args:
+        connection: To Postgres.
+        shard: Whose history.
+        now: What time it is.
+        since: One from before, from which on batches are counted; None: from the first on.
+
+    """
+    before = (0, 0, 0, 0) if since is None else (since.epoch, since.q, since.batches, since.facts)
+    row = await connection.fetchrow(_SQL.take, shard, *before)
     if row is None:
         raise NotFound(f"no shard {shard}")
     values: dict[str, Any] = {

@@ -22,6 +22,9 @@ ACCOUNTS_AT_ONCE = 1_000
 FACTS_AT_ONCE = 50_000
 """Of a slice of accounts, whose histories are in memory together; one account may have more."""
 
+MOST_REPLAYED = 1_000_000
+"""Facts of one account, about a gigabyte while they are replayed; with more, its sums have to do."""
+
 CHARGES_AT_ONCE = 50_000
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 _SQL = Queries("verify")
@@ -108,8 +111,18 @@ async def next_accounts(
     return None if row["last"] is None else Slice(row["first"], row["last"], row["facts"])
 
 
-async def of_accounts(connection: Connection, accounts: Slice) -> list[Finding]:
-    """Check what can be checked of each account by itself."""
+async def of_accounts(
+    connection: Connection, accounts: Slice, replayed: int = MOST_REPLAYED
+) -> list[Finding]:
+    """
+    Check what can be checked of each account by itself.
+
+    Args:
+        connection: In one snapshot.
+        accounts: Which.
+        replayed: Accounts with more facts are checked by their sums and not fact by fact.
+
+    """
     first, last, _ = accounts
     since = await partitions.complete_since(connection) or _BEGINNING
     found: list[Finding] = []
@@ -118,7 +131,9 @@ async def of_accounts(connection: Connection, accounts: Slice) -> list[Finding]:
     for check in FROM_ALL_CHARGES:
         found += await _run(connection, check, first, last, since)
     found += await _lots_held(connection, first, last)
-    whole = [row["id"] for row in await connection.fetch(_SQL.complete, first, last, since)]
+    whole = [
+        row["id"] for row in await connection.fetch(_SQL.complete, first, last, since, replayed)
+    ]
     return found + await account_history.check(connection, whole)
 
 

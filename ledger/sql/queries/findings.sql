@@ -1,12 +1,15 @@
 -- name: record
--- Whether it is open since before, and whether a person has settled the very same before.
+-- again: it, or one of the same check and account in other words, was open at an earlier look of late. settled_before:
+-- a person has settled the very same.
 WITH kept AS (
     INSERT INTO findings (check_name, account_id, detail) VALUES ($1, $2, $3)
     ON CONFLICT (check_name, coalesce(account_id, 0), md5(detail)) WHERE resolved_at IS NULL
     DO UPDATE SET seen_at = now()
     RETURNING *
 )
-SELECT k.id, k.effect, k.seen_at > k.found_at AS again,
+SELECT k.id, k.effect, k.seen_at = k.found_at AS new,
+       EXISTS (SELECT FROM findings f WHERE f.check_name = k.check_name AND f.account_id = k.account_id AND f.resolved_at IS NULL
+                  AND f.found_at < now() - interval '20 seconds' AND f.seen_at > now() - interval '5 minutes') AS again,
        EXISTS (SELECT FROM findings f WHERE f.check_name = k.check_name AND f.account_id IS NOT DISTINCT FROM k.account_id
                   AND f.detail = k.detail AND f.resolved_at IS NOT NULL) AS settled_before
   FROM kept k

@@ -7,7 +7,7 @@ SELECT min(id) AS first, max(id) AS last, sum(aseq)::bigint AS facts
  WHERE together <= $3 OR n = 1
 
 -- name: complete
-SELECT id FROM accounts WHERE id BETWEEN $1 AND $2 AND created_at >= $3 ORDER BY id
+SELECT id FROM accounts WHERE id BETWEEN $1 AND $2 AND created_at >= $3 AND aseq <= $4 ORDER BY id
 
 -- name: next_charges
 SELECT id FROM charges WHERE id > $1 ORDER BY id LIMIT $2
