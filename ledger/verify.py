@@ -23,7 +23,7 @@ FACTS_AT_ONCE = 50_000
 """Of a slice of accounts, whose histories are in memory together; one account may have more."""
 
 MOST_REPLAYED = 1_000_000
-"""Facts of one account, about a gigabyte while they are replayed; with more, its sums have to do."""
+"""Facts of one account, a gigabyte while they are replayed; with more, its sums have to do."""
 
 CHARGES_AT_ONCE = 50_000
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
