@@ -34,6 +34,7 @@ VARIABLES = {
     "admin_token": "FAREBOX_ADMIN_TOKEN",
     "public_url": "FAREBOX_PUBLIC_URL",
     "retention_months": "FAREBOX_RETENTION_MONTHS",
+    "head_key_file": "FAREBOX_HEAD_KEY_FILE",
     "smtp_url": "FAREBOX_SMTP_URL",
     "mail_from": "FAREBOX_MAIL_FROM",
     "notice_url": "FAREBOX_NOTICE_URL",
@@ -121,6 +122,8 @@ class Settings(BaseModel):
     """Where consumers reach this gateway; None: what the request itself says."""
     retention_months: Annotated[int, Field(ge=1, le=1_200)] | None = None
     """How long single charges are kept; None: for ever. Balances and totals stay in any case."""
+    head_key_file: Path | None = None
+    """The key that signs heads, the same for all gateways; None: one is made under `data`."""
     smtp_url: Annotated[str, AfterValidator(_mail_server)] | None = Field(None, repr=False)
     """Where mail for consumers is handed in; smtps: TLS from the start; None: no mail is sent."""
     mail_from: Annotated[str, AfterValidator(_mail_address)] | None = None

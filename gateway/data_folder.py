@@ -4,9 +4,10 @@ The data folder: used by one `serve` (or one command) at a time, and found by th
     serve.lock       held, by flock, while any process uses the folder's stores; never removed
     run.json         where the running gateway and its stores are; only true while the lock is held
     admin-token      the token of the admin named root, where the environment gave none
+    head-key         signs heads, where the environment names no key; heads.jsonl has them
     postgres/ redis/ the embedded stores
 
-Both files name addresses and secrets, so the folder is 0700 and the files are 0600.
+The files name addresses and secrets, so the folder is 0700 and they are 0600.
 """
 
 import fcntl
@@ -118,6 +119,18 @@ class DataFolder:
             return kept
         token = TOKEN_PREFIX + secrets.token_hex(32)
         return token, self.keep_secret("admin-token", token)
+
+    def append(self, name: str, line: str) -> Path:
+        """Add a line to a file that only its owner can read; it is on disk on return."""
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self.path / name
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            os.write(descriptor, f"{line}\n".encode())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        return path
 
     def _take(self, descriptor: int, wait_s: float) -> None:
         limit = time.monotonic() + wait_s

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from gateway.metrics import family
-from ledger import credit_types
+from ledger import credit_types, findings
 from ledger.ledger import Ledger
 from ledger.outage import OUTAGE
 from ledger.records import Meta
@@ -21,9 +21,19 @@ async def ledger_exposition(ledger: Ledger, failures: Mapping[str, str]) -> str:
         state = await ledger.state()
         async with ledger.database.connection() as connection:
             names = {row.id: row.name for row in await credit_types.every(connection)}
+            open_findings = await findings.open_by_check(connection)
+            halted = await findings.halted(connection)
     except OUTAGE:
         return render_ledger(None, {}, failures)
-    return render_ledger(state, names, failures)
+    audited = [
+        *family("farebox_findings", "gauge", (_of_check(*each) for each in open_findings.items())),
+        *family("farebox_halted", "gauge", [("", {}, int(halted))]),
+    ]
+    return render_ledger(state, names, failures) + "\n".join(audited) + "\n"
+
+
+def _of_check(name: str, found: int) -> tuple[str, dict[str, str], float]:
+    return "", {"check": name}, found
 
 
 def render_ledger(state: Meta | None, names: Mapping[int, str], failures: Mapping[str, str]) -> str:

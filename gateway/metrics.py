@@ -39,6 +39,8 @@ HELP = {
     "farebox_open_holds": "Holds without an ending yet, over all gateways.",
     "farebox_unposted_facts": "Facts of the journal that Postgres has not acknowledged.",
     "farebox_window_used": "Units held or spent that Postgres has not, by credit type.",
+    "farebox_findings": "Findings of the audit that nobody has resolved, by check.",
+    "farebox_halted": "1 while a finding keeps the shard from taking new holds.",
     "farebox_window": "How far farebox_window_used may go before holds are refused.",
 }
 

@@ -23,6 +23,7 @@ from billing.migrations import components
 from config import PriceFileError, PriceList, Settings, load_price_list, read_price_file
 from gateway.child import Child, Job
 from gateway.data_folder import DataFolder, Running
+from gateway.head_book import HeadBook
 from gateway.parent import DRAIN_LIMIT_S
 from gateway.selling_metrics import selling_sentences
 from gateway.startup import Refused, judged, schema_sentence
@@ -114,6 +115,7 @@ async def serving(options: ServeOptions, supervisor: Supervisor) -> AsyncIterato
     folder = DataFolder(settings.data)
     async with AsyncExitStack() as undo:
         lock = undo.enter_context(folder.locked())
+        HeadBook(settings).key()  # a key that cannot be used is said now, not in an hour
         life_line = undo.enter_context(pipe())
         public = undo.enter_context(listening(settings.host, settings.port, "--port"))
         admin = undo.enter_context(

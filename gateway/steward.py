@@ -13,6 +13,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import uvloop
 
 from config import PriceFileError, PriceList, PriceWatch, Settings, read_price_file
 from gateway.admin import admin_app
+from gateway.head_book import HeadBook
 from gateway.ledger_metrics import ledger_exposition
 from gateway.metrics import exposition
 from gateway.parent import Parent, log_to_stderr
@@ -35,9 +37,13 @@ from ledger.facts import MAX_AMOUNT
 from ledger.ledger import Ledger
 from ledger.outage import OUTAGE
 from ledger.ports import Clock, SystemClock
+from ledger.steward import Job
 
 WINDOW_CEILINGS = 1_000
 """The default window, in requests of the largest ceiling: what a double fault may cost, at most."""
+
+HEADS_S = 3_600.0
+"""How often history is made fast; what is younger than the last head is only chained."""
 
 LAST_POSTING_S = 10.0
 """How long the last facts may take. What stays in the journal is posted by the next steward."""
@@ -65,7 +71,9 @@ async def work(parent: Parent) -> None:
         await take(first)
         pages_url = parent.orders["pages_url"]
         async with selling(ledger, settings, lambda: prices.current, pages_url) as billing:
-            jobs = ledger.steward(more=billing.jobs())
+            book = HeadBook(settings)
+            heads = Job("heads", HEADS_S, partial(book.add, ledger, clock))
+            jobs = ledger.steward(more=[*billing.jobs(), heads])
 
             async def metrics() -> str:
                 workers = exposition(Path(parent.orders["metrics"]), now_ms=clock.now_ms())

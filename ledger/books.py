@@ -155,6 +155,17 @@ class Movement(NamedTuple):
     at_ms: int
 
 
+class Overtaken(NamedTuple):
+    """How a charge had expired that was collected after all; a row of `overtaken_endings`."""
+
+    charge_id: bytes
+    account_id: int
+    epoch: int
+    q: int
+    aseq: int
+    balance_after: int
+
+
 class DeadFact(NamedTuple):
     """A fact that broke a rule, and which."""
 
@@ -191,6 +202,7 @@ class Books:
     controls: dict[tuple[int, int], AppliedControl] = field(default_factory=dict)
     routes: dict[tuple[int, int], str] = field(default_factory=dict)
     movements: list[Movement] = field(default_factory=list)
+    overtaken: list[Overtaken] = field(default_factory=list)
     dead: list[DeadFact] = field(default_factory=list)
     quarantined: set[int] = field(default_factory=set)
     closed: list[bytes] = field(default_factory=list)

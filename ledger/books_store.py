@@ -28,6 +28,7 @@ from ledger.facts import (
     WholeCapture,
 )
 from ledger.records import Entry
+from ledger.seals import Sealed
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SQL = Queries("posting")
@@ -102,8 +103,8 @@ async def load(connection: Connection, entries: Sequence[Entry]) -> Books:
     return books
 
 
-async def save(connection: Connection, books: Books, batch: Batch, sha: bytes) -> None:
-    """Write back what changed, and the batch with its lines."""
+async def save(connection: Connection, books: Books, batch: Batch) -> None:
+    """Write back what changed; the batch itself is written by `save_batch`."""
     accounts = [book for book in books.accounts.values() if book.changed]
     pools = [book for book in books.pools.values() if book.changed]
     grants = [book for book in books.grants.values() if book.changed]
@@ -123,6 +124,7 @@ async def save(connection: Connection, books: Books, batch: Batch, sha: bytes) -
         _SQL.insert_movement,
         [(*row[:-1], _EPOCH + timedelta(milliseconds=row.at_ms)) for row in books.movements],
     )
+    await connection.executemany(_SQL.insert_overtaken, books.overtaken)
     place = batch.shard, batch.epoch
     await connection.executemany(
         _SQL.insert_dead,
@@ -131,7 +133,14 @@ async def save(connection: Connection, books: Books, batch: Batch, sha: bytes) -
     nobodys = [dead.q for dead in books.dead if not dead.account_id]
     if nobodys:
         await connection.execute(_SQL.attribute_dead, *place, nobodys)
-    await connection.execute(_SQL.insert_batch, *batch, sha)
+
+
+async def save_batch(
+    connection: Connection, books: Books, batch: Batch, sha: bytes, sealed: Sealed
+) -> None:
+    """Write the batch with its seal and its lines."""
+    await connection.execute(_SQL.insert_batch, *batch, sha, *sealed)
+    place = batch.shard, batch.epoch
     await connection.executemany(
         _SQL.insert_line,
         [

@@ -57,8 +57,17 @@ async def every(connection: Connection) -> list[CreditTypeRow]:
 
 
 async def windows(connection: Connection) -> dict[int, int]:
-    """Return type -> the most of its units that may be held or spent beyond what is posted."""
+    """
+    Return type -> the most of its units that may be held or spent beyond what is posted.
+
+    0 for all of them while a finding halts the shard, see `ledger.findings`.
+    """
     return {row["id"]: row["window_units"] for row in await connection.fetch(_SQL.windows)}
+
+
+async def chosen_windows(connection: Connection) -> dict[int, int]:
+    """Return the windows as they were set, also while they are 0 because the shard is halted."""
+    return {row["id"]: row["window_units"] for row in await connection.fetch(_SQL.chosen_windows)}
 
 
 async def set_windows(connection: Connection, windows: Mapping[int, int]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from ledger.books import Books, ChargeBook, ChargeState, GrantBook
+from ledger.books import Books, ChargeBook, ChargeState, GrantBook, Overtaken
 from ledger.detail import Detail, read_detail
 from ledger.facts import (
     MAX_AMOUNT,
@@ -178,6 +178,8 @@ def late(books: Books, fact: LateFact, place: Place) -> None:
             opened_aseq=fact.aseq,
             new=True,
         )
+    else:
+        books.overtaken.append(_ending(charge))
     charge.captured = fact.taken
     charge.written_off = fact.written_off or None
     charge.allocation = fact.allocation
@@ -229,6 +231,23 @@ def _take(grants: Iterable[tuple[GrantBook, int]], *, held: bool) -> None:
         if held:
             grant.held += amount
         grant.rest()
+
+
+def _ending(charge: ChargeBook) -> Overtaken:
+    """Return how an expired charge ended: an expiry always moves a balance, so it has all of it."""
+    assert charge.account_id is not None
+    assert charge.closed_epoch is not None
+    assert charge.closed_q is not None
+    assert charge.closed_aseq is not None
+    assert charge.balance_after is not None
+    return Overtaken(
+        charge.id,
+        charge.account_id,
+        charge.closed_epoch,
+        charge.closed_q,
+        charge.closed_aseq,
+        charge.balance_after,
+    )
 
 
 def _close(

@@ -381,6 +381,8 @@ def _refuse(order: HoldOrder, answer: Answer) -> NoReturn:
     match answer.words:
         case [b"INSUFFICIENT", available]:
             raise InsufficientCredits(order.ceiling, int(available), order.credit_type)
+        case [b"TOOLARGE", b"0"]:
+            raise LedgerUnavailable("no new holds are taken: a finding waits for a person")
         case [b"TOOLARGE", window]:
             raise AboveWindow(order.ceiling, int(window), order.credit_type)
         case [b"LIMITED", after_ms]:

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Literal, Self
 
 from ledger import admins, charges, credit_types, findings, gateways, partitions, shards
+from ledger.audit_jobs import Auditor
 from ledger.database import Database
 from ledger.election import Election
 from ledger.errors import LedgerUnavailable
@@ -49,6 +50,7 @@ SWEEP_S = 10.0
 WINDOWS_S = 5.0
 OLD_EPOCHS_S = 5.0
 RECONCILE_S = 60.0
+AUDIT_S = 60.0
 TIDY_S = 3_600.0
 """How long the steward rests before it looks for the same thing again; see `Ledger.steward`."""
 
@@ -268,6 +270,7 @@ class Ledger:
             more: Jobs of others that are to be done by the same one.
 
         """
+        auditor = Auditor(self.database, self.options.shard, self._clock)
         post = f"farebox steward {self.options.namespace} {self.options.shard}"
         return Steward(
             Election(self.options.postgres_url, post, self._clock),
@@ -283,6 +286,9 @@ class Ledger:
                 Job("partitions", TIDY_S, self._keep_partitions),
                 Job("old links and gateways", TIDY_S, self._forget_what_is_over),
                 Job("reconciliation", RECONCILE_S, self._record_findings),
+                Job("audit of accounts", AUDIT_S, auditor.accounts),
+                Job("audit of charges", AUDIT_S, auditor.charges),
+                Job("audit of batches", AUDIT_S, auditor.batches),
                 *more,
             ],
             self._clock,

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from ledger import books_store, controls
+from ledger import books_store, controls, seals
 from ledger.books import Books
 from ledger.books_store import Batch
 from ledger.database import Connection, Queries
 from ledger.errors import NotFound
+from ledger.facts import ControlFact
 from ledger.fold import fold, shown_clock
 from ledger.records import Entry
 
@@ -88,7 +89,9 @@ async def post(connection: Connection, shard: int, entries: Sequence[Entry]) -> 
             shard, last.epoch, new[0].first_q, last.last_q, last.chain, shown_clock(last.clock_ms)
         )
         sha = batch_sha(row["last_sha"], batch, books)
-        await books_store.save(connection, books, batch, sha)
+        await books_store.save(connection, books, batch)
+        sealed = await seals.sealed(connection, batch, sha, books, _applied(books, new))
+        await books_store.save_batch(connection, books, batch, sha, sealed)
         await connection.execute(_SQL.advance, shard, batch.q_to, batch.chain, sha, batch.clock_ms)
         await _quarantine(connection, books, batch)
         return Posted(batch.q_to, batch.chain, tuple(books.closed), len(books.dead))
@@ -124,6 +127,17 @@ def _continuing(
         new.append(entry)
         last_q, last_chain = entry.last_q, entry.chain
     return new, None
+
+
+def _applied(books: Books, entries: Sequence[Entry]) -> list[tuple[int, int]]:
+    """Return account and number of the controls that these entries applied."""
+    dead = {fact.q for fact in books.dead}
+    return [
+        (fact.account, fact.control.cseq)
+        for entry in entries
+        for q, fact in enumerate(entry.facts, entry.first_q)
+        if isinstance(fact, ControlFact) and q not in dead
+    ]
 
 
 async def _quarantine(connection: Connection, books: Books, batch: Batch) -> None:

@@ -7,7 +7,7 @@ it; what moves all the time is tried again, and left out if it never stands stil
 
 from dataclasses import dataclass
 
-from ledger import charges, shards
+from ledger import charges, credit_types, shards
 from ledger.database import Database, Queries
 from ledger.errors import CorruptRecord, LedgerUnavailable, NotFound
 from ledger.fence import incarnation_of
@@ -62,6 +62,7 @@ async def reconcile(stores: Stores) -> list[Finding]:
     if any(finding.check == "epochs_equal" for finding in found):
         return found
     found += await _overdue(stores, row.epoch)
+    found += await _within_window(stores, row, meta)
     found += await _window(stores, row.epoch)
     found += await _keys(stores, row.epoch)
     async for field, _ in scan(stores.link, stores.keys.balances(row.epoch), "a*"):
@@ -97,6 +98,21 @@ async def _overdue(stores: Stores, epoch: int) -> list[Finding]:
         for hold in await _open_holds(stores, epoch)
         if hold.deadline_ms < latest_ms
     ]
+
+
+async def _within_window(stores: Stores, row: ShardRow, meta: Meta) -> list[Finding]:
+    """I5: not more is ahead of Postgres than may be, or than was open when the epoch began."""
+    async with stores.database.connection() as connection:
+        chosen = await credit_types.chosen_windows(connection)
+    at_start = {opened.credit_type_id: opened.units for opened in row.open_at_start}
+    found = []
+    for each in meta.types:
+        ahead = each.held - each.posted
+        most = max(each.window, chosen.get(each.credit_type, 0), at_start.get(each.credit_type, 0))
+        if not (each.posted <= each.returned <= each.held and ahead <= most):
+            detail = f"credit type {each.credit_type}: {ahead} ahead of Postgres, {most} at most"
+            found.append(Finding("window_is_kept", None, detail))
+    return found
 
 
 async def _window(stores: Stores, epoch: int) -> list[Finding]:

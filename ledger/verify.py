@@ -6,21 +6,26 @@ read in slices of accounts and of batches. Nothing is ever corrected here.
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import NamedTuple
 
-from ledger import partitions
+from ledger import account_history, partitions
 from ledger.allocation import read_allocation
-from ledger.books import Books, Line
-from ledger.books_store import Batch
+from ledger.batch_walk import Walk
 from ledger.database import Connection, Queries
 from ledger.findings import Finding
-from ledger.posting import batch_sha
+from ledger.heads import Head
 
 ACCOUNTS_AT_ONCE = 1_000
-BATCHES_AT_ONCE = 1_000
-_NO_SHA = bytes(32)
+FACTS_AT_ONCE = 50_000
+"""Of a slice of accounts, whose histories are in memory together; one account may have more."""
+
+MOST_REPLAYED = 1_000_000
+"""Facts of one account, a gigabyte while they are replayed; with more, its sums have to do."""
+
+CHARGES_AT_ONCE = 50_000
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 _SQL = Queries("verify")
 
@@ -32,6 +37,8 @@ PER_ACCOUNT = (
     "controls_were_applied",
     "totals_from_history",
     "refunds_of_charges",
+    "grants_were_asked_for",
+    "stray_movements",
 )
 """Statements of `verify.sql` that return (account_id, detail) for a slice of accounts."""
 
@@ -39,60 +46,114 @@ FROM_ALL_CHARGES = ("totals_from_charges", "facts_counted")
 """The same, but true only for accounts of which no charge was dropped by retention."""
 
 OF_ALL = (
-    "lines_balance",
-    "books_are_the_pools",
     "dead_facts",
     "quarantined",
     "overdue_holds",
     "gateways_differ",
+    "months_dropped_are_gone",
+    "unresolved",
 )
 """Statements that look at everything at once, and return (account_id, detail) too."""
 
 
-async def verify(connection: Connection) -> list[Finding]:
+class Slice(NamedTuple):
+    """Accounts that are looked at together: numbers `first` to `last`, with so many facts."""
+
+    first: int
+    last: int
+    facts: int
+
+
+async def verify(connection: Connection, heads: Sequence[Head] = ()) -> list[Finding]:
     """
     Check every invariant and return what is wrong; nothing found means clean.
 
     Args:
         connection: Not inside a transaction of the caller's.
+        heads: Kept from before; history up to each must still be the one it was taken of.
 
     """
     found: list[Finding] = []
-    async with _one_snapshot(connection):
+    async with one_snapshot(connection):
         for check in OF_ALL:
             found += await _run(connection, check)
-        since = await partitions.complete_since(connection) or _BEGINNING
-        async for first, last in _account_slices(connection):
-            for check in PER_ACCOUNT:
-                found += await _run(connection, check, first, last)
-            for check in FROM_ALL_CHARGES:
-                found += await _run(connection, check, first, last, since)
-            found += await _lots_held(connection, first, last)
+        last = 0
+        while accounts := await next_accounts(connection, last):
+            found += await of_accounts(connection, accounts)
+            last = accounts.last
+        charge = b""
+        while charges := await next_charges(connection, charge):
+            found += await strays(connection, *charges)
+            charge = charges[1]
         for shard in await connection.fetch(_SQL.shards):
-            found += await _chain(connection, shard["id"], shard["last_sha"])
+            own = [head for head in heads if head.shard == shard["id"]]
+            found += await Walk(shard["id"], own).to_the_end(connection)
     return found
 
 
 @asynccontextmanager
-async def _one_snapshot(connection: Connection) -> AsyncIterator[None]:
+async def one_snapshot(connection: Connection) -> AsyncIterator[None]:
+    """Read as of one moment for as long as the block runs."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         yield
+
+
+async def dead_facts(connection: Connection) -> list[Finding]:
+    """Return the facts that broke a rule and that nobody has resolved."""
+    return await _run(connection, "dead_facts")
+
+
+async def next_accounts(
+    connection: Connection, after: int, facts: int = FACTS_AT_ONCE
+) -> Slice | None:
+    """Return the accounts behind `after` that have so many facts together, at least one."""
+    row = await connection.fetchrow(_SQL.next_accounts, after, ACCOUNTS_AT_ONCE, facts)
+    return None if row["last"] is None else Slice(row["first"], row["last"], row["facts"])
+
+
+async def of_accounts(
+    connection: Connection, accounts: Slice, replayed: int = MOST_REPLAYED
+) -> list[Finding]:
+    """
+    Check what can be checked of each account by itself.
+
+    Args:
+        connection: In one snapshot.
+        accounts: Which.
+        replayed: Accounts with more facts are checked by their sums and not fact by fact.
+
+    """
+    first, last, _ = accounts
+    since = await partitions.complete_since(connection) or _BEGINNING
+    found: list[Finding] = []
+    for check in PER_ACCOUNT:
+        found += await _run(connection, check, first, last)
+    for check in FROM_ALL_CHARGES:
+        found += await _run(connection, check, first, last, since)
+    found += await _lots_held(connection, first, last)
+    whole = [
+        row["id"] for row in await connection.fetch(_SQL.complete, first, last, since, replayed)
+    ]
+    return found + await account_history.check(connection, whole)
+
+
+async def next_charges(
+    connection: Connection, after: bytes, most: int = CHARGES_AT_ONCE
+) -> tuple[bytes, bytes] | None:
+    """Return the first and the last id of the charges behind `after`, at most so many."""
+    rows = await connection.fetch(_SQL.next_charges, after, most)
+    return (rows[0]["id"], rows[-1]["id"]) if rows else None
+
+
+async def strays(connection: Connection, first: bytes, last: bytes) -> list[Finding]:
+    """See that each charge is of a batch that knows it; what batches know is `Walk`'s to check."""
+    return await _run(connection, "stray_charges", first, last)
 
 
 async def _run(connection: Connection, check: str, *arguments: object) -> list[Finding]:
     rows = await connection.fetch(getattr(_SQL, check), *arguments)
     name = check.replace("_", "-")
     return [Finding(name, row["account_id"], row["detail"]) for row in rows]
-
-
-async def _account_slices(connection: Connection) -> AsyncIterator[tuple[int, int]]:
-    last = 0
-    while True:
-        ids = await connection.fetchrow(_SQL.next_accounts, last, ACCOUNTS_AT_ONCE)
-        if ids["last"] is None:
-            return
-        yield ids["first"], ids["last"]
-        last = ids["last"]
 
 
 async def _lots_held(connection: Connection, first: int, last: int) -> list[Finding]:
@@ -112,28 +173,3 @@ async def _lots_held(connection: Connection, first: int, last: int) -> list[Find
         for account, lot in sorted(held.keys() | stored.keys())
         if held[account, lot] != stored[account, lot]
     ]
-
-
-async def _chain(connection: Connection, shard: int, head: bytes) -> list[Finding]:
-    """Recompute the chain of batches, and see that no fact is missing between them."""
-    sha, epoch, q = _NO_SHA, 0, 0
-    while True:
-        rows = await connection.fetch(_SQL.batches, shard, epoch, q, BATCHES_AT_ONCE)
-        for row in rows:
-            batch = Batch(*(row[name] for name in Batch._fields))
-            where = f"batch {batch.epoch}-{batch.q_from}"
-            expected_q = q + 1 if batch.epoch == epoch else 1
-            if batch.q_from != expected_q:
-                gap = f"{where} follows {epoch}-{q}"
-                return [Finding("batches-continuous", None, gap)]
-            books = Books()
-            for credit_type, book, route, amount in row["lines"]:
-                books.lines[Line(credit_type, book, route)] = amount
-            if batch_sha(sha, batch, books) != row["sha"]:
-                return [Finding("batch-chain", None, f"{where} is not what was posted")]
-            sha, epoch, q = row["sha"], batch.epoch, batch.q_to
-        if len(rows) < BATCHES_AT_ONCE:
-            break
-    if sha != head:
-        return [Finding("batch-chain", None, f"shard {shard} ends with another batch than posted")]
-    return []

@@ -135,6 +135,10 @@ async def _within_ours(shop: Shop, now: datetime) -> list[Difference]:
         for row in await connection.fetch(_SQL.without_grant, shop.livemode, MOST_FOUND):
             detail = "A payment is booked, and no credits were given for it."
             found.append(Difference("payment-without-grant", row["object_id"], detail))
+        given = await connection.fetch(_SQL.given_without_payment, now - LATE_AFTER, MOST_FOUND)
+        for row in given:
+            detail = f"Credits were given for {row['source']}, and no payment is booked for them."
+            found.append(Difference("grant-without-payment", row["source_id"], detail))
         for row in await connection.fetch(_SQL.not_applied, now - LATE_AFTER, MOST_FOUND):
             detail = f"Redis has not applied what {row['source']} ordered."
             found.append(Difference("grant-not-applied", row["source_id"], detail))

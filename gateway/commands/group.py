@@ -18,7 +18,7 @@ from gateway.commands.facts import fact
 from gateway.commands.failed import CommandFailed
 from gateway.commands.findings import finding
 from gateway.commands.keys import key
-from gateway.commands.ledger import reconcile, verify
+from gateway.commands.ledger import heads, reconcile, verify
 from gateway.commands.money import adjust, grant, grants, refund
 from gateway.commands.options import store_options
 from gateway.commands.packages import package
@@ -48,6 +48,7 @@ COMMANDS = (
     finding,
     grant,
     grants,
+    heads,
     init,
     key,
     migrate,

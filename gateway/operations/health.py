@@ -1,5 +1,11 @@
 """Whether the money is right, who is there, and whether a request can be charged."""
 
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Literal
+
+from pydantic import Field
+
 from gateway.models import Answer, GivenBody, LongText, Time
 from gateway.operations.desk import Desk
 from gateway.paging import PageQuery, pack_cursor, unpack_number
@@ -7,6 +13,7 @@ from gateway.problems import Problem
 from ledger import findings, gateways, price_versions
 from ledger import verify as verifying
 from ledger.errors import LedgerUnavailable
+from ledger.heads import Head
 from ledger.ids import account_text
 from ledger.ledger import Ledger
 
@@ -36,6 +43,9 @@ class FindingRow(Finding):
     """A finding of the steward's checks, with its history."""
 
     id: int
+    effect: Literal["account", "shard"] | None = Field(
+        description="`account`: it was quarantined; `shard`: no new holds while this is open."
+    )
     found_at: Time
     seen_at: Time
     resolved_at: Time | None
@@ -87,10 +97,43 @@ class Ready(Answer):
     warnings: list[str]
 
 
-async def verify(desk: Desk) -> Report:
-    """Check that the ledger in Postgres adds up; changes nothing."""
+class HeadRow(Answer):
+    """How far history had come, signed: see `ledger.heads`."""
+
+    shard: int
+    epoch: int
+    q: int
+    sha: str
+    seal: str
+    batches: int
+    facts: int
+    retired: int
+    at: str
+    key: str
+    signature: str
+
+
+class HeadList(Answer):
+    """The heads this gateway exported, the oldest first."""
+
+    items: list[HeadRow]
+
+
+async def verify(desk: Desk, heads: Sequence[Head] = ()) -> Report:
+    """Check that the ledger in Postgres adds up, also to heads kept before; changes nothing."""
     async with desk.ledger.database.connection() as connection:
-        return _report(await verifying.verify(connection))
+        return _report(await verifying.verify(connection, heads))
+
+
+def with_forged(report: Report, sentences: Sequence[str]) -> Report:
+    """Add what is wrong with the heads themselves."""
+    forged = [Finding(check="head-signature", account=None, detail=each) for each in sentences]
+    return Report(clean=report.clean and not forged, findings=[*forged, *report.findings])
+
+
+def head_list(heads: Sequence[Head]) -> HeadList:
+    """Return heads as they are shown."""
+    return HeadList(items=[HeadRow(**asdict(head)) for head in heads])
 
 
 async def reconcile(desk: Desk) -> Report:
@@ -187,6 +230,7 @@ def _finding(row: findings.FindingRow) -> FindingRow:
         check=row.check_name,
         account=None if row.account_id is None else account_text(row.account_id),
         detail=row.detail,
+        effect=row.effect,
         found_at=row.found_at,
         seen_at=row.seen_at,
         resolved_at=row.resolved_at,

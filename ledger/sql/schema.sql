@@ -22,6 +22,7 @@ TABLE findings
 TABLE gateways
 TABLE grants WITH (fillfactor=70)
 TABLE movements
+TABLE overtaken_endings
 TABLE page_sessions
 TABLE pools WITH (fillfactor=70)
 TABLE price_refusals
@@ -115,6 +116,12 @@ batches.chain text NOT NULL
 batches.clock_ms bigint NOT NULL
 batches.sha bytea NOT NULL
 batches.posted_at timestamp with time zone NOT NULL DEFAULT now()
+batches.first_charge bytea
+batches.last_charge bytea
+batches.charges_sha bytea
+batches.controls bigint[]
+batches.others_sha bytea
+batches.seal bytea
 charges.id bytea NOT NULL
 charges.account_id bigint
 charges.key_id bigint
@@ -188,6 +195,7 @@ findings.detail text NOT NULL
 findings.found_at timestamp with time zone NOT NULL DEFAULT now()
 findings.seen_at timestamp with time zone NOT NULL DEFAULT now()
 findings.resolved_at timestamp with time zone
+findings.effect text
 gateways.id text NOT NULL
 gateways.host text NOT NULL
 gateways.started_at timestamp with time zone NOT NULL DEFAULT now()
@@ -227,6 +235,12 @@ movements.grant_id bigint
 movements.epoch bigint NOT NULL
 movements.q bigint NOT NULL
 movements.at timestamp with time zone NOT NULL
+overtaken_endings.charge_id bytea NOT NULL
+overtaken_endings.account_id bigint NOT NULL
+overtaken_endings.epoch bigint NOT NULL
+overtaken_endings.q bigint NOT NULL
+overtaken_endings.aseq bigint NOT NULL
+overtaken_endings.balance_after bigint NOT NULL
 page_sessions.token_sha256 bytea NOT NULL
 page_sessions.account_id bigint
 page_sessions.admin_id bigint
@@ -313,7 +327,12 @@ batch_lines CHECK ((book = ANY (ARRAY['issued'::text, 'credits'::text, 'debt'::t
 batch_lines FOREIGN KEY (credit_type_id) REFERENCES credit_types(id)
 batch_lines FOREIGN KEY (shard, epoch, q_from) REFERENCES batches(shard, epoch, q_from)
 batch_lines PRIMARY KEY (shard, epoch, q_from, credit_type_id, book, route)
+batches CHECK (((first_charge IS NULL) = (last_charge IS NULL)))
+batches CHECK ((length(charges_sha) = 32))
+batches CHECK ((length(others_sha) = 32))
+batches CHECK ((length(seal) = 32))
 batches CHECK ((length(sha) = 32))
+batches CHECK ((num_nulls(seal, charges_sha, controls, others_sha) = ANY (ARRAY[0, 4])))
 batches CHECK ((q_from >= 1))
 batches CHECK ((q_to >= q_from))
 batches FOREIGN KEY (shard) REFERENCES shards(id)
@@ -353,6 +372,7 @@ credit_types CHECK ((name <> ''::text))
 credit_types PRIMARY KEY (id)
 credit_types UNIQUE (name)
 dead_facts PRIMARY KEY (shard, epoch, q)
+findings CHECK ((effect = ANY (ARRAY['account'::text, 'shard'::text])))
 findings PRIMARY KEY (id)
 gateways FOREIGN KEY (price_version) REFERENCES price_versions(version)
 gateways PRIMARY KEY (id)
@@ -379,6 +399,9 @@ movements FOREIGN KEY (account_id) REFERENCES accounts(id)
 movements FOREIGN KEY (credit_type_id) REFERENCES credit_types(id)
 movements FOREIGN KEY (grant_id) REFERENCES grants(id)
 movements PRIMARY KEY (account_id, aseq)
+overtaken_endings CHECK ((length(charge_id) = 12))
+overtaken_endings FOREIGN KEY (account_id) REFERENCES accounts(id)
+overtaken_endings PRIMARY KEY (charge_id)
 page_sessions CHECK (((account_id IS NULL) <> (admin_id IS NULL)))
 page_sessions CHECK ((length(token_sha256) = 32))
 page_sessions FOREIGN KEY (account_id) REFERENCES accounts(id)
@@ -433,7 +456,10 @@ CREATE INDEX grants_of_account ON public.grants USING btree (account_id, id)
 CREATE INDEX grants_of_charge ON public.grants USING btree (charge_id) WHERE (charge_id IS NOT NULL)
 CREATE INDEX grants_open ON public.grants USING btree (account_id, credit_type_id) WHERE (state = ANY (ARRAY['scheduled'::text, 'pending'::text, 'queued'::text, 'live'::text]))
 CREATE INDEX grants_waiting ON public.grants USING btree (account_id, effective_at) WHERE (state = ANY (ARRAY['scheduled'::text, 'queued'::text]))
+CREATE INDEX movements_in_journal ON public.movements USING btree (epoch, q)
 CREATE INDEX movements_in_order ON public.movements USING btree (account_id, id)
+CREATE INDEX overtaken_endings_in_journal ON public.overtaken_endings USING btree (epoch, q)
+CREATE INDEX overtaken_endings_of_account ON public.overtaken_endings USING btree (account_id)
 CREATE INDEX page_sessions_expiry ON public.page_sessions USING btree (expires_at)
 CREATE UNIQUE INDEX accounts_external_id_key ON public.accounts USING btree (external_id)
 CREATE UNIQUE INDEX accounts_pkey ON public.accounts USING btree (id)
@@ -459,6 +485,7 @@ CREATE UNIQUE INDEX gateways_pkey ON public.gateways USING btree (id)
 CREATE UNIQUE INDEX grants_account_id_reference_key ON public.grants USING btree (account_id, reference)
 CREATE UNIQUE INDEX grants_pkey ON public.grants USING btree (id)
 CREATE UNIQUE INDEX movements_pkey ON public.movements USING btree (account_id, aseq)
+CREATE UNIQUE INDEX overtaken_endings_pkey ON public.overtaken_endings USING btree (charge_id)
 CREATE UNIQUE INDEX page_sessions_pkey ON public.page_sessions USING btree (token_sha256)
 CREATE UNIQUE INDEX pools_pkey ON public.pools USING btree (account_id, credit_type_id)
 CREATE UNIQUE INDEX price_refusals_pkey ON public.price_refusals USING btree (id)
@@ -476,6 +503,7 @@ CREATE TRIGGER audit_append_only BEFORE DELETE OR UPDATE ON public.audit FOR EAC
 CREATE TRIGGER batch_lines_append_only BEFORE DELETE OR UPDATE ON public.batch_lines FOR EACH ROW EXECUTE FUNCTION refuse_change()
 CREATE TRIGGER batches_append_only BEFORE DELETE OR UPDATE ON public.batches FOR EACH ROW EXECUTE FUNCTION refuse_change()
 CREATE TRIGGER controls_append_only BEFORE DELETE OR UPDATE ON public.controls FOR EACH ROW EXECUTE FUNCTION refuse_change()
+CREATE TRIGGER overtaken_endings_append_only BEFORE DELETE OR UPDATE ON public.overtaken_endings FOR EACH ROW EXECUTE FUNCTION refuse_change()
 
 -- functions
 CREATE OR REPLACE FUNCTION public.batch_balances()

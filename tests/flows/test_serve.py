@@ -69,7 +69,14 @@ async def test_a_call_is_charged_and_explains_itself_and_a_restart_keeps_all(
     ):
         answer = await client.get("/v1/products/B1", headers=key)
         assert answer.headers["farebox-balance"] == "96"
-        done = await asyncio.to_thread(farebox, "verify", folder=folder)
+        # The steward signs history as soon as it is elected, and each hour from then on.
+        heads = served.folder / "data" / "heads.jsonl"
+
+        async def exported() -> bool:
+            return heads.exists()
+
+        await until(exported)
+        done = await asyncio.to_thread(farebox, "verify", "--since", str(heads), folder=folder)
         assert done.returncode == 0, done.stdout
 
 
@@ -203,5 +210,5 @@ async def test_the_data_folder_shows_secrets_to_nobody_else(folder: Path, backen
     async with serving(folder, PRICES, variables={"BACKEND": backend_url}):
         data = DataFolder(folder / "data").path
         assert data.stat().st_mode & 0o777 == 0o700
-        for name in ("run.json", "admin-token", "serve.lock"):
+        for name in ("run.json", "admin-token", "serve.lock", "head-key"):
             assert (data / name).stat().st_mode & 0o777 == 0o600

@@ -47,7 +47,7 @@ def test_every_command_explains_itself(capsys) -> None:
         "account create", "account freeze", "account list", "account release", "account show", "account sign-in",
         "account thaw",
         "admin create", "admin list", "admin revoke", "adjust", "backup", "check", "demo",
-        "fact list", "fact resolve", "fact show", "finding list", "finding resolve", "finding show", "grant", "grants import", "init",
+        "fact list", "fact resolve", "fact show", "finding list", "finding resolve", "finding show", "grant", "grants import", "heads", "init",
         "key create", "key list", "key revoke", "key rotate", "migrate",
         "package create", "package hide", "package list", "package show", "package unhide",
         "package update", "prices list",

@@ -4,6 +4,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.ledger_metrics import ledger_exposition, render_ledger
+from ledger import findings
+from ledger.findings import Finding
 from ledger.ledger import Ledger, LedgerOptions
 from ledger.records import Meta, TypeMeta
 
@@ -51,3 +53,22 @@ async def test_a_store_that_is_away_is_shown_and_no_error(database_url: str) -> 
         assert values(await ledger_exposition(ledger, {})) == {"farebox_ledger_up": 0}
     finally:
         await ledger.aclose()
+
+
+async def test_findings_are_counted_and_a_halt_is_shown(
+    database_url: str, redis_url: str, namespace: str
+) -> None:
+    ledger = await Ledger.open(LedgerOptions(database_url, redis_url, namespace))
+    try:
+        found = values(await ledger_exposition(ledger, {}))
+        assert found["farebox_halted"] == 0
+        async with ledger.database.connection() as connection:
+            await findings.record(
+                connection,
+                [Finding("batch-chain", None, "played"), Finding("batch-rows", None, "played")],
+            )
+        found = values(await ledger_exposition(ledger, {}))
+    finally:
+        await ledger.aclose()
+    assert found["farebox_halted"] == 1
+    assert found["farebox_findings batch-chain"] == found["farebox_findings batch-rows"] == 1

@@ -145,6 +145,31 @@ async def test_a_leaking_window_is_found(parts: Parts, customer: Customer) -> No
     assert await checks_failing(parts) == {"window_is_open_holds"}
 
 
+async def test_more_ahead_of_postgres_than_may_be_is_found(
+    parts: Parts, customer: Customer
+) -> None:
+    """I5. The holds are there, so that only the window is wrong."""
+    async with parts.database.connection() as connection:
+        await connection.execute("UPDATE credit_types SET window_units = 1")
+    link = await parts.reading.link()
+    raw = bytearray(await link.call("GET", parts.keys.meta))
+    struct.pack_into("<d", raw, 91, 1.0)
+    await link.call("SET", parts.keys.meta, bytes(raw))
+    assert await checks_failing(parts) == {"window_is_kept"}
+
+
+async def test_more_acknowledged_than_was_returned_is_found(
+    parts: Parts, customer: Customer
+) -> None:
+    """I5, its other end: units would be taken for posted that are still held."""
+    link = await parts.reading.link()
+    raw = bytearray(await link.call("GET", parts.keys.meta))
+    [returned] = struct.unpack_from("<d", raw, 75)
+    struct.pack_into("<d", raw, 83, returned + 1)
+    await link.call("SET", parts.keys.meta, bytes(raw))
+    assert await checks_failing(parts) == {"window_is_kept"}
+
+
 async def test_a_redis_behind_postgres_is_found(parts: Parts, customer: Customer) -> None:
     async with parts.database.connection() as connection:
         await connection.execute("UPDATE shards SET last_q = last_q + 100")

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from ledger import charges, gateways, snapshot, verify
+from ledger import batch_walk, charges, gateways, snapshot, verify
 from ledger.controls import Clawback, Grant
 from ledger.posting import post
 from tests.ledger.bank import CALLING, CREDITS, Bank, checks
@@ -109,7 +109,7 @@ async def test_gateways_with_different_files_are_found(bank: Bank) -> None:
 
 async def test_slices_miss_nobody(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verify, "ACCOUNTS_AT_ONCE", 2)
-    monkeypatch.setattr(verify, "BATCHES_AT_ONCE", 2)
+    monkeypatch.setattr(batch_walk, "BATCHES_AT_ONCE", 2)
     ids = [(await bank.account(f"a{n}", 10)).id for n in range(7)]
     assert await bank.verify() == []
     await bank.execute("UPDATE accounts SET aseq = 9")

@@ -19,6 +19,15 @@ SELECT c.source, c.source_id
    AND c.source IN ('checkout', 'invoice_line', 'topup', 'reversal')
  ORDER BY c.created_at LIMIT $2
 
+-- name: given_without_payment
+-- Credits given in the name of a payment that is not booked. Both are written in one transaction.
+SELECT c.source, c.source_id
+  FROM controls AS c
+ WHERE c.kind = 'g' AND c.created_at < $1 AND c.source IN ('checkout', 'invoice_line', 'topup')
+   AND NOT EXISTS (SELECT FROM billing.payment_grants AS g
+                    WHERE g.grant_id = c.object_id AND g.object_id = c.source_id AND g.credits = c.amount)
+ ORDER BY c.created_at LIMIT $2
+
 -- name: wrongly_clawed
 -- Credits taken back are the share of the money that went back. Those that have expired meanwhile
 -- are not given again when the money comes back.

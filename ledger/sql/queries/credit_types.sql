@@ -8,6 +8,12 @@ SELECT id, name, scale FROM credit_types ORDER BY id
 INSERT INTO credit_types (id, name, scale) VALUES ($1, $2, $3)
 
 -- name: windows
+-- While a finding halts the shard, nothing new may be held; endings need no window.
+SELECT id, CASE WHEN EXISTS (SELECT FROM findings WHERE resolved_at IS NULL AND effect = 'shard') THEN 0
+                ELSE window_units END AS window_units
+  FROM credit_types ORDER BY id
+
+-- name: chosen_windows
 SELECT id, window_units FROM credit_types ORDER BY id
 
 -- name: set_windows

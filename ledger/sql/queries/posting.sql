@@ -77,6 +77,9 @@ UPDATE charges c
 INSERT INTO movements (account_id, aseq, id, credit_type_id, kind, amount, balance_after, cseq, grant_id, epoch, q, at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 
+-- name: insert_overtaken
+INSERT INTO overtaken_endings (charge_id, account_id, epoch, q, aseq, balance_after) VALUES ($1, $2, $3, $4, $5, $6)
+
 -- name: insert_dead
 INSERT INTO dead_facts (shard, epoch, q, account_id, fact, why) VALUES ($1, $2, $3, $4, $5, $6)
 
@@ -90,7 +93,9 @@ UPDATE dead_facts f SET account_id = h.account_id
    AND substring(h.fact FROM 1 FOR 1) = 'H' AND substring(h.fact FROM 4 FOR 12) = substring(f.fact FROM 4 FOR 12)
 
 -- name: insert_batch
-INSERT INTO batches (shard, epoch, q_from, q_to, chain, clock_ms, sha) VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO batches (shard, epoch, q_from, q_to, chain, clock_ms, sha, seal, first_charge, last_charge, charges_sha,
+                     controls, others_sha)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 
 -- name: insert_line
 INSERT INTO batch_lines (shard, epoch, q_from, credit_type_id, book, route, amount) VALUES ($1, $2, $3, $4, $5, $6, $7)

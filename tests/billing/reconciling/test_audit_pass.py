@@ -110,9 +110,21 @@ async def test_purchases_that_went_well_are_no_difference(
     [
         (
             "DELETE FROM billing.payment_grants; DELETE FROM billing.payments",
-            {"order-without-payment": 1, "charge-without-payment": 1, "sums-differ": 1},
+            {
+                "order-without-payment": 1,
+                "charge-without-payment": 1,
+                "sums-differ": 1,
+                "grant-without-payment": 1,
+            },
         ),
-        ("DELETE FROM billing.payment_grants", {"payment-without-grant": 1}),
+        (
+            "DELETE FROM billing.payment_grants",
+            {"payment-without-grant": 1, "grant-without-payment": 1},
+        ),
+        (
+            "UPDATE billing.payment_grants SET credits = credits - 1",
+            {"grant-without-payment": 1},
+        ),
         ("UPDATE billing.payments SET paid_minor = 999", {"charge-differs": 1, "sums-differ": 1}),
         (
             "UPDATE billing.payments SET charge_id = 'ch_x', payment_intent_id = 'pi_x'",
@@ -121,7 +133,15 @@ async def test_purchases_that_went_well_are_no_difference(
         ("UPDATE billing.payment_grants SET clawed = 1, steps = 1", {"reversal-differs": 1}),
         ("UPDATE accounts SET cseq_applied = cseq_applied - 1", {"grant-not-applied": 1}),
     ],
-    ids=["no payment", "no grant", "amount", "other charge", "clawed", "not applied"],
+    ids=[
+        "no payment",
+        "no grant",
+        "other credits",
+        "amount",
+        "other charge",
+        "clawed",
+        "not applied",
+    ],
 )
 async def test_each_difference_is_an_alert_and_is_left_as_it_is(
     tomorrow: Shop, order: str, damage: str, expected: dict[str, int]
