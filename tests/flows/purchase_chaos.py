@@ -117,7 +117,7 @@ class Case:
         does: Callable[[], Coroutine[Any, Any, object]] = self.chance.choices(
             [self._deliver, self._work, self._visit, self._operator, self._reconcile,
              self._money_back, self._look_again, self._top_up, self._ask_again, self._post],
-            [8, 6, 3, 8, 0.5, 2, 1, 4, 0.5, 1],
+            [8, 6, 3, 8, 0.5, 2, 2, 4, 0.5, 1],
         )[0]  # fmt: skip
         if self.chance.random() < 0.1:
             kind = self.chance.choice(FAULTS)
@@ -205,6 +205,9 @@ class Case:
         if self.chance.random() < 0.5:
             await self._no_more_top_ups()
         await self.outside.wind_up()
+        if self.chance.random() < 0.5:
+            # What got no answer is asked about again before any event can tell.
+            await self._look_again()
         self._hear()
         delivered = self.chance.random() < 0.5
         self.log.append(f"quiet, {'delivered' if delivered else 'reconciled'}")

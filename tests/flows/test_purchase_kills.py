@@ -46,6 +46,12 @@ AGAIN_S = 0.05  # after a broken connection, so that a gateway that starts is no
 LIMIT_S = 60
 AUDITS = ("verify", "reconcile")
 
+HAVE = """
+SELECT (SELECT coalesce(sum(remaining - debt), 0) FROM pools)::bigint
+     + (SELECT coalesce(sum(amount - clawed), 0) FROM grants WHERE state = 'queued')::bigint
+"""
+"""An account has 32 grants in use at once; the others wait until one of them is spent."""
+
 PRICES = f"""
 version: 1
 upstreams: {{ api: {{ url: "http://127.0.0.1:9" }} }}
@@ -169,7 +175,7 @@ async def until_settled(market: Market, connection: asyncpg.Connection) -> None:
         left = await connection.fetchval(
             "SELECT count(*) FROM billing.inbox WHERE status IN ('received', 'failed')"
         )
-        have = await connection.fetchval("SELECT sum(remaining - debt)::bigint FROM pools")
+        have = await connection.fetchval(HAVE)
         if (left, have) == (0, wanted):
             return
         assert time.monotonic() < limit, f"{left} to do, {have} of {wanted}: {market.served.log}"
