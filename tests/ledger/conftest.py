@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import asyncpg
 import pytest
+import redis
 
 from ledger.database import Connection, Database
 from tests.ledger.bank import Bank, emptied
@@ -24,6 +25,15 @@ def shared_database_url(postgres_server: str, template_database: str) -> Iterato
     asyncio.run(run(f"CREATE DATABASE {name} TEMPLATE {template_database}"))
     yield postgres_server.replace("/postgres?", f"/{name}?", 1)
     asyncio.run(run(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture(scope="session")
+def server_name(each_redis_url: str) -> str:
+    """Which server that is: `Valkey 8.1.1` or `Redis 7.0.15`."""
+    with redis.Redis.from_url(each_redis_url) as client:
+        server = client.info("server")
+    valkey = server.get("valkey_version")
+    return f"Valkey {valkey}" if valkey else f"Redis {server['redis_version']}"
 
 
 @pytest.fixture

@@ -23,7 +23,15 @@ from ledger.facts import (
     WholeCapture,
 )
 from ledger.ids import minted_us, session_of
-from ledger.records import LIVE_LOTS, ClosedHold, Lot
+from ledger.records import LIVE_LOTS, ClosedHold, Lot, SessionRecord
+from tests.ledger.tick_lines import (
+    HoldLine,
+    LateLine,
+    Line,
+    ObservedLine,
+    RenewLine,
+    SettleLine,
+)
 
 SPARE_FACTS = 100
 
@@ -86,53 +94,6 @@ class Window:
     posted: int = 0
 
 
-@dataclass(frozen=True)
-class HoldLine:
-    """A hold or check line as values; `rate` is interval and burst in microseconds."""
-
-    hold_id: bytes
-    account: int
-    key: int
-    credit_type: int
-    ceiling: int
-    deadline_ms: int
-    scope: int = 1
-    rate: tuple[int, int] = (0, 0)
-    only_check: bool = False
-
-
-@dataclass(frozen=True)
-class SettleLine:
-    hold_id: bytes
-    captured: int
-    reason: int
-
-
-@dataclass(frozen=True)
-class LateLine:
-    hold_id: bytes
-    account: int
-    key: int
-    credit_type: int
-    amount: int
-
-
-@dataclass(frozen=True)
-class RenewLine:
-    hold_id: bytes
-    deadline_ms: int
-
-
-@dataclass(frozen=True)
-class ObservedLine:
-    hold_id: bytes
-    credit_type: int
-    amount: int
-
-
-Line = HoldLine | SettleLine | LateLine | RenewLine | ObservedLine
-
-
 class Model:
     """One shard."""
 
@@ -151,11 +112,13 @@ class Model:
         if self.epoch:
             self.stored |= copy.deepcopy(self.accounts)
             self.stored_keys |= copy.deepcopy(self.keys)
-            opened = {i: h for i, h in self.holds.items() if isinstance(h, HoldFact)}
+            # Of accounts that nobody loaded, but for those that ended here all the same.
             unloaded = {
-                i: h for i, h in self.stored_holds.items() if h.account not in self.accounts
+                i: h
+                for i, h in self.stored_holds.items()
+                if h.account not in self.accounts and i not in self.holds
             }
-            self.stored_holds = unloaded | opened
+            self.stored_holds = unloaded | self.open_holds
         self.epoch += 1
         self.q = self.posted_q = 0
         self.open = len(self.stored_holds)
@@ -164,10 +127,21 @@ class Model:
             self.windows[number] = Window(window.window, held)
         self.accounts: dict[int, Account] = {}
         self.keys: dict[int, Key] = {}
-        self.sessions: dict[int, int] = {}
+        self.sessions: dict[int, SessionRecord] = {}
+        self.tokens: dict[int, bytes] = {}  # of accounts that somebody is loading
         self.holds: dict[bytes, HoldFact | ClosedHold] = {}
         self.entries: list[tuple[int, dict[int, int], list[Fact]]] = []
+        self.kept_from = 0  # what ended before this fact is trimmed away
         self.facts: list[Fact] = []
+
+    @property
+    def open_holds(self) -> dict[bytes, HoldFact]:
+        return {i: hold for i, hold in self.holds.items() if isinstance(hold, HoldFact)}
+
+    @property
+    def journal(self) -> list[tuple[int, dict[int, int], list[Fact]]]:
+        """The entries that are still there."""
+        return [entry for entry in self.entries if entry[0] >= self.kept_from]
 
     # One call: what it adds to the journal is one entry.
 
@@ -183,23 +157,92 @@ class Model:
         self._end_entry()
         return answers
 
-    def load(self, account: int, pending: list[Control]) -> str:
+    def load_begin(self, account: int, token: bytes) -> str:
+        if account in self.accounts:
+            return "LOADED"
+        self.tokens[account] = token
+        return "OK"
+
+    def load_end(self, account: int, token: bytes, epoch: int, pending: list[Control]) -> str:
+        """What Postgres has of the account is written, then what was pending is applied."""
         self.facts = []
-        if account not in self.accounts:
-            self.accounts[account] = copy.deepcopy(self.stored.get(account, Account()))
-            self.keys |= {
-                number: copy.deepcopy(key)
-                for number, key in self.stored_keys.items()
-                if key.account == account
-            }
-            self.holds |= {i: h for i, h in self.stored_holds.items() if h.account == account}
-            for control in pending:
-                self._control(account, control)
+        if account in self.accounts:
+            return "LOADED"
+        if self.tokens.get(account) != token:
+            return "TOKEN"
+        if epoch != self.epoch:
+            return "STALE"
+        record = copy.deepcopy(self.stored.get(account, Account()))
+        if pending and pending[0].cseq > record.cseq + 1:
+            return "CORRUPT"
+        self.accounts[account] = record
+        self.keys |= {
+            number: copy.deepcopy(key)
+            for number, key in self.stored_keys.items()
+            if key.account == account
+        }
+        # What this epoch knows of a hold is newer than what Postgres has.
+        self.holds = {
+            i: hold for i, hold in self.stored_holds.items() if hold.account == account
+        } | self.holds
+        for control in pending:
+            self._control(account, control)
         self._end_entry()
+        del self.tokens[account]
         return "LOADED"
 
-    def ack(self, entry: int, ids: list[bytes]) -> None:
-        last_q, returned, _ = self.entries[entry]
+    def unload(self, account: int) -> str:
+        """Postgres has all that happened to the account; nothing is lost but speed."""
+        if account in self.accounts:
+            self.stored[account] = self.accounts.pop(account)
+            gone = {n: key for n, key in self.keys.items() if key.account == account}
+            self.stored_keys |= gone
+            self.keys = {n: key for n, key in self.keys.items() if n not in gone}
+            self.stored_holds = {
+                i: hold for i, hold in self.stored_holds.items() if hold.account != account
+            } | {i: hold for i, hold in self.open_holds.items() if hold.account == account}
+        return "OK"
+
+    def block(self, account: int) -> str:
+        if account not in self.accounts:
+            return "NOTLOADED"
+        self.accounts[account].status = 2
+        return "OK"
+
+    def expire_lots(self, number: int) -> str:
+        self.facts = []
+        account = self.accounts.get(number)
+        if account is None:
+            return "NOTLOADED"
+        for credit_type in account.pools:
+            self._expire(number, account, credit_type)
+        self._end_entry()
+        return "OK"
+
+    def open_session(self, session: int) -> str:
+        if session in self.sessions:
+            return "KNOWN"
+        self.sessions[session] = SessionRecord(0, self.now)
+        return "OK"
+
+    def drop_session(self, session: int, read: SessionRecord) -> str:
+        known = self.sessions.get(session)
+        if known is not None and known != read:
+            return "CHANGED"
+        self.sessions.pop(session, None)
+        return "OK"
+
+    def dials(self, cap: int, windows: dict[int, int]) -> str:
+        self.cap = cap
+        for number, units in windows.items():
+            self.windows.setdefault(number, Window(units)).window = units
+        return "OK"
+
+    def ack(self, last_q: int, ids: list[bytes], keep: int) -> str:
+        """An acknowledgement of this position, by someone who knows its chain."""
+        returned = {entry[0]: entry[1] for entry in self.journal}.get(last_q)
+        if returned is None:
+            return "OLD"
         for number, units in returned.items():
             window = self.windows[number]
             window.posted = max(window.posted, units)
@@ -207,6 +250,9 @@ class Model:
         for hold in ids:
             if isinstance(self.holds.get(hold), ClosedHold):
                 del self.holds[hold]
+                self.stored_holds.pop(hold, None)  # Postgres had closed it, else it were not named
+        self.kept_from = max(self.kept_from, last_q - keep)
+        return "OK"
 
     def _end_entry(self) -> None:
         if self.facts:
@@ -238,15 +284,16 @@ class Model:
 
     def _hold(self, session: int, line: HoldLine) -> str:
         if not line.only_check:
-            if session_of(line.hold_id) != session:
+            if session_of(line.hold_id) != session or session == 0:
                 return "BADLINE"
             if session not in self.sessions:
                 return "NEWID"
-            if minted_us(line.hold_id) <= self.sessions[session]:
+            if minted_us(line.hold_id) <= self.sessions[session].highest:
                 known = self.holds.get(line.hold_id)
                 if not isinstance(known, HoldFact):
                     return "GONE"
-                pool = self.accounts[known.account].pools.get(known.credit_type)
+                named = self.accounts.get(line.account)
+                pool = named.pools.get(line.credit_type) if named else None
                 return f"HELD {known.balance - (pool.floor if pool else 0)}"
         account = self.accounts.get(line.account)
         if account is None:
@@ -288,7 +335,7 @@ class Model:
         allocation = self._take(pool, line.ceiling)
         window.held += line.ceiling
         self.open += 1
-        self.sessions[session] = minted_us(line.hold_id)
+        self.sessions[session] = SessionRecord(minted_us(line.hold_id), self.now)
         account.aseq += 1
         fact = HoldFact(
             line.hold_id,
@@ -350,7 +397,9 @@ class Model:
         if captured == hold.price:
             self.facts.append(WholeCapture(hold.hold_id, reason, 200))
         else:
-            account = self.accounts[hold.account]
+            account = self.accounts.get(hold.account)
+            if account is None:
+                return "NOACCOUNT"
             pool = account.pools.setdefault(hold.credit_type, Pool())
             paid = min(pool.debt, hold.price - captured)
             pool.debt -= paid
@@ -430,7 +479,8 @@ class Model:
         self.holds[line.hold_id] = ClosedHold("l", taken)
         session = session_of(line.hold_id)
         if session in self.sessions:  # the hold must not begin any more
-            self.sessions[session] = max(self.sessions[session], minted_us(line.hold_id))
+            highest = max(self.sessions[session].highest, minted_us(line.hold_id))
+            self.sessions[session] = SessionRecord(highest, self.now)
         return f"DONE l {taken}"
 
     def _renew(self, line: RenewLine) -> str:

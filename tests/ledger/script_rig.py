@@ -47,16 +47,18 @@ WINDOW, JOURNAL_CAP = 100_000, 10_000
 class Rig:
     """One shard in an epoch of its own."""
 
-    def __init__(self, url: str, namespace: str) -> None:
+    def __init__(self, url: str, namespace: str, scripts: Scripts = SCRIPTS) -> None:
+        self.scripts = scripts
         self.client = redis.Redis.from_url(url)
         self.keys = Keys(namespace)
         self.epoch = 1
         seconds, _ = self.client.time()
         self.now = seconds * 1000 + A_DAY_MS
+        self.skew_ms = 0  # of the caller's clock
         self.n = 0
         self.cseq: dict[int, int] = {}
-        for name in SCRIPTS.names:
-            self.client.script_load(SCRIPTS[name].text)
+        for name in scripts.names:
+            self.client.script_load(scripts[name].text)
 
     def close(self) -> None:
         for key in self.client.scan_iter(f"{self.keys.namespace}:*"):
@@ -72,14 +74,21 @@ class Rig:
         watermark: int = 0,
         account: int | None = None,
         epoch: int | None = None,
+        keys_epoch: int | None = None,
         clock_ms: int | None = None,
     ) -> Reply:
+        """One call; the keys are those of its epoch unless `keys_epoch` names another."""
         epoch = self.epoch if epoch is None else epoch
-        clock_ms = self.now if clock_ms is None else clock_ms
-        keys = keys_of(self.keys, epoch, account)
+        keys = keys_of(self.keys, epoch if keys_epoch is None else keys_epoch, account)
+        clock_ms = self.now + self.skew_ms if clock_ms is None else clock_ms
         head = HEAD.pack(epoch, watermark, clock_ms, session)
-        raw = self.client.evalsha(SCRIPTS[name].sha, len(keys), *keys, head, *args)
-        return read_reply(raw)
+        script = self.scripts[name]
+        command = (script.sha, len(keys), *keys, head, *args)
+        try:
+            return read_reply(self.client.evalsha(*command))
+        except redis.exceptions.NoScriptError:
+            self.client.script_load(script.text)
+            return read_reply(self.client.evalsha(*command))
 
     def answer(self, name: str, args: Sequence[bytes] = (), *, account: int | None = None) -> str:
         """The one answer of a script that has one."""

@@ -1,0 +1,99 @@
+"""Lines of a tick by chance, mostly sensible ones: drawn field by field they would hardly meet."""
+
+from random import Random
+
+from ledger.facts import HoldFact
+from ledger.ids import hold_id
+from tests.ledger.journal_audit import JournalAudit
+from tests.ledger.model import Model
+from tests.ledger.tick_lines import (
+    HoldLine,
+    LateLine,
+    Line,
+    ObservedLine,
+    RenewLine,
+    SettleLine,
+)
+from tests.ledger.twin import ACCOUNTS, NEVER_MINTED
+
+LATER_TYPE, NO_TYPE = 3, 4
+"""A credit type that the operator may add, and one that nobody adds."""
+REASONS = (1, 5, 20, 26, 40)
+
+
+class DrawnLines:
+    """Makes lines about what is in the shard, and what was."""
+
+    def __init__(self, model: Model, audit: JournalAudit) -> None:
+        self.model = model
+        self.audit = audit
+        self.minted: list[bytes] = []
+
+    def hold_at(self, pick: int) -> bytes:
+        """One of the holds asked for lately, or one that never was."""
+        recent = self.minted[-12:]
+        return recent[pick % len(recent)] if recent and pick % 17 else NEVER_MINTED
+
+    def draw(self, session: int, chance: Random) -> Line:
+        hold = self.hold_at(chance.randrange(1000))
+        opened = list(self.model.open_holds)
+        if opened and chance.random() < 0.7:
+            hold = chance.choice(opened)
+        account = chance.choice(list(self.model.accounts) or ACCOUNTS)
+        if chance.random() < 0.05:
+            account = chance.choice(ACCOUNTS)
+        credit_type, amount = _credit_type(chance), _amount(chance)
+        kind = chance.choices("HSKLRO", (40, 35, 4, 6, 8, 3))[0]
+        match kind:
+            case "H" | "K":
+                return self._hold(session, chance, account, only_check=kind == "K")
+            case "S":
+                known = self.model.holds.get(hold)
+                price = known.price if isinstance(known, HoldFact) else 50
+                reason = chance.choice(REASONS)
+                captured = chance.choice((price, price // 2, price // 3, amount, 0))
+                sensible = reason < 20 or chance.random() < 0.05
+                return SettleLine(hold, captured if sensible else 0, reason)
+            case "L" if self.may_be_late(hold):
+                account, credit_type, _ = self.audit.prices.get(hold, (account, credit_type, 0))
+                return LateLine(hold, account, 10 * account, credit_type, amount)
+            case "R":
+                return RenewLine(hold, self.model.now + chance.choice((0, 100, 90_000)))
+            case _:
+                return ObservedLine(hold, credit_type, amount)
+
+    def _hold(self, session: int, chance: Random, account: int, *, only_check: bool) -> HoldLine:
+        if chance.random() < 0.03:
+            session += 1  # an id of somebody else
+        new = hold_id(len(self.minted) + 1, session)
+        if chance.random() < 0.03 and self.minted:
+            passed = hold_id(chance.randint(1, len(self.minted)), session)
+            new = passed if passed not in self.minted else new
+        if not only_check:
+            self.minted.append(new)
+        return HoldLine(
+            new,
+            account,
+            10 * (account if chance.random() < 0.95 else chance.choice((1, 9))),
+            _credit_type(chance),
+            _amount(chance),
+            self.model.now + chance.choice((0, 500, 60_000)),
+            2 if chance.random() < 0.05 else 1,
+            chance.choice(((0, 0), (0, 0), (0, 0), (5_000_000, 5_000_000))),
+            only_check,
+        )
+
+    def may_be_late(self, hold: bytes) -> bool:
+        """Whether a gateway that loaded the account and asked Postgres would book it late."""
+        if hold in self.model.holds:
+            return True
+        open_elsewhere = hold in self.audit.prices and hold not in self.audit.endings
+        return not open_elsewhere and self.audit.endings.get(hold, "x") == "x"
+
+
+def _credit_type(chance: Random) -> int:
+    return chance.choices((1, 2, LATER_TYPE, NO_TYPE), (75, 15, 5, 5))[0]
+
+
+def _amount(chance: Random) -> int:
+    return chance.choice((chance.randint(1, 20), chance.randint(1, 200)))

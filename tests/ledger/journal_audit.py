@@ -1,0 +1,83 @@
+"""What a journal's facts add up to, summed by hand beside the model and the scripts."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+
+from ledger.facts import (
+    ControlFact,
+    Fact,
+    HoldFact,
+    LateFact,
+    LotExpired,
+    SettleFact,
+    WholeCapture,
+)
+from ledger.records import FIRST_CHAIN, Entry, Meta, Pool
+
+
+class JournalAudit:
+    """Follows the facts of all epochs: every hold ends once, and credits are conserved."""
+
+    def __init__(self) -> None:
+        self.chains: list[str] = []
+        """Of this epoch's entries."""
+        self.prices: dict[bytes, tuple[int, int, int]] = {}
+        """Account, credit type and price of every hold there was."""
+        self.endings: dict[bytes, str] = {}
+        self._open: dict[bytes, tuple[int, int]] = {}
+        self._sums: defaultdict[tuple[int, int], Counter[str]] = defaultdict(Counter)
+
+    def begin_epoch(self) -> None:
+        """Begin a journal that continues none."""
+        self.chains = []
+
+    def follow(self, entry: Entry) -> None:
+        """One more entry, which must continue the last."""
+        assert entry.previous == (self.chains[-1] if self.chains else FIRST_CHAIN)
+        self.chains.append(entry.chain)
+        for fact in entry.facts:
+            self._sum_up(fact)
+
+    def _sum_up(self, fact: Fact) -> None:
+        match fact:
+            case HoldFact():
+                assert fact.hold_id not in self.prices
+                self.prices[fact.hold_id] = (fact.account, fact.credit_type, fact.price)
+                self._open[fact.hold_id] = (fact.credit_type, fact.price)
+                self._sums[fact.account, fact.credit_type]["held"] += fact.price
+            case SettleFact() | WholeCapture():
+                assert fact.hold_id not in self.endings
+                outcome = fact.outcome if isinstance(fact, SettleFact) else "c"
+                self.endings[fact.hold_id] = outcome
+                del self._open[fact.hold_id]
+                account, credit_type, price = self.prices[fact.hold_id]
+                captured = fact.captured if isinstance(fact, SettleFact) else price
+                self._sums[account, credit_type]["held"] -= price
+                self._sums[account, credit_type]["used"] += captured
+            case LateFact():
+                assert self.endings.get(fact.hold_id, "x") == "x"
+                self.endings[fact.hold_id] = "l"
+                self._sums[fact.account, fact.credit_type]["used"] += fact.taken
+                assert fact.taken == sum(part.amount for part in fact.allocation)
+            case LotExpired():
+                self._sums[fact.account, fact.credit_type]["used"] += fact.amount
+            case ControlFact():
+                sums = self._sums[fact.account, fact.control.credit_type]
+                if fact.control.kind in "ge" and fact.result == "a":
+                    sums["given"] += fact.control.amount
+                elif fact.control.kind == "w":
+                    sums["given"] -= fact.control.amount
+
+    def check_pools(self, account: int, pools: Iterable[Pool]) -> None:
+        """Credits are conserved: what was given is there, held, or used."""
+        for pool in pools:
+            sums = self._sums[account, pool.credit_type]
+            assert sums["given"] == pool.balance + sums["held"] + sums["used"]
+
+    def check_windows(self, meta: Meta) -> None:
+        """The window knows what is open."""
+        held: Counter[int] = Counter()
+        for credit_type, price in self._open.values():
+            held[credit_type] += price
+        for one in meta.types:
+            assert one.held - one.returned == held[one.credit_type]

@@ -1,0 +1,105 @@
+"""The lines of a tick as values, and as the gateway would send them."""
+
+from dataclasses import dataclass
+
+from ledger.lines import (
+    Rate,
+    hold_line,
+    late_line,
+    observed_line,
+    renew_line,
+    settle_line,
+)
+
+
+@dataclass(frozen=True)
+class HoldLine:
+    """A hold or check line as values; `rate` is interval and burst in microseconds."""
+
+    hold_id: bytes
+    account: int
+    key: int
+    credit_type: int
+    ceiling: int
+    deadline_ms: int
+    scope: int = 1
+    rate: tuple[int, int] = (0, 0)
+    only_check: bool = False
+
+
+@dataclass(frozen=True)
+class SettleLine:
+    hold_id: bytes
+    captured: int
+    reason: int
+
+
+@dataclass(frozen=True)
+class LateLine:
+    hold_id: bytes
+    account: int
+    key: int
+    credit_type: int
+    amount: int
+
+
+@dataclass(frozen=True)
+class RenewLine:
+    hold_id: bytes
+    deadline_ms: int
+
+
+@dataclass(frozen=True)
+class ObservedLine:
+    hold_id: bytes
+    credit_type: int
+    amount: int
+
+
+Line = HoldLine | SettleLine | LateLine | RenewLine | ObservedLine
+
+
+def packed(line: Line) -> bytes:
+    """The line as the gateway would send it."""
+    match line:
+        case HoldLine():
+            return hold_line(
+                line.hold_id,
+                account=line.account,
+                key=line.key,
+                credit_type=line.credit_type,
+                ceiling=line.ceiling,
+                version=1,
+                rule=2,
+                deadline_ms=line.deadline_ms,
+                scope=line.scope,
+                rate=Rate(*line.rate),
+                only_check=line.only_check,
+            )
+        case SettleLine():
+            return settle_line(line.hold_id, line.captured, line.reason, 200)
+        case LateLine():
+            return late_line(
+                line.hold_id,
+                account=line.account,
+                key=line.key,
+                credit_type=line.credit_type,
+                amount=line.amount,
+                version=1,
+                rule=2,
+                reason=1,
+                status=200,
+            )
+        case RenewLine():
+            return renew_line(line.hold_id, line.deadline_ms)
+        case ObservedLine():
+            return observed_line(
+                line.hold_id,
+                account=0,
+                key=0,
+                credit_type=line.credit_type,
+                amount=line.amount,
+                version=1,
+                rule=2,
+                status=200,
+            )
