@@ -57,7 +57,7 @@ for at = 1, #ARGV[6], KEY_BYTES do
 end
 for i = 8, 7 + 2 * hold_count, 2 do
   local open = read_hold(ARGV[i + 1], ARGV[i])
-  if not open or open.account ~= account_id or not lots_of(open) then
+  if not open or open.account ~= account_id or open.price > MAX_AMOUNT or not lots_of(open) then
     return { 'OK', meta.q, 'CORRUPT' }
   end
   -- What this epoch knows of a hold is newer than the snapshot.

@@ -17,12 +17,13 @@ if #ARGV ~= 5 or #ARGV[2] ~= 8 or #ARGV[3] ~= 8 or #ARGV[4] % 17 ~= 0 or #ARGV[5
   return redis.error_reply('BADARG epoch, cap, types, open holds')
 end
 local epoch, cap, open = sunpack('<d', ARGV[2]), sunpack('<d', ARGV[3]), sunpack('<d', ARGV[5])
-local windows = {}
+local windows, seen = {}, {}
 for at = 1, #ARGV[4], 17 do
   local credit_type, held, units = sunpack('<Bdd', ARGV[4], at)
-  if credit_type == 0 or not whole(held) or not whole(units) then
-    return redis.error_reply('BADARG a type from 1 on and whole numbers')
+  if credit_type == 0 or seen[credit_type] or not whole(held) or not whole(units) then
+    return redis.error_reply('BADARG types from 1 on, each once, and whole numbers')
   end
+  seen[credit_type] = true
   windows[#windows + 1] = { type = credit_type, H = held, R = 0, K = 0, X = units }
 end
 if not whole(epoch) or epoch < 1 or not whole(cap) or not whole(open) then

@@ -112,10 +112,14 @@ class ShardMachine(Twin, RuleBasedStateMachine):
 
     # Accounts come and go.
 
-    @rule(account=accounts, back=st.sampled_from((0, 0, 0, 0, 1, -1)))
-    def load(self, account: int, back: int = 0) -> None:
+    @rule(
+        account=accounts,
+        older=st.sampled_from((0, 0, 0, 0, 1)),
+        back=st.sampled_from((0, 0, 0, 0, 1, -1)),
+    )
+    def load(self, account: int, older: int = 0, back: int = 0) -> None:
         self.begin_load(account, b"token")
-        self.end_load(account, b"token", 0, back)
+        self.end_load(account, b"token", older, back)
 
     @rule(account=accounts, token=st.sampled_from((b"token", b"another")))
     def begin_load(self, account: int, token: bytes) -> None:
@@ -207,7 +211,7 @@ class ShardMachine(Twin, RuleBasedStateMachine):
         expiry = NEVER if lives_ms is None else self.rig.now + lives_ms
         control = Control(kind, 0, credit_type, self.lot(), amount, priority, expiry)
         if kind == "w":
-            control = Control("w", 0, credit_type, 1 + pick % self.lots, amount)
+            control = Control("w", 0, credit_type, 1 + pick % self.lots, amount * (1 + pick % 4))
         elif kind == "f":
             control = Control("f", 0, flags=int(pick % 3 == 0))
         elif kind == "k":

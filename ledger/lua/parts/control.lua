@@ -9,7 +9,7 @@ local CONTROL_BYTES, MAX_LOT = 27, 2 ^ 40
 local put_keys = {} -- key bytes -> record as of this call
 
 local function apply_grant(account, control)
-  if control.amount < 1 or control.amount > MAX_AMOUNT or control.object < 1 or control.object >= MAX_LOT then
+  if control.type == 0 or control.amount < 1 or control.amount > MAX_AMOUNT or control.object < 1 or control.object >= MAX_LOT then
     return nil, 'BADLINE'
   end
   local pool = pool_or_new(account, control.type)
@@ -29,6 +29,9 @@ local function apply_grant(account, control)
 end
 
 local function apply_clawback(account_id, account, control)
+  if control.type == 0 then
+    return nil, 'BADLINE'
+  end
   local pool = pool_or_new(account, control.type)
   if control.amount < 1 or pool.debt + control.amount > MAX_AMOUNT then
     return nil, 'BADLINE'

@@ -1,6 +1,7 @@
 -- The journal: one entry per call. Everything is computed before the first write; XADD is
 -- that first write, refuses a position that exists already, and what follows cannot fail.
 local WRITES_AT_ONCE = 1000 -- arguments; far below what Lua's stack can unpack
+local MAX_FACTS = 65535 -- what the two bytes of an entry's count can say
 local facts = {}
 local changed_accounts = {} -- account bytes -> account
 local balances_written, holds_written = {}, {} -- field, value, field, value...
@@ -47,6 +48,9 @@ end
 
 -- Returns nil when all is written, else the reply to give instead: nothing was written.
 local function commit()
+  if #facts > MAX_FACTS then
+    return redis.error_reply('BADARG more facts than one entry can count')
+  end
   for id, account in pairs(changed_accounts) do
     put_balance('a' .. id, pack_account(account))
   end

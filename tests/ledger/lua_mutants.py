@@ -1,0 +1,323 @@
+"""
+Break the scripts, one line at a time, and see the state machine notice.
+
+    python -m tests.ledger.lua_mutants              all of them, as a table
+    python -m tests.ledger.lua_mutants window ack   those whose name has one of these words in it
+
+Ends with status 1 if one of them survives. A mutant that nobody can tell from the original says
+that the line is superfluous, or that the machine is too tame.
+"""
+
+import argparse
+import hashlib
+import sys
+import tempfile
+from dataclasses import dataclass
+from functools import partial
+from importlib.resources import files
+from pathlib import Path
+
+import redis
+from hypothesis import HealthCheck, Phase, Verbosity, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from gateway.stores import EmbeddedRedis
+from ledger.errors import LedgerError
+from ledger.scripts import Script, Scripts
+from tests.ledger.shard_machine import ShardMachine, Tally
+
+MOST_HISTORIES, STEPS = 300, 100
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One text of one file, there exactly once, replaced."""
+
+    what: str
+    file: str
+    text: str
+    instead: str
+
+
+MUTANTS = (
+    Mutant(
+        "tick: hold without the window check",
+        "parts/hold",
+        "window.H - window.K + ceiling > window.X or ",
+        "",
+    ),
+    Mutant(
+        "tick: hold without the balance check",
+        "parts/hold",
+        "if not (available >= ceiling) then",
+        "if false then",
+    ),
+    Mutant(
+        "tick: hold without journal room",
+        "parts/hold",
+        "\n      or meta.q + #facts - meta.kq > meta.J - 2 * meta.open - SPARE_FACTS",
+        "",
+    ),
+    Mutant(
+        "tick: a repeated id holds again",
+        "parts/hold",
+        "if n <= session_highest then",
+        "if false then",
+    ),
+    Mutant("tick: another account's key", "parts/hold", "key.account ~= account_id or ", ""),
+    Mutant(
+        "tick: a due lot is still spent",
+        "parts/hold",
+        "  expire_due(account_id, account, pool)\n",
+        "",
+    ),
+    Mutant(
+        "tick: settle gives back twice",
+        "parts/settle",
+        "local unused = open.price - captured",
+        "local unused = 2 * (open.price - captured)",
+    ),
+    Mutant(
+        "tick: settle forgets the debt",
+        "parts/settle",
+        "local paid = math.min(pool.debt, unused)",
+        "local paid = 0",
+    ),
+    Mutant("tick: settle leaves no mark", "parts/settle", "  put_hold(id, mark)\n", ""),
+    Mutant(
+        "tick: settle of more than was held",
+        "parts/settle",
+        "if captured > open.price then",
+        "if false then",
+    ),
+    Mutant(
+        "tick: expiry before the deadline",
+        "parts/settle",
+        "if outcome == 'x' and open.deadline > now then",
+        "if false then",
+    ),
+    Mutant(
+        "tick: late beyond the balance",
+        "parts/late",
+        "math.max(math.min(amount, available_in(pool)), 0)",
+        "amount",
+    ),
+    Mutant(
+        "tick: late without the window",
+        "parts/late",
+        "window.H - window.K + taken > window.X or ",
+        "",
+    ),
+    Mutant("tick: a hold may begin after it was booked late", "parts/late", "  pass(id)\n", ""),
+    Mutant(
+        "tick: renew brings a deadline forward",
+        "parts/renew",
+        "if deadline > open.deadline then",
+        "if true then",
+    ),
+    Mutant(
+        "tick: observed without journal room",
+        "parts/observed",
+        "meta.q + #facts - meta.kq > meta.J - 2 * meta.open - 100",
+        "false",
+    ),
+    Mutant("guard: no epoch", "parts/guard", "if meta.epoch ~= caller_epoch then", "if false then"),
+    Mutant(
+        "guard: no watermark", "parts/guard", "if not (meta.q >= watermark) then", "if false then"
+    ),
+    Mutant("guard: no freeze", "parts/guard", "if meta.frozen == 1 then", "if false then"),
+    Mutant(
+        "guard: a clock that goes back", "parts/guard", "if now < meta.clock then", "if false then"
+    ),
+    Mutant("guard: no clock of the caller", "parts/guard", "<= MAX_SKEW_MS) then", "<= 9e15) then"),
+    Mutant(
+        "journal: not chained",
+        "parts/journal",
+        "local rest = meta.chain ..",
+        "local rest = string.rep('0', 16) ..",
+    ),
+    Mutant(
+        "journal: aseq stays",
+        "parts/journal",
+        "account.aseq = account.aseq + 1",
+        "account.aseq = account.aseq",
+    ),
+    Mutant(
+        "ack: added up, not absolute",
+        "ack",
+        "    window.K = returned\n",
+        "    window.K = window.K + returned\n",
+    ),
+    Mutant(
+        "ack: an older one counts back",
+        "ack",
+        "if window and returned > window.K then",
+        "if window then",
+    ),
+    Mutant(
+        "ack: any chain will do", "ack", "if sub(entry, 1, 16) ~= ARGV[3] then", "if false then"
+    ),
+    Mutant(
+        "ack: open holds are removed too",
+        "ack",
+        "if values[i] and byte(values[i]) == byte('D') then",
+        "if values[i] then",
+    ),
+    Mutant("ack: trims what is to be kept", "ack", "math.max(q - keep, 0)", "q"),
+    Mutant(
+        "control: applied again",
+        "parts/control",
+        "if control.cseq <= account.cseq then",
+        "if false then",
+    ),
+    Mutant(
+        "control: one may be missing",
+        "parts/control",
+        "if control.cseq > account.cseq + 1 then",
+        "if false then",
+    ),
+    Mutant(
+        "control: a grant pays no debt",
+        "parts/control",
+        "local paid = math.min(pool.debt, control.amount)",
+        "local paid = 0",
+    ),
+    Mutant(
+        "control: what is clawed back and gone is forgiven",
+        "parts/control",
+        "pool.debt = pool.debt + left",
+        "pool.debt = pool.debt",
+    ),
+    Mutant("load_begin: no look whether it is loaded", "load_begin", "== 1 then", "== 2 then"),
+    Mutant(
+        "load_end: no look whether it is loaded",
+        "load_end",
+        "if redis.call('HEXISTS', KEYS[3], 'a' .. account_id) == 1 then",
+        "if false then",
+    ),
+    Mutant(
+        "load_end: any token will do",
+        "load_end",
+        "if redis.call('GET', KEYS[5]) ~= ARGV[4] then",
+        "if false then",
+    ),
+    Mutant(
+        "load_end: a snapshot of any epoch",
+        "load_end",
+        "if sunpack('<d', ARGV[2]) ~= meta.epoch then",
+        "if false then",
+    ),
+    Mutant(
+        "load_end: the snapshot's holds over newer ones",
+        "load_end",
+        "if redis.call('HEXISTS', KEYS[4], ARGV[i]) == 0 then",
+        "if true then",
+    ),
+    Mutant("load_end: the token stays", "load_end", "redis.call('DEL', KEYS[5])\n", ""),
+    Mutant(
+        "unload: though it moved since",
+        "unload",
+        "if stored and stored ~= ARGV[3] then",
+        "if false then",
+    ),
+    Mutant("unload: the keys stay", "unload", "unpack(fields))", "fields[1])"),
+    Mutant("block: nothing is blocked", "block", "local FROZEN = 2", "local FROZEN = 1"),
+    Mutant(
+        "expire_lots: only the first pool",
+        "expire_lots",
+        "for i = 1, #account.pools do",
+        "for i = 1, math.min(1, #account.pools) do",
+    ),
+    Mutant("session: a number opened twice", "session", "HSETNX", "HSET"),
+    Mutant(
+        "drop_session: though it was used since",
+        "drop_session",
+        "if stored and stored ~= ARGV[3] then",
+        "if false then",
+    ),
+    Mutant(
+        "dials: a new window forgets what is held", "dials", "if not window then", "if true then"
+    ),
+    Mutant(
+        "open: an older epoch", "open", "if before and before.epoch >= epoch then", "if false then"
+    ),
+    Mutant("open: without what Postgres had open", "open", "H = held, R = 0", "H = 0, R = 0"),
+    Mutant(
+        "freeze: of any epoch",
+        "freeze",
+        "if meta.epoch ~= sunpack('<d', ARGV[1]) then",
+        "if false then",
+    ),
+    Mutant("tick: holds although memory is full", "tick", "#!lua\n", "#!lua flags=allow-oom\n"),
+    Mutant("control: refused when memory is full", "control", "#!lua flags=allow-oom\n", "#!lua\n"),
+)
+
+
+class MutantScripts(Scripts):
+    """All scripts, those broken that have the mutant's text."""
+
+    def __init__(self, mutant: Mutant) -> None:
+        super().__init__()
+        source = (files("ledger") / "lua" / f"{mutant.file}.lua").read_text("utf-8")
+        if source.count(mutant.text) != 1:
+            raise SystemExit(f"{mutant.file}.lua does not have once: {mutant.text!r}")
+        if mutant.file.startswith("parts/"):
+            whole = (source, source.replace(mutant.text, mutant.instead))
+            broken = {script.name: script.text.replace(*whole) for script in self._scripts.values()}
+        else:
+            names = {mutant.file, f"{mutant.file}_settling"} & set(self._scripts)
+            # Its own text follows what it includes, where the same may stand.
+            broken = {
+                name: mutant.instead.join(self[name].text.rsplit(mutant.text, 1)) for name in names
+            }
+        for name, text in broken.items():
+            sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+            self._scripts[name] = Script(name, text, sha)
+
+
+def noticed(url: str, mutant: Mutant, most: int = MOST_HISTORIES) -> tuple[Tally, str]:
+    """Return what it took, and the assertion or error that told; empty if nobody noticed."""
+    tally = Tally()
+    try:
+        run_state_machine_as_test(
+            partial(ShardMachine, url, tally, MutantScripts(mutant)),
+            settings=settings(
+                max_examples=most,
+                stateful_step_count=STEPS,
+                deadline=None,
+                database=None,
+                phases=[Phase.generate],
+                verbosity=Verbosity.quiet,
+                report_multiple_bugs=False,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+    except (AssertionError, ValueError, redis.RedisError, LedgerError, KeyError) as told:
+        lines = str(told).strip().splitlines()
+        return tally, f"{type(told).__name__} {lines[0] if lines else ''}".strip()
+    return tally, ""
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(prog="python -m tests.ledger.lua_mutants")
+    options.add_argument("words", nargs="*", help="only mutants whose name has one of these")
+    words = options.parse_args().words
+    survived = 0
+    with tempfile.TemporaryDirectory(prefix="farebox-mutants-") as folder:
+        server = EmbeddedRedis(Path(folder))
+        server.start()
+        try:
+            for mutant in MUTANTS:
+                if words and not any(word in mutant.what for word in words):
+                    continue
+                tally, why = noticed(server.url, mutant)
+                survived += not why
+                took = f"{tally.histories} histories, {tally.steps} steps" if why else "SURVIVED"
+                print(f"{mutant.what:55} {took:32} {why[:60]}", flush=True)
+        finally:
+            server.stop()
+    return 1 if survived else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
