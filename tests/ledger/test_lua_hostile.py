@@ -1,7 +1,7 @@
 """
 Whatever a script is told, it refuses what is not right, and then nothing has changed.
 
-Everything is compared, by DUMP: meta, journal, balances, holds, tokens. FAREBOX_EXAMPLES times
+Everything is compared: meta, journal, balances, holds, tokens. FAREBOX_EXAMPLES times
 ten calls are also changed at random; what is let pass then must leave a shard that adds up.
 """
 
@@ -101,7 +101,7 @@ def test_the_call_that_is_then_spoilt_does_something(shard: HostileShard, name: 
 
 @pytest.mark.parametrize("name", SCRIPTS.names)
 def test_bytes_that_are_no_argument_are_refused(shard: HostileShard, name: str) -> None:
-    valid = shard.valid(name)
+    valid, calls = shard.valid(name), []
     for at in range(len(valid.args)):
         right = valid.args[at]
         of_a_list = at and (name.startswith("tick") or (name == "control" and at > 1))
@@ -114,7 +114,8 @@ def test_bytes_that_are_no_argument_are_refused(shard: HostileShard, name: str) 
             call = valid.having(at, value)
             if of_a_list:  # where each is answered for itself: here there is no other
                 call = replace(valid, args=(*valid.args[: 1 + (name == "control")], value))
-            shard.refuses(call)
+            calls.append(call)
+    shard.refuses(*calls)
 
 
 @pytest.mark.parametrize("name", SCRIPTS.names)
@@ -214,10 +215,10 @@ def test_controls_of_no_sense_are_refused(shard: HostileShard) -> None:
         *(Control("f", cseq, flags=flags) for flags in (2, 255)),
         *(Control("k", cseq, 0, 5, amount, flags=1) for amount in (0, 3, MAX_AMOUNT)),
     ]
-    for control in wrong:
-        shard.refuses(shard.valid("control").after_head(*control_args(ACCOUNT, [control])))
+    valid = shard.valid("control")
+    shard.refuses(*(valid.after_head(*control_args(ACCOUNT, [control])) for control in wrong))
     for many in ([grant] * 1_001, [replace(grant, cseq=cseq + n) for n in range(1_001)]):
-        shard.refuses(shard.valid("control").after_head(*control_args(ACCOUNT, many)))
+        shard.refuses(valid.after_head(*control_args(ACCOUNT, many)))
 
 
 def test_lines_of_no_sense_are_refused(shard: HostileShard) -> None:
@@ -243,9 +244,9 @@ def test_lines_of_no_sense_are_refused(shard: HostileShard) -> None:
         _observed() + b"x" * 1_025,
         *(bytes([kind]) + shard.hold_line()[1:] for kind in range(256) if kind not in b"HKSLRO"),
     ]
-    for line in wrong:
-        for name in ("tick", SETTLING):
-            shard.refuses(shard.valid(name).after_head(line))
+    for name in ("tick", SETTLING):
+        valid = shard.valid(name)
+        shard.refuses(*(valid.after_head(line) for line in wrong))
 
 
 def test_a_bad_line_is_answered_for_itself(shard: HostileShard) -> None:
@@ -293,8 +294,8 @@ def test_snapshots_of_no_sense_are_refused(shard: HostileShard) -> None:
             )
         ),
     ]
-    for record in records:
-        shard.refuses(shard.valid("load_end").having(4, record))
+    valid = shard.valid("load_end")
+    shard.refuses(*(valid.having(4, record) for record in records))
     for key in (KeyRecord(1, ACCOUNT, 3), KeyRecord(1, UNLOADED + 1, 3)):
         shard.refuses(told(keys=[(71, KeyRecord(1, UNLOADED, 3)), (72, key)]))
     part = held.allocation[0]
@@ -310,9 +311,8 @@ def test_snapshots_of_no_sense_are_refused(shard: HostileShard) -> None:
     ]
     for hold in wrong_holds:
         shard.refuses(told(holds=[held, replace(hold, hold_id=hold_id(8, 2))]))
-    valid = shard.valid("load_end")
-    for end in range(len(valid.args[8])):
-        shard.refuses(valid.having(8, valid.args[8][:end]))
+    cut = range(len(valid.args[8]))
+    shard.refuses(*(valid.having(8, valid.args[8][:end]) for end in cut))
     grant = Control("g", 4, TYPE, 72, 8, 1)
     for controls in (
         [replace(grant, cseq=5)],

@@ -25,7 +25,7 @@ LAYERS = (
     Layer(
         "T2",
         "The scripts on a real server against a model",
-        (*PYTEST, "tests/ledger/test_lua_model.py"),
+        (*PYTEST, "tests/ledger/test_lua_model.py", "tests/ledger/test_lua_hostile.py"),
         {"FAREBOX_EXAMPLES": "300", "FAREBOX_STEPS": "100"},
         {"FAREBOX_EXAMPLES": "5000", "FAREBOX_STEPS": "200"},
     ),
