@@ -39,7 +39,12 @@ LAYERS = (
     Layer(
         "T6",
         "Many at once",
-        (*PYTEST, "tests/flows/test_ledger_races.py"),
+        (
+            *PYTEST,
+            "tests/flows/test_ledger_races.py",
+            "tests/flows/test_process_races.py",
+            "tests/flows/test_payment_races.py",
+        ),
         _races(100),
         _races(2_000),
     ),
