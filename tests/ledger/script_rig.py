@@ -57,12 +57,15 @@ class Rig:
         self.skew_ms = 0  # of the caller's clock
         self.n = 0
         self.cseq: dict[int, int] = {}
+        loads = self.client.pipeline(transaction=False)
         for name in scripts.names:
-            self.client.script_load(scripts[name].text)
+            loads.script_load(scripts[name].text)
+        loads.execute()
 
     def close(self) -> None:
-        for key in self.client.scan_iter(f"{self.keys.namespace}:*"):
-            self.client.delete(key)
+        keys = list(self.client.scan_iter(f"{self.keys.namespace}:*", count=1_000))
+        if keys:
+            self.client.delete(*keys)
         self.client.close()
 
     def run(
@@ -77,18 +80,41 @@ class Rig:
         keys_epoch: int | None = None,
         clock_ms: int | None = None,
     ) -> Reply:
-        """One call; the keys are those of its epoch unless `keys_epoch` names another."""
+        """One call; see `command`."""
+        command = self.command(
+            name,
+            args,
+            session=session,
+            watermark=watermark,
+            account=account,
+            epoch=epoch,
+            keys_epoch=keys_epoch,
+            clock_ms=clock_ms,
+        )
+        try:
+            return read_reply(self.client.evalsha(*command))
+        except redis.exceptions.NoScriptError:
+            self.client.script_load(self.scripts[name].text)
+            return read_reply(self.client.evalsha(*command))
+
+    def command(
+        self,
+        name: str,
+        args: Sequence[bytes] = (),
+        *,
+        session: int = 0,
+        watermark: int = 0,
+        account: int | None = None,
+        epoch: int | None = None,
+        keys_epoch: int | None = None,
+        clock_ms: int | None = None,
+    ) -> tuple[object, ...]:
+        """What EVALSHA is given; keys are those of the epoch unless `keys_epoch` names another."""
         epoch = self.epoch if epoch is None else epoch
         keys = keys_of(self.keys, epoch if keys_epoch is None else keys_epoch, account)
         clock_ms = self.now + self.skew_ms if clock_ms is None else clock_ms
         head = HEAD.pack(epoch, watermark, clock_ms, session)
-        script = self.scripts[name]
-        command = (script.sha, len(keys), *keys, head, *args)
-        try:
-            return read_reply(self.client.evalsha(*command))
-        except redis.exceptions.NoScriptError:
-            self.client.script_load(script.text)
-            return read_reply(self.client.evalsha(*command))
+        return (self.scripts[name].sha, len(keys), *keys, head, *args)
 
     def answer(self, name: str, args: Sequence[bytes] = (), *, account: int | None = None) -> str:
         """The one answer of a script that has one."""
@@ -113,8 +139,7 @@ class Rig:
     def at(self, now_ms: int) -> None:
         """Let it be this time (never earlier than before)."""
         self.now = now_ms
-        raw = self.client.get(self.keys.meta)
-        self.client.set(self.keys.meta, raw[:32] + struct.pack("<d", now_ms) + raw[40:])
+        self.client.setrange(self.keys.meta, 32, struct.pack("<d", now_ms))
 
     def load(
         self,

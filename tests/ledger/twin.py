@@ -9,6 +9,10 @@ import os
 import struct
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from typing import Any
+
+import redis
+from redis.client import Pipeline
 
 from ledger.facts import Control
 from ledger.ids import hold_id
@@ -33,7 +37,7 @@ from ledger.records import (
     read_hold,
     session_field,
 )
-from ledger.scripts import SETTLING, Reply, Scripts
+from ledger.scripts import SETTLING, Reply, Scripts, read_reply
 from tests.ledger import model as modelled
 from tests.ledger.journal_audit import JournalAudit
 from tests.ledger.model import Model
@@ -83,18 +87,41 @@ class Twin:
         self.model.stored[3] = modelled.Account(pools={1: modelled.Pool(floor=FLOOR)})
         self.audit = JournalAudit()
         self.full = False
+        self.seen: list[Any] = []
+        """What the last call left behind; empty if something else has changed the shard since."""
         self.current = [0, 0]
         """The session of either gateway."""
 
     def run(
         self, name: str, args: Sequence[bytes] = (), *, session: int = 0, **more: int | None
     ) -> Reply:
-        """One call, counted."""
+        """One call, counted; what it left behind is read in the same breath."""
         self.tally.calls[name] += 1
         self.tally.calls_while_full[name] += self.full
-        reply = self.rig.run(name, args, session=session, **more)
+        pipe = self.rig.client.pipeline(transaction=False)
+        pipe.evalsha(*self.rig.command(name, args, session=session, **more))
+        self._look(pipe)
+        raw, *self.seen = pipe.execute(raise_on_error=False)
+        if isinstance(raw, redis.exceptions.NoScriptError):
+            self.rig.client.script_load(self.rig.scripts[name].text)
+            return self.run(name, args, session=session, **more)
+        if isinstance(raw, Exception):
+            raise raw
+        reply = read_reply(raw)
         self.tally.answers[name, reply.word] += 1
         return reply
+
+    def _look(self, pipe: Pipeline) -> None:
+        """Ask for all that the shard keeps; of the journal what is new since `agree`."""
+        keys, epoch, done = self.rig.keys, self.rig.epoch, len(self.audit.chains)
+        after = self.model.entries[done - 1][0] if done else 0
+        pipe.get(keys.meta)
+        pipe.hgetall(keys.balances(epoch))
+        pipe.hgetall(keys.holds(epoch))
+        pipe.xlen(keys.journal(epoch))
+        pipe.xrange(keys.journal(epoch), f"({epoch}-{after}")
+        for account in ACCOUNTS:
+            pipe.get(self.token_key(account))
 
     def call(
         self,
@@ -121,7 +148,9 @@ class Twin:
 
     def go_to(self, now_ms: int) -> None:
         """Let it be this time. The rig writes that into the shard, for which there is room."""
-        self.rig.client.config_set("maxmemory", 0)
+        if self.full:
+            self.rig.client.config_set("maxmemory", 0)
+        self.seen = []
         self.rig.at(now_ms)
         self.model.now = now_ms
         if self.full:
@@ -178,18 +207,13 @@ class Twin:
 
     def agree(self) -> None:
         """The shard keeps what the model has and nothing else, and the facts add up by themselves."""
-        rig, model, epoch = self.rig, self.model, self.rig.epoch
-        done = len(self.audit.chains)
-        after = model.entries[done - 1][0] if done else 0
-        pipe = rig.client.pipeline(transaction=False)
-        pipe.get(rig.keys.meta)
-        pipe.hgetall(rig.keys.balances(epoch))
-        pipe.hgetall(rig.keys.holds(epoch))
-        pipe.xlen(rig.keys.journal(epoch))
-        pipe.xrange(rig.keys.journal(epoch), f"({epoch}-{after}")
-        for account in ACCOUNTS:
-            pipe.get(self.token_key(account))
-        raw_meta, balances, holds, length, rows, *tokens = pipe.execute()
+        model, done = self.model, len(self.audit.chains)
+        if not self.seen:
+            pipe = self.rig.client.pipeline(transaction=False)
+            self._look(pipe)
+            self.seen = pipe.execute()
+        raw_meta, balances, holds, length, rows, *tokens = self.seen
+        self.seen = []
         meta = Meta.unpack(raw_meta)
         self.agree_on_meta(meta)
         assert {hold: read_hold(raw) for hold, raw in holds.items()} == model.holds
