@@ -24,7 +24,7 @@ from tests.proof import Proof, tell
 pytestmark = pytest.mark.anyio
 
 ROUNDS = int(os.environ.get("FAREBOX_ROUNDS", "1"))
-DELIVERIES, WORKERS, VISITS = 100, 6, 10
+DELIVERIES, WORKERS, VISITS = 100, 6, 4
 """Deliveries, inboxes being worked on, and buyers who come back to the success page, at once."""
 
 
