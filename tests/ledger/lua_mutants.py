@@ -312,7 +312,8 @@ def main() -> int:
                     continue
                 tally, why = noticed(server.url, mutant)
                 survived += not why
-                took = f"{tally.histories} histories, {tally.steps} steps" if why else "SURVIVED"
+                histories, steps = tally.failed_after or (tally.histories, tally.steps)
+                took = f"{histories} histories, {steps} steps" if why else "SURVIVED"
                 print(f"{mutant.what:55} {took:32} {why[:60]}", flush=True)
         finally:
             server.stop()

@@ -5,6 +5,7 @@ At least one for every script in `ledger/lua`, and for what comes from outside: 
 clocks that jump, clients of another epoch, a server that forgets the scripts.
 """
 
+import sys
 from random import Random
 
 import redis
@@ -69,6 +70,8 @@ class ShardMachine(Twin, RuleBasedStateMachine):
             self.load(account)
 
     def teardown(self) -> None:
+        if isinstance(sys.exc_info()[1], Exception) and self.tally.failed_after is None:
+            self.tally.failed_after = (self.tally.histories, self.tally.steps)
         self.rig.client.config_set("maxmemory", 0)
         self.rig.close()
 

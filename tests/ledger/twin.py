@@ -59,6 +59,8 @@ class Tally:
         self.calls: Counter[str] = Counter()
         """Script calls by name."""
         self.answers: Counter[tuple[str, str]] = Counter()
+        self.failed_after: tuple[int, int] | None = None
+        """Histories and steps up to the first failure; what fails is run a few times more."""
         self.filled = 0
         """How often memory became full."""
         self.calls_while_full: Counter[str] = Counter()
