@@ -22,6 +22,9 @@ AOF = "appendonlydir"
 SLOW_REWRITE_US = "2000"
 """Per key that is written anew, so that a rewrite lasts long enough to be killed in its middle."""
 
+AT_ONCE = {"repl-diskless-sync-delay": "0"}
+"""A master that does not wait five seconds for more replicas before it sends its data to one."""
+
 Meanwhile = Callable[[], Awaitable[object]]
 
 
@@ -183,7 +186,7 @@ class Faults:
 
     async def follow_another_and_back(self) -> None:
         """Become the replica of a server with older data, and master again, while connected."""
-        other = EmbeddedRedis(self._folder / f"other{self._copies}")
+        other = EmbeddedRedis(self._folder / f"other{self._copies}", settings=AT_ONCE)
         self._copies += 1
         shutil.copytree(self._folder / AOF, self._folder / f"other{self._copies - 1}" / AOF)
         await self._meanwhile()
