@@ -20,6 +20,9 @@ from tests.ledger.waiting import until
 from tests.proof import Proof, tell
 
 ROUNDS = int(os.environ.get("FAREBOX_ROUNDS", "2"))
+OF_EACH = max(ROUNDS // 2, 1)
+"""Rounds on each program, where a kind of fault is tried on Valkey and on Redis."""
+
 BUYERS = 8
 PLENTY = 1_000_000
 LIFETIME_MS = 1_000

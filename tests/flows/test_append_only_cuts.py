@@ -15,7 +15,6 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 
 import asyncpg
@@ -86,22 +85,35 @@ class Crash:
         return file
 
 
-def cuts_of(file: bytes, since: int) -> list[int]:
+def cuts_of(file: bytes, since: int, chance: random.Random) -> list[int]:
     """
     Where to cut: behind every command from there on, and once in the middle of each.
 
-    Commands between MULTI and EXEC are taken back together, so of these cuts many are alike; the
-    order is by chance, and a part of it is a fair sample.
+    The server takes back what lies between MULTI and a missing EXEC, so places within one
+    transaction are alike: one of each comes first, in any order, and then the others.
     """
-    commands = [command for command in commands_of(file) if command.end > since]
-    ends = [command.start for command in commands] + [commands[-1].end]
-    return [*ends, *((one + other) // 2 for one, other in pairwise(ends))]
+    places: list[list[int]] = [[]]
+    for command in commands_of(file):
+        if command.end > since:
+            if command.name == b"MULTI":
+                places.append([])
+            places[-1] += [command.start, (command.start + command.end) // 2]
+    places.append([len(file)])
+    for group in places:
+        chance.shuffle(group)
+    firsts = [group.pop() for group in places if group]
+    others = [place for group in places for place in group]
+    chance.shuffle(firsts)
+    chance.shuffle(others)
+    return firsts + others
 
 
 async def in_postgres(server: str, statement: str) -> None:
     connection = await asyncpg.connect(server)
-    await connection.execute(statement)
-    await connection.close()
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
 
 
 @asynccontextmanager
@@ -127,9 +139,8 @@ async def crash(postgres_server: str, template_database: str, folder: Path) -> A
         finally:
             server.stop()
         [file] = (folder / "crashed" / AOF).glob("*.incr.aof")
-        cuts = cuts_of(file.read_bytes(), since)
-        random.Random(5).shuffle(cuts)
-        name = url.rpartition("/")[2].partition("?")[0]
+        cuts = cuts_of(file.read_bytes(), since, random.Random(5))
+        name = url.partition("?")[0].rpartition("/")[2]
         yield Crash(name, folder / "crashed", shop, known, cuts)
 
 

@@ -18,7 +18,7 @@ from ledger.ports import SystemClock
 from ledger.reasons import Reason
 from tests.flows.ledger_traffic import assert_sound, new_shop, quiet, running
 from tests.flows.redis_faults import Faults, asked
-from tests.flows.redis_trial import PLENTY, ROUNDS, Trial, buying, nothing_was_lost, sold
+from tests.flows.redis_trial import OF_EACH, PLENTY, ROUNDS, Trial, buying, nothing_was_lost, sold
 from tests.ledger.waiting import until
 
 pytestmark = pytest.mark.anyio
@@ -94,7 +94,7 @@ async def test_everything_served_is_collected_once(
     async with running(options) as ledgers:
         async with Trial.on(ledgers, fault) as trial:
             faults = Faults(program, folder, trial.chance, trial.some_sales)
-            for _ in range(ROUNDS):
+            for _ in range(OF_EACH if fault in ON_BOTH else ROUNDS):
                 await trial.suffer(getattr(faults, fault))
         name = request.node.callspec.params["program"].partition("-")[0]
         await nothing_was_lost(f"{SINGLE[fault]} ({name})", trial)

@@ -21,7 +21,7 @@ from ledger.ledger import Ledger, LedgerOptions
 from ledger.records import Meta
 from tests.conftest import REDIS_PROGRAMS
 from tests.flows.redis_faults import AT_ONCE, Door, asked, follow, linked
-from tests.flows.redis_trial import ROUNDS, Trial, nothing_was_lost, sold
+from tests.flows.redis_trial import OF_EACH, Trial, nothing_was_lost, sold
 from tests.ledger.waiting import until
 
 pytestmark = pytest.mark.anyio
@@ -108,7 +108,7 @@ async def test_a_stale_replica_is_promoted_and_the_old_master_still_serves(
         here, apart = site.ledgers
         async with Trial.on(site.ledgers, "failover") as trial:
             await here.set_windows({trial.shop.credit_type: WINDOW})
-            for number in range(ROUNDS):
+            for number in range(OF_EACH):
                 site.replication.lead(old)
                 await follow(new, site.replication.port)
                 await trial.some_sales()

@@ -20,7 +20,7 @@ from ledger.reasons import Reason
 from tests.conftest import REDIS_PROGRAMS
 from tests.flows.ledger_traffic import Shop, running
 from tests.flows.redis_faults import asked, linked
-from tests.flows.redis_trial import ROUNDS, Trial, nothing_was_lost
+from tests.flows.redis_trial import OF_EACH, Trial, nothing_was_lost
 from tests.ledger.waiting import until
 
 pytestmark = pytest.mark.anyio
@@ -99,7 +99,7 @@ async def test_memory_is_full(
     """Holds are refused; what is under way is settled, posted and acknowledged all the same."""
     async with running(options) as ledgers:
         async with Trial.on(ledgers, "memory") as trial:
-            for _ in range(ROUNDS):
+            for _ in range(OF_EACH):
                 await trial.some_sales()
                 async with work_under_way(trial.shop, ledgers[1], 30):
                     await full(server)
@@ -128,7 +128,7 @@ async def test_the_file_cannot_grow(
     """To the server a limit of its file is a full disk: it refuses every write, and heals."""
     async with running(options) as ledgers:
         async with Trial.on(ledgers, "disk") as trial:
-            for _ in range(ROUNDS):
+            for _ in range(OF_EACH):
                 await trial.some_sales()
                 async with work_under_way(trial.shop, ledgers[1], 30):
                     resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
@@ -148,7 +148,7 @@ async def test_the_server_dies_of_a_full_disk(
     """With `appendfsync always` it ends itself rather than confirm what it cannot keep."""
     async with running(options) as ledgers:
         async with Trial.on(ledgers, "dies") as trial:
-            for _ in range(ROUNDS):
+            for _ in range(OF_EACH):
                 await asked(server, "CONFIG", "SET", "appendfsync", "always")
                 await trial.some_sales()
                 async with work_under_way(trial.shop, ledgers[1], 30):
