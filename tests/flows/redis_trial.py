@@ -119,7 +119,8 @@ async def nothing_was_lost(what: str, trial: Trial) -> None:
     """Everything served is collected once and the books are sound; then, and only then, say so."""
     shop, ledgers = trial.shop, trial.ledgers
     await quiet(ledgers)
-    assert await lost(shop, ledgers[0]) == Lost(0, 0)
+    gone = await lost(shop, ledgers[0])
+    assert gone == Lost(0, 0), gone
     balance = await shop.balance(ledgers[0])
     assert (balance.available, balance.held) == (PLENTY - shop.served_units, 0)
     assert balance.used == shop.served_units

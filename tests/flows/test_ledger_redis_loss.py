@@ -17,8 +17,18 @@ from ledger.link import Link
 from ledger.ports import SystemClock
 from ledger.reasons import Reason
 from tests.flows.ledger_traffic import assert_sound, new_shop, quiet, running
-from tests.flows.redis_faults import Faults, asked
-from tests.flows.redis_trial import OF_EACH, PLENTY, ROUNDS, Trial, buying, nothing_was_lost, sold
+from tests.flows.redis_faults import Faults, asked, linked
+from tests.flows.redis_trial import (
+    OF_EACH,
+    PLENTY,
+    ROUNDS,
+    Lost,
+    Trial,
+    buying,
+    lost,
+    nothing_was_lost,
+    sold,
+)
 from tests.ledger.waiting import until
 
 pytestmark = pytest.mark.anyio
@@ -176,6 +186,51 @@ async def test_what_is_captured_is_told_again_until_postgres_has_it(
         assert (await shop.balance(ledger)).available == 60
         await assert_sound(ledger)
     await ledger.aclose()
+
+
+async def test_another_history_with_the_same_numbers_is_told_apart(
+    options: LedgerOptions, server: EmbeddedRedis
+) -> None:
+    """
+    Older data were swapped in, and grew past every number that anybody had seen.
+
+    Neither the server nor a position shows it then; only the chain does.
+    """
+    one, other = [await Ledger.open(options, "worker") for _ in range(2)]
+    try:
+        shop = await new_shop(one, PLENTY)
+        for ledger in (one, other):
+            assert await shop.buy(ledger, 5, 5)
+        await until(lambda: not (one.settler.unsettled or other.settler.unsettled))
+        await one.post_all()
+        epoch = one.shard.epoch
+        async with linked(server) as link:
+            for name in await link.call("KEYS", f"{options.namespace}:*"):
+                await link.call("COPY", name, name, "DB", "1", "REPLACE")
+            assert await shop.buy(one, 7, 7)
+            await until(lambda: not one.settler.unsettled)
+            await one.post_all()
+            assert await shop.buy(one, 9, 9)
+            await until(lambda: not one.settler.unsettled)
+            await link.call("SWAPDB", "0", "1")
+        for _ in range(4):
+            assert await shop.buy(other, 11, 11)
+            await until(lambda: not other.settler.unsettled)  # entries of one fact each
+        state = await one.state()
+        assert state is not None
+        assert (state.epoch, other.shard.epoch) == (epoch, epoch)
+        assert state.q > one.shard.watermark  # so nobody's number is missing
+
+        async with running(options, workers=1):
+            await quiet([one, other])
+            assert await lost(shop, one) == Lost(0, 0)
+            assert (await shop.balance(one)).available == PLENTY - shop.served_units
+            await assert_sound(one)
+        async with one.database.connection() as connection:
+            assert await connection.fetchval("SELECT count(*) FROM dead_facts") == 0
+    finally:
+        for ledger in (one, other):
+            await ledger.aclose()
 
 
 async def posted(ledger: Ledger) -> None:

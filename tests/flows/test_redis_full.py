@@ -15,7 +15,7 @@ import pytest
 from gateway.stores import EmbeddedRedis, StoreMissing, find_redis
 from ledger.errors import LedgerBusy, LedgerUnavailable
 from ledger.ledger import Ledger, LedgerOptions
-from ledger.link import RedisError
+from ledger.link import Link, RedisError
 from ledger.reasons import Reason
 from tests.conftest import REDIS_PROGRAMS
 from tests.flows.ledger_traffic import Shop, running
@@ -54,17 +54,23 @@ def program_of(request: pytest.FixtureRequest) -> str:
 
 
 async def full(server: EmbeddedRedis) -> None:
-    """Fill the memory with keys of others, to the last byte that can be had."""
+    """Others' keys fill the memory, and a bit more, so that nothing freed elsewhere is enough."""
     async with linked(server) as link:
-        told = (await link.call("INFO", "memory")).decode()
-        [used] = [line[12:] for line in told.splitlines() if line.startswith("used_memory:")]
-        await link.call("CONFIG", "SET", "maxmemory", str(int(used) + ROOM_BYTES))
+        limit = await used_bytes(link) + ROOM_BYTES
+        await link.call("CONFIG", "SET", "maxmemory", str(limit))
         for number in range(100_000):
             try:
                 await link.call("SET", f"of:others:{number}", b"x" * 50_000)
             except RedisError:
+                await link.call("CONFIG", "SET", "maxmemory", str(limit - ROOM_BYTES // 2))
                 return
     raise AssertionError("it is not full")
+
+
+async def used_bytes(link: Link) -> int:
+    told = (await link.call("INFO", "memory")).decode()
+    [used] = [line[12:] for line in told.splitlines() if line.startswith("used_memory:")]
+    return int(used)
 
 
 async def emptied(server: EmbeddedRedis) -> None:
