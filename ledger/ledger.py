@@ -112,7 +112,7 @@ class Ledger:
         )
         self._reading = Reading(self._connect)
         self.loader = Loader(self.shard, partial(read_snapshot, database), clock, chance)
-        self.pusher = Pusher(database, self.shard, self.loader, clock)
+        self.pusher = Pusher(database, self.shard, self.loader, self._reading, clock)
         self.poster = Poster(database, self.shard, self._reading, new_fence(), clock)
         self.sweeper = Sweeper(database, self.shard, self.loader, self._reading, clock)
         self.settler = Settler(

@@ -68,8 +68,10 @@ class Loader:
             self._running[account] = task
             task.add_done_callback(lambda done: self._finished(account, done))
         try:
-            # Shielded: who asks may go away; others wait for the same load.
-            await asyncio.wait_for(asyncio.shield(task), LIMIT_S)
+            # Shielded: who asks may go away; others wait for the same load. Not `wait_for`: before
+            # Python 3.12 it forgets a cancellation that comes in the turn in which the load ends.
+            async with asyncio.timeout(LIMIT_S):
+                await asyncio.shield(task)
         except TimeoutError:
             raise LedgerUnavailable(f"account {account} was not loaded in time") from None
         except OUTAGE as away:

@@ -11,8 +11,11 @@ import logging
 from datetime import UTC, datetime
 from typing import Literal
 
-from ledger import accounts, controls, grants
+from ledger import accounts, controls, grants, shards
 from ledger.database import Database
+from ledger.errors import CorruptRecord
+from ledger.facts import Control, ControlFact
+from ledger.journal import Reading, read_tail
 from ledger.loader import Loader
 from ledger.outage import OUTAGE
 from ledger.ports import Clock
@@ -34,14 +37,20 @@ MOST_AT_ONCE = 16
 PAGE = 500
 """Accounts asked for at once by the poll."""
 
+ENTRIES_AT_ONCE = 500
+"""Journal entries per read, while looking for what Redis applied and Postgres does not have."""
+
 
 class Pusher:
     """Brings controls to one shard."""
 
-    def __init__(self, database: Database, shard: Shard, loader: Loader, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, shard: Shard, loader: Loader, reading: Reading, clock: Clock
+    ) -> None:
         self._database = database
         self._shard = shard
         self._loader = loader
+        self._reading = reading
         self._clock = clock
 
     async def push(self, account: int, limit_s: float = LIMIT_S) -> Outcome:
@@ -120,7 +129,42 @@ class Pusher:
             if word not in (b"OK", b"OLD"):
                 log.warning("account %d: control %s answered %s", account, control, word)
                 return False
+        known = [line for line, word in zip(waiting, words, strict=True) if word == b"OLD"]
+        if known and not await self._are_applied(account, known):
+            log.warning("account %d: Redis has other controls under these numbers", account)
+            return False
         return True
+
+    async def _are_applied(self, account: int, lines: list[bytes]) -> bool:
+        """
+        Whether what Redis applied under the numbers of these controls are these controls.
+
+        It compares numbers only, and a Postgres that lost commits gives numbers out again. The
+        journal has every control that is applied and not posted; posting compared the others.
+        """
+        ordered = {control.cseq: control for control in map(Control.unpack, lines)}
+        async with self._database.connection() as connection:
+            row = await shards.read(connection, self._shard.number)
+        found = await self._unposted(account, row.epoch, row.last_q)
+        missing = [cseq for cseq in ordered if cseq not in found]
+        if any(found[cseq] != ordered[cseq] for cseq in ordered.keys() & found.keys()):
+            return False
+        async with self._database.connection() as connection:
+            return not missing or await controls.applied(connection, account, max(missing))
+
+    async def _unposted(self, account: int, epoch: int, after_q: int) -> dict[int, Control]:
+        """Return the account's controls in the journal behind `after_q`, by their numbers."""
+        link, found = await self._reading.link(), dict[int, Control]()
+        try:
+            while tail := await read_tail(link, self._shard.keys, epoch, after_q, ENTRIES_AT_ONCE):
+                for entry in tail:
+                    for fact in entry.facts:
+                        if isinstance(fact, ControlFact) and fact.account == account:
+                            found[fact.control.cseq] = fact.control
+                after_q = tail[-1].last_q
+        except CorruptRecord:
+            pass  # what follows is not known to be applied
+        return found
 
     async def _send(self, account: int, waiting: list[bytes]) -> list[bytes]:
         return await self._shard.run("control", [account.to_bytes(7, "little"), *waiting])

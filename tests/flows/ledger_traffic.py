@@ -34,12 +34,13 @@ class Shop:
     credit_type: int
     served: dict[bytes, int] = field(default_factory=dict)
     refused: int = 0
+    lifetime_ms: int = LIFETIME_MS
 
     @property
     def served_units(self) -> int:
         return sum(self.served.values())
 
-    def order(self, ceiling: int, lifetime_ms: int = LIFETIME_MS) -> HoldOrder:
+    def order(self, ceiling: int, lifetime_ms: int | None = None) -> HoldOrder:
         return HoldOrder(
             account=self.account,
             key=self.key,
@@ -47,7 +48,7 @@ class Shop:
             ceiling=ceiling,
             version=1,
             rule=0,
-            lifetime_ms=lifetime_ms,
+            lifetime_ms=lifetime_ms or self.lifetime_ms,
         )
 
     async def buy(self, ledger: Ledger, ceiling: int, cost: int, work_s: float = 0.0) -> bool:

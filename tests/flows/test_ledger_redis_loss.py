@@ -1,31 +1,37 @@
 """
 Whatever Redis loses, what was served is collected once, as long as the gateways live.
 
-FAREBOX_ROUNDS sets how many faults each test causes (default 3).
+FAREBOX_ROUNDS sets how many faults each test causes (default 2).
 """
 
-import asyncio
-import os
 import random
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from gateway.stores import EmbeddedRedis
+from gateway.stores import EmbeddedRedis, StoreMissing, find_redis
 from ledger.ledger import Ledger, LedgerOptions
-from ledger.link import Link, RedisError
+from ledger.link import Link
 from ledger.ports import SystemClock
 from ledger.reasons import Reason
-from tests.flows.ledger_traffic import Shop, assert_sound, new_shop, quiet, running
+from tests.flows.ledger_traffic import assert_sound, new_shop, quiet, running
+from tests.flows.redis_faults import Faults, asked, linked
+from tests.flows.redis_trial import (
+    OF_EACH,
+    PLENTY,
+    ROUNDS,
+    Lost,
+    Trial,
+    buying,
+    lost,
+    nothing_was_lost,
+    sold,
+)
 from tests.ledger.waiting import until
 
 pytestmark = pytest.mark.anyio
-
-ROUNDS = int(os.environ.get("FAREBOX_ROUNDS", "3"))
-BUYERS = 8
-PLENTY = 1_000_000
 
 
 @pytest.fixture
@@ -46,82 +52,62 @@ def options(database_url: str, server: EmbeddedRedis, namespace: str) -> LedgerO
     )
 
 
-def cut_tail(folder: Path, lost_bytes: int) -> None:
-    """Lose the end of the append-only file, as a power failure does."""
-    [tail] = (folder / "appendonlydir").glob("*.incr.aof")
-    with tail.open("r+b") as file:
-        file.truncate(max(tail.stat().st_size - lost_bytes, 0))
+SINGLE = {
+    "kill": "Redis killed",
+    "cut": "Redis killed, the end of its file lost",
+    "restart": "Redis restarted in order",
+    "flush": "FLUSHALL",
+    "flush_database": "FLUSHDB",
+    "disk_gone": "Redis and its disk gone",
+    "forget": "scripts, functions and connections gone",
+    "forget_scripts": "SCRIPT FLUSH under connections that stay",
+    "older_copy": "an older copy put back, also of an earlier epoch",
+    "killed_while_rewriting": "killed while the file is rewritten",
+    "read_only": "READONLY for a while",
+    "swap_databases": "older data swapped in under live connections: SWAPDB",
+    "restore_keys": "older data swapped in under live connections: RESTORE",
+    "reload_older": "older data swapped in under live connections: DEBUG RELOAD",
+    "follow_another_and_back": "older data swapped in under live connections: REPLICAOF",
+}
+ON_BOTH = ("cut", "flush", "older_copy", "swap_databases", "reload_older")
+"""Also on the other program, Redis beside Valkey."""
+
+VARIANTS = [
+    *((fault, "valkey-server") for fault in SINGLE),
+    *((fault, "redis-server") for fault in ON_BOTH),
+]
 
 
-class Faults:
-    """What may happen to a Redis."""
-
-    def __init__(self, server: EmbeddedRedis, folder: Path, chance: random.Random) -> None:
-        self._server = server
-        self._folder = folder
-        self._chance = chance
-
-    async def kill(self) -> None:
-        await asyncio.to_thread(self._server.kill)
-        await asyncio.to_thread(self._server.start)
-
-    async def cut(self) -> None:
-        await asyncio.to_thread(self._server.kill)
-        cut_tail(self._folder, self._chance.choice([1, 50, 700, 5_000, 60_000]))
-        await asyncio.to_thread(self._server.start)
-
-    async def restart(self) -> None:
-        """In order: nothing is lost. (`stop` would also give up the socket's address.)"""
-        link = await Link.connect(self._server.url, clock=SystemClock())
-        with suppress(RedisError):
-            await link.call("SHUTDOWN", "NOSAVE")
-        await until(lambda: not self._server.running)
-        await asyncio.to_thread(self._server.start)
-
-    async def flush(self) -> None:
-        link = await Link.connect(self._server.url, clock=SystemClock())
-        await link.call("FLUSHALL")
-        link.close()
-
-    async def forget_scripts(self) -> None:
-        link = await Link.connect(self._server.url, clock=SystemClock())
-        await link.call("SCRIPT", "FLUSH")
-        await link.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-        link.close()
+@pytest.fixture
+def program(request: pytest.FixtureRequest, folder: Path) -> Iterator[EmbeddedRedis]:
+    """A server of the program that the variant names."""
+    try:
+        server = server_of(folder, request.param)
+    except StoreMissing:
+        pytest.skip(f"{request.param} is not installed")
+    server.start()
+    yield server
+    server.stop()
 
 
-async def busy(shop: Shop, ledgers: list[Ledger], fault: str, faults: Faults) -> None:
-    """Buy all the time while a fault happens again and again."""
-    chance = random.Random(fault)
-    buyers = [
-        asyncio.create_task(shop.keep_buying(ledgers[n % len(ledgers)], chance))
-        for n in range(BUYERS)
-    ]
-    for _ in range(ROUNDS):
-        await asyncio.sleep(chance.random() * 0.4)
-        await getattr(faults, fault)()
-        enough = len(shop.served) + 20
-        await until(lambda enough=enough: len(shop.served) >= enough)
-    for buyer in buyers:
-        assert not buyer.done(), buyer
-        buyer.cancel()
-    await asyncio.gather(*buyers, return_exceptions=True)
+def server_of(folder: Path, name: str) -> EmbeddedRedis:
+    return EmbeddedRedis(
+        folder, program=find_redis((name,)), settings={"enable-debug-command": "yes"}
+    )
 
 
-@pytest.mark.parametrize("fault", ["kill", "cut", "restart", "flush", "forget_scripts"])
+@pytest.mark.parametrize(("fault", "program"), VARIANTS, indirect=["program"])
 async def test_everything_served_is_collected_once(
-    options: LedgerOptions, server: EmbeddedRedis, folder: Path, fault: str
+    database_url: str, program: EmbeddedRedis, folder: Path, fault: str, request: Any
 ) -> None:
+    options = LedgerOptions(database_url, program.url, postgres_connections=4)
     async with running(options) as ledgers:
-        shop = await new_shop(ledgers[0], PLENTY)
-        await busy(shop, ledgers, fault, Faults(server, folder, random.Random(fault)))
-        await quiet(ledgers)
-        collected = await shop.collected(ledgers[0])
-        served = {hold: units for hold, units in shop.served.items() if units}
-        assert {hold: units for hold, units in collected.items() if units} == served
-        balance = await shop.balance(ledgers[0])
-        assert (balance.available, balance.held) == (PLENTY - shop.served_units, 0)
-        await assert_sound(ledgers[0])
+        async with Trial.on(ledgers, fault) as trial:
+            faults = Faults(program, folder, trial.chance, trial.some_sales)
+            for _ in range(OF_EACH if fault in ON_BOTH else ROUNDS):
+                await trial.suffer(getattr(faults, fault))
+        name = request.node.callspec.params["program"].partition("-")[0]
+        await nothing_was_lost(f"{SINGLE[fault]} ({name})", trial)
 
 
 async def test_restarts_leave_nothing_behind_in_redis(
@@ -129,7 +115,12 @@ async def test_restarts_leave_nothing_behind_in_redis(
 ) -> None:
     async with running(options) as ledgers:
         shop = await new_shop(ledgers[0], PLENTY)
-        await busy(shop, ledgers, "restart", Faults(server, folder, random.Random(1)))
+        chance = random.Random(1)
+        faults = Faults(server, folder, chance, lambda: sold(shop, 1))
+        async with buying(shop, ledgers, chance):
+            for _ in range(ROUNDS):
+                await sold(shop, 20)
+                await faults.restart()
         await quiet(ledgers)
         await ledgers[0].sweeper.drop_epochs()
         await ledgers[0].sweeper.tidy()
@@ -152,7 +143,7 @@ async def test_a_hold_of_an_older_epoch_is_captured_in_the_new_one(
         shop = await new_shop(ledgers[0], 100)
         async with ledgers[0].holds.hold(shop.order(40)) as held:
             await posted(ledgers[0])
-            await Faults(server, folder, random.Random(1)).flush()
+            await asked(server, "FLUSHALL")
             held.capture(30, Reason.DELIVERED)
         await quiet(ledgers)
         assert await shop.collected(ledgers[0]) == {held.id: 30}
@@ -168,7 +159,7 @@ async def test_a_hold_that_nobody_remembers_is_booked_late(
     shop = await new_shop(ledger, 100)
     await ledger.post_all()
     async with ledger.holds.hold(shop.order(40)) as held:
-        await Faults(server, folder, random.Random(1)).flush()
+        await asked(server, "FLUSHALL")
         held.capture(30, Reason.DELIVERED)
     async with running(options, workers=1):
         await quiet([ledger])
@@ -188,13 +179,58 @@ async def test_what_is_captured_is_told_again_until_postgres_has_it(
     async with ledger.holds.hold(shop.order(40)) as held:
         held.capture(40, Reason.DELIVERED)
     await until(lambda: ledger.settler.unconfirmed)
-    await Faults(server, folder, random.Random(1)).flush()
+    await asked(server, "FLUSHALL")
     async with running(options, workers=1):
         await quiet([ledger])
         assert await shop.collected(ledger) == {held.id: 40}
         assert (await shop.balance(ledger)).available == 60
         await assert_sound(ledger)
     await ledger.aclose()
+
+
+async def test_another_history_with_the_same_numbers_is_told_apart(
+    options: LedgerOptions, server: EmbeddedRedis
+) -> None:
+    """
+    Older data were swapped in, and grew past every number that anybody had seen.
+
+    Neither the server nor a position shows it then; only the chain does.
+    """
+    one, other = [await Ledger.open(options, "worker") for _ in range(2)]
+    try:
+        shop = await new_shop(one, PLENTY)
+        for ledger in (one, other):
+            assert await shop.buy(ledger, 5, 5)
+        await until(lambda: not (one.settler.unsettled or other.settler.unsettled))
+        await one.post_all()
+        epoch = one.shard.epoch
+        async with linked(server) as link:
+            for name in await link.call("KEYS", f"{options.namespace}:*"):
+                await link.call("COPY", name, name, "DB", "1", "REPLACE")
+            assert await shop.buy(one, 7, 7)
+            await until(lambda: not one.settler.unsettled)
+            await one.post_all()
+            assert await shop.buy(one, 9, 9)
+            await until(lambda: not one.settler.unsettled)
+            await link.call("SWAPDB", "0", "1")
+        for _ in range(4):
+            assert await shop.buy(other, 11, 11)
+            await until(lambda: not other.settler.unsettled)  # entries of one fact each
+        state = await one.state()
+        assert state is not None
+        assert (state.epoch, other.shard.epoch) == (epoch, epoch)
+        assert state.q > one.shard.watermark  # so nobody's number is missing
+
+        async with running(options, workers=1):
+            await quiet([one, other])
+            assert await lost(shop, one) == Lost(0, 0)
+            assert (await shop.balance(one)).available == PLENTY - shop.served_units
+            await assert_sound(one)
+        async with one.database.connection() as connection:
+            assert await connection.fetchval("SELECT count(*) FROM dead_facts") == 0
+    finally:
+        for ledger in (one, other):
+            await ledger.aclose()
 
 
 async def posted(ledger: Ledger) -> None:

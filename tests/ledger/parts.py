@@ -49,8 +49,8 @@ class Parts:
         self.loader = Loader(
             self.shard, partial(read_snapshot, self.database), self.clock, self.loader_chance
         )
-        self.pusher = Pusher(self.database, self.shard, self.loader, self.clock)
         self.reading = Reading(self.connect)
+        self.pusher = Pusher(self.database, self.shard, self.loader, self.reading, self.clock)
         self.poster = Poster(self.database, self.shard, self.reading, self.new_fence(), self.clock)
         self.sweeper = Sweeper(self.database, self.shard, self.loader, self.reading, self.clock)
         self.ids = HoldIds(self.clock)

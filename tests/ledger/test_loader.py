@@ -177,3 +177,24 @@ async def end_load(parts: Parts, snapshot: Snapshot, token: bytes) -> bytes:
     )
     [answer] = await parts.shard.run("load_end", args, account=snapshot.account_id)
     return answer
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_who_is_cancelled_as_the_load_ends_is_cancelled(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch, turns: int
+) -> None:
+    """A request that was told to stop must stop, in whichever turn of the loop it was told."""
+    read = asyncio.Event()
+
+    async def load(account: int) -> None:
+        await read.wait()
+
+    monkeypatch.setattr(parts.loader, "_load", load)
+    waiting = asyncio.create_task(parts.loader.load(1))
+    await asyncio.sleep(0.01)
+    read.set()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    if waiting.cancel():
+        await asyncio.wait({waiting})
+        assert waiting.cancelled()

@@ -155,3 +155,68 @@ async def test_accounts_that_are_stuck_keep_no_others_waiting(
     await parts.pusher.poll()
     await parts.post_all()
     assert [(await customer.balance()).available for customer in customers[2:]] == [5, 5]
+
+
+async def lose_the_last_order(customer: Customer) -> None:
+    """Let Postgres forget what it ordered last, as one that is restored to an earlier moment does."""
+    async with customer.parts.database.connection() as connection:
+        await connection.execute("SET session_replication_role = replica")
+        last = (
+            "SELECT object_id, cseq FROM controls WHERE account_id = $1 ORDER BY cseq DESC LIMIT 1"
+        )
+        lost = await connection.fetchrow(last, customer.account)
+        await connection.execute("DELETE FROM grants WHERE id = $1", lost["object_id"])
+        for table in ("control_requests", "controls"):
+            await connection.execute(
+                f"DELETE FROM {table} WHERE account_id = $1 AND cseq = $2",
+                customer.account,
+                lost["cseq"],
+            )
+        await connection.execute(
+            "UPDATE accounts SET cseq_head = cseq_head - 1 WHERE id = $1", customer.account
+        )
+        await connection.execute("SET session_replication_role = origin")
+
+
+async def test_an_order_under_a_number_that_redis_used_for_a_lost_one_is_not_applied(
+    parts: Parts,
+) -> None:
+    """Redis takes it for a repeat; whoever ordered it must not hear that it is done."""
+    customer = await parts.customer(10)
+    await parts.post_all()
+    await customer.grant(5)
+    assert await parts.pusher.push(customer.account) == "applied"
+    await lose_the_last_order(customer)
+    await customer.grant(7)
+
+    assert await parts.pusher.push(customer.account, limit_s=0.2) == "pending"
+    await parts.post_all()
+    assert await parts.pusher.push(customer.account, limit_s=0.2) == "pending"
+    assert (await customer.balance()).granted == 10
+
+
+async def test_an_order_that_another_process_pushed_and_nobody_posted_is_applied(
+    parts: Parts,
+) -> None:
+    customer = await parts.customer(10)
+    await customer.grant(5)
+    [*_, line] = await orders_of(customer)
+    assert await parts.pusher._send(customer.account, [line]) == [b"OK"]
+    assert await parts.pusher.push(customer.account, limit_s=0) == "applied"
+
+
+async def test_an_order_that_was_posted_in_between_is_applied(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    customer = await parts.customer(10)
+    await customer.grant(5)
+    send = parts.pusher._send
+
+    async def sent_and_posted(account: int, waiting: list[bytes]) -> list[bytes]:
+        await send(account, waiting)
+        words = await send(account, waiting)
+        await parts.post_all()
+        return words
+
+    monkeypatch.setattr(parts.pusher, "_send", sent_and_posted)
+    assert await parts.pusher.push(customer.account, limit_s=0) == "applied"

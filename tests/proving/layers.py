@@ -5,6 +5,14 @@ from dataclasses import dataclass
 PYTEST = ("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider")
 """After the interpreter. One process: what is shared are two cores, and each row has its own servers."""
 
+REDIS_LOSS = (
+    "ledger_redis_loss",
+    "append_only_cuts",
+    "redis_failover",
+    "redis_full",
+    "redis_loss_bounds",
+)
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -32,9 +40,9 @@ LAYERS = (
     Layer(
         "T5",
         "Redis loses what it had",
-        (*PYTEST, "tests/flows/test_ledger_redis_loss.py"),
-        _races(20),
-        _races(100),
+        (*PYTEST, *(f"tests/flows/test_{name}.py" for name in REDIS_LOSS)),
+        {"FAREBOX_ROUNDS": "20", "FAREBOX_CUTS": "50"},
+        {"FAREBOX_ROUNDS": "100", "FAREBOX_CUTS": "0"},
     ),
     Layer(
         "T6",
