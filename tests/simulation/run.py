@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
-from ledger.errors import InsufficientCredits, LedgerError
+from ledger.errors import AccountFrozen, InsufficientCredits, LedgerError
 from ledger.holds import HoldOrder
 from ledger.reasons import Reason
 from ledger.scripts import Scripts
@@ -105,7 +105,7 @@ async def _ask(world: World, gateway: Member, account: int, limit: float) -> str
                 async with gateway.ledger.holds.hold(order) as held:
                     held.void(Reason.STATUS, 500)
                 return None
-        except InsufficientCredits:
+        except (InsufficientCredits, AccountFrozen):
             return None
         except LedgerError as error:
             said = str(error)
@@ -163,7 +163,7 @@ class _Ears(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         self._world.stats[f"log_{record.levelname.lower()}"] += 1
         if record.levelno >= logging.CRITICAL or record.exc_info:
-            self._world.wrong(f"{record.getMessage()} {record.exc_info}")
+            self._world.wrong(logging.Formatter().format(record))
         elif self._world.story is not None:
             self._world.say(record.getMessage())
 

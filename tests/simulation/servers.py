@@ -19,6 +19,9 @@ from tests.simulation.loop import START_S, PlayedLoop, Process, current_process
 from tests.simulation.lua import CommandError, Lua
 from tests.simulation.store import OK, Store
 
+TICK_S = 1e-6
+"""Between two messages on one wire: they arrive in their order."""
+
 _NOTHING = object()
 LUA = Lua()
 
@@ -168,7 +171,7 @@ class Wire(asyncio.Transport):
         if delay_s is None:
             self.cut("connection reset")
             return
-        self._last_out = max(self._last_out, self._loop.time() + delay_s)
+        self._last_out = max(self._last_out + TICK_S, self._loop.time() + delay_s)
         self._loop.later(self._last_out, self._arrive, bytes(data))
 
     def abort(self) -> None:
@@ -202,7 +205,7 @@ class Wire(asyncio.Transport):
         if delay_s is None:
             self.cut("connection reset")
             return
-        self._last_in = max(self._last_in, self._loop.time() + delay_s)
+        self._last_in = max(self._last_in + TICK_S, self._loop.time() + delay_s)
         self._loop.call_at(
             self._last_in, self._deliver, b"".join(replies), context=self._context.copy()
         )
