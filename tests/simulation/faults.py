@@ -25,8 +25,18 @@ def kill_steward(world: World) -> None:
 
 def pause(world: World) -> None:
     """SIGSTOP, and SIGCONT a while later; what arrives meanwhile waits."""
-    member = world.some(world.chance.choice(("gateway", "steward")))
-    if member is None or member.process.paused:
+    if (member := world.some(world.chance.choice(("gateway", "steward")))) is not None:
+        _pause(world, member)
+
+
+def pause_stewards(world: World) -> None:
+    """Nobody posts for a while."""
+    for member in world.alive("steward"):
+        _pause(world, member)
+
+
+def _pause(world: World, member: Member) -> None:
+    if member.process.paused:
         return
     member.process.paused = True
     long_s = world.chance.choice((0.1, 0.6, 3.0))
@@ -81,18 +91,13 @@ def split_brain(world: World) -> None:
 def swap_data(world: World) -> None:
     """The data set changes under living connections, as REPLICAOF and back does."""
     server = world.master
-    meta = server.meta()
-    if meta is not None:
-        world.swaps[meta.epoch] += 1
     server.store, told = _older(world)
     world.say(f"its data set is replaced {told}", server.name)
 
 
 def flush(world: World) -> None:
     """FLUSHALL: everything is gone, the scripts stay."""
-    meta = world.master.meta()
-    if meta is not None:
-        world.swaps[meta.epoch] += 1
+    _diverges(world)
     world.master.store.do_flushall()
     world.master.store.finish()
     world.say("is flushed", world.master.name)
@@ -152,7 +157,8 @@ def wrong_clock(world: World) -> None:
 FAULTS: dict[Callable[[World], None], int] = {
     kill_gateway: 6,
     kill_steward: 4,
-    pause: 6,
+    pause: 5,
+    pause_stewards: 2,
     crash_redis: 5,
     split_brain: 3,
     swap_data: 3,
@@ -168,15 +174,27 @@ FAULTS: dict[Callable[[World], None], int] = {
 
 
 def strike(world: World) -> None:
-    """Let one thing go wrong."""
-    [fault] = world.chance.choices(list(FAULTS), list(FAULTS.values()))
-    world.stats["faults"] += 1
-    world.stats[fault.__name__] += 1
-    fault(world)
+    """Let something go wrong, sometimes two things, in the middle of a burst of requests."""
+    for _ in range(world.chance.choice((0, 0, 2, 6))):
+        world.loop.later(world.loop.time() + world.chance.uniform(0, 0.004), world.request)
+    delay_s = 0.003
+    for fault in world.chance.choices(
+        list(FAULTS), list(FAULTS.values()), k=world.chance.choice((1, 1, 2))
+    ):
+        world.loop.later(world.loop.time() + delay_s, _happen, world, fault)
+        delay_s += world.chance.choice((0, 0.001, 0.02))
+
+
+def _happen(world: World, fault: Callable[[World], None]) -> None:
+    if not world.healed:
+        world.stats["faults"] += 1
+        world.stats[fault.__name__] += 1
+        fault(world)
 
 
 def heal(world: World) -> None:
     """Everything is well again: who is dead is replaced, who is paused goes on."""
+    world.healed = True
     world.say("everything is healed")
     world.network.mood.calm()
     world.postgres.trouble.late = world.postgres.trouble.broken = 0.0
@@ -199,10 +217,18 @@ def heal(world: World) -> None:
 
 def _older(world: World) -> tuple[Store, str]:
     """An earlier state of the master's data set, and how to say so."""
+    _diverges(world)
     if world.chance.random() < 0.12:
         return Store(), "empty"
     writes = world.chance.choice(ROLLED_BACK)
     return world.master.store.rolled_back(writes), f"without its last {writes} writes"
+
+
+def _diverges(world: World) -> None:
+    """Note that what this epoch booked from some point on may have no future."""
+    meta = world.master.meta()
+    if meta is not None:
+        world.divergences[meta.epoch] += 1
 
 
 def _later(

@@ -1,10 +1,10 @@
 """One seed from beginning to end: chaos, healing, rest, and what was found."""
 
 import asyncio
+import contextlib
 import gc
 import logging
 from collections import Counter
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
@@ -22,6 +22,7 @@ SCRIPTS = Scripts()
 PROBE_LIMIT_S = 30.0
 QUIET_LIMIT_S = 150.0
 LOOK_S = 0.25
+ROUNDS_OF_BURIAL = 10
 
 
 @dataclass
@@ -65,6 +66,8 @@ async def _live(world: World) -> None:
         world.join("gateway")
     for _ in range(plan.stewards):
         world.join("steward")
+    if plan.bad_weather:
+        faults.bad_network(world)
     rates = {
         world.request: plan.requests_per_s,
         world.sell: 1.5,
@@ -138,15 +141,17 @@ def _bury(world: World) -> None:
         world.loop.resume(member.process)
     world.postgres.go_down(hangs=False)
     world.master.stop()
-    tasks = [task for task in asyncio.all_tasks(world.loop) if not task.done()]
     world.loop.set_exception_handler(lambda *_: None)
-    for task in tasks:
-        task.cancel()
-    try:
-        world.loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-    except Endless:
+    for _ in range(ROUNDS_OF_BURIAL):
+        tasks = [task for task in asyncio.all_tasks(world.loop) if not task.done()]
         for task in tasks:
-            task._log_destroy_pending = False  # type: ignore[attr-defined]
+            task.cancel()  # a wait that ends this moment may swallow it: hence the rounds
+        if not tasks:
+            return
+        with contextlib.suppress(Endless):
+            world.loop.run_until_complete(asyncio.wait(tasks, timeout=1.0))
+    for task in asyncio.all_tasks(world.loop):
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
 
 
 def _unexpected(world: World, told: dict[str, Any]) -> None:
@@ -168,7 +173,7 @@ class _Ears(logging.Handler):
             self._world.say(record.getMessage())
 
 
-@contextmanager
+@contextlib.contextmanager
 def _listening(world: World) -> Any:
     logger, ears = logging.getLogger("ledger"), _Ears(world)
     level, propagate = logger.level, logger.propagate

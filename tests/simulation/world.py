@@ -63,6 +63,7 @@ class Plan:
     chaos_s: float
     requests_per_s: float
     faults_per_s: float
+    bad_weather: bool
 
     @classmethod
     def drawn(cls, chance: random.Random) -> "Plan":
@@ -74,7 +75,8 @@ class Plan:
             lifetime_ms=chance.choice((1_500, 3_000, 8_000)),
             chaos_s=chance.uniform(4, 12),
             requests_per_s=chance.choice((6, 12, 20)),
-            faults_per_s=chance.choice((0.5, 1, 2)),
+            faults_per_s=chance.choice((0.7, 1.5, 3)),
+            bad_weather=chance.random() < 0.4,
         )
 
 
@@ -139,14 +141,15 @@ class World:
         self.story: list[str] | None = [] if tell else None
         self.findings: list[str] = []
         self.stats: Counter[str] = Counter()
-        self.swaps: Counter[int] = Counter()
+        self.divergences: Counter[int] = Counter()
         self.served: dict[bytes, Served] = {}
         self.held: dict[bytes, str] = {}
         self.members: list[Member] = []
         self.dead: list[Member] = []
         self.grants: list[tuple[int, int]] = []
-        self.sold: set[str] = set()
+        self.sold: dict[str, tuple[int, int]] = {}
         self.under_way = 0
+        self.healed = False
         self.names: Counter[str] = Counter()
         self.digest = 0
         self.network = Network(self.loop, random.Random(f"{seed} network"))
@@ -236,8 +239,10 @@ class World:
         account = self.chance.randint(1, self.plan.accounts)
         kind = self.chance.choice(("grant",) * 6 + ("claw", "claw", "refund", "refund", "freeze"))
         order: Callable[[Any], Any]
+        granted = (account, 0)
         if kind == "grant":
             amount = self.chance.randint(5, 60)
+            granted = (account, amount)
             order = self._add(account, self._new_grant(amount), source_id)
         elif kind == "claw":
             grant = self.chance.choice([(account, 0), *self.grants])
@@ -247,7 +252,7 @@ class World:
         elif kind == "freeze":
             order = self._add(account, controls.Freeze(frozen=True), source_id)
             thaw = self._add(account, controls.Freeze(frozen=False), f"{source_id}-end")
-            self.loop.spawn(self.till, self._order(account, thaw, f"{source_id}-end", 0.8))
+            self.loop.spawn(self.till, self._order(account, thaw, f"{source_id}-end", granted, 0.8))
         else:
             captured = [
                 row["id"] for row in self.postgres.tables["charges"].values() if row["captured"]
@@ -263,7 +268,7 @@ class World:
                 )
 
             source_id = f"{hold.hex()}:again"
-        self.loop.spawn(self.till, self._order(account, order, source_id, 0.0))
+        self.loop.spawn(self.till, self._order(account, order, source_id, granted))
 
     def _furnish(self) -> None:
         """Credit type, price, accounts with a key and some credits, in Postgres."""
@@ -278,8 +283,8 @@ class World:
                 "id": number, "account_id": number, "scopes": 3, "status": 1, "expires_ms": NEVER,
             }  # fmt: skip
             first = controls.Grant(CREDITS, self.chance.choice((20, 100, 400)))
-            add = self._add(number, first, f"first{number}")
-            self.loop.spawn(self.till, self._order(number, add, f"first{number}", 0.0))
+            add, granted = self._add(number, first, f"first{number}"), (number, first.amount)
+            self.loop.spawn(self.till, self._order(number, add, f"first{number}", granted))
 
     async def _serve(self, member: Member) -> None:
         member.ledger = self._new_ledger(member)
@@ -357,7 +362,12 @@ class World:
         return add
 
     async def _order(
-        self, account: int, order: Callable[[Any], Any], source_id: str, delay_s: float
+        self,
+        account: int,
+        order: Callable[[Any], Any],
+        source_id: str,
+        granted: tuple[int, int],
+        delay_s: float = 0.0,
     ) -> None:
         """As whoever takes payments does: again until it is known to be done, and once more."""
         self.under_way += 1
@@ -366,20 +376,22 @@ class World:
             for again in range(self.chance.choice((1, 1, 2))):
                 if again:
                     await asyncio.sleep(self.chance.random() * 2)
-                await self._order_once(order, source_id)
+                await self._order_once(order, source_id, granted)
             gateway = self.some("gateway")
             if gateway is not None and gateway.ledger and self.chance.random() < 0.5:
                 self.loop.spawn(gateway.process, self._push(gateway.ledger, account))
         finally:
             self.under_way -= 1
 
-    async def _order_once(self, order: Callable[[Any], Any], source_id: str) -> None:
+    async def _order_once(
+        self, order: Callable[[Any], Any], source_id: str, granted: tuple[int, int]
+    ) -> None:
         database = Database(self.postgres)
         while True:
             try:
                 async with database.transaction() as connection:
                     done = await order(connection)
-                self.sold.add(source_id)
+                self.sold[source_id] = granted
                 self.say(f"{source_id}: {done}")
                 return
             except Refused as refused:
