@@ -117,6 +117,7 @@ def _collected(world: World) -> None:
         if missing < 0:
             world.wrong(f"{paid} were captured for {name}, {served.cost} served")
         elif missing and served.fate in ("open", "confirmed"):
+            world.stats["units_lost_alive"] += missing
             world.wrong(f"{missing} of {served.cost} served by {name} ({served.fate}) are lost")
         elif missing and served.fate == "kept":
             lost[served.booked_in] += missing
@@ -124,6 +125,7 @@ def _collected(world: World) -> None:
         elif missing:
             world.stats["units_lost_in_flight"] += missing
     epoch = rows_epoch(world)
+    world.stats["epochs"] = epoch
     for lost_in, units in lost.items():
         world.stats["worst_double_fault"] = max(world.stats["worst_double_fault"], units)
         histories = world.divergences[lost_in]
