@@ -58,7 +58,7 @@ def _one(seed: int, name: str | None, *, tell: bool) -> int:
             outcome = simulate(seed, scripts=scripts, tell=tell)
     print("\n".join(outcome.story))
     print("\n".join(outcome.findings) or "Nothing is wrong.")
-    print(f"Seed {seed}, digest {outcome.digest & 0xFFFFFFFF:08x}")
+    print(f"Seed {seed}, digest {outcome.digest:08x}")
     return bool(outcome.findings)
 
 

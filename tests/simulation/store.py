@@ -104,7 +104,7 @@ class Store:
         return OK
 
     def do_del(self, *keys: bytes) -> int:
-        gone = [key for key in keys if self._live(key) is not None]
+        gone = [key for key in dict.fromkeys(keys) if self._live(key) is not None]
         for key in gone:
             self._remember(key)
             del self.data[key]

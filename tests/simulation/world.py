@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zlib import crc32
 
 from ledger import charges, controls
 from ledger.books import ChargeState
@@ -166,7 +167,6 @@ class World:
 
     def say(self, text: str, who: str | None = None) -> None:
         """Tell what happens, if anybody listens."""
-        self.digest = hash((self.digest, self.loop.time()))
         if self.story is not None:
             process = current_process()
             name = who or (process.name if process else "world")
@@ -430,15 +430,14 @@ class World:
     ) -> None:
         """See what every script did; the window is an invariant of each of them."""
         self.stats["scripts"] += 1
+        words = b" ".join(part if isinstance(part, bytes) else b"%d" % part for part in reply)
+        self.digest = crc32(b"%.6f %s" % (self.loop.time(), words), self.digest)
         if script in ("tick", SETTLING):
             self._window(server, before)
         if self.story is None:
             return
-        words = b" ".join(
-            part if isinstance(part, bytes) else b"%d" % part for part in reply
-        ).decode("latin-1")
         lines = [self._told(line) for line in args[1:]] if "tick" in script else []
-        self.say(f"{script} {'; '.join(lines)} -> {words}", server.name)
+        self.say(f"{script} {'; '.join(lines)} -> {words.decode('latin-1')}", server.name)
 
     def _window(self, server: Server, before: bytes | None) -> None:
         after = server.store.data.get(server.meta_key)
