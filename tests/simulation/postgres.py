@@ -117,7 +117,8 @@ class Postgres:
     tables: dict[str, Table]
     wrong: Callable[[str], None]
     trouble: Trouble = field(default_factory=Trouble)
-    log: list[tuple[int, str, str, tuple[Any, ...], Any]] | None = None
+    log: list[tuple[str, str, tuple[Any, ...], Any]] | None = None
+    """What was done, in order; while it is kept, connections are lent one at a time."""
 
     def __post_init__(self) -> None:
         self._sequences: dict[str, int] = {}
@@ -125,6 +126,7 @@ class Postgres:
         self._sessions: list[Session] = []
         self._freed: asyncio.Future[None] | None = None
         self._back: asyncio.Future[None] | None = None
+        self.turn = asyncio.Lock()
 
     @property
     def now_ms(self) -> int:
@@ -217,6 +219,8 @@ class Postgres:
         if self.trouble.down and not self.trouble.hangs:
             await asyncio.sleep(0.001)
             raise ConnectionRefusedError("no Postgres there")
+        if self.log is not None:
+            await self.turn.acquire()
         session = Session(self, current_process())
         self._sessions.append(session)
         try:
@@ -240,10 +244,13 @@ class Session:
     def end(self) -> None:
         """Be gone; an open transaction is undone."""
         self._broken = True
-        if self in self._postgres._sessions:
-            self._postgres._sessions.remove(self)
         if self._transaction is not None and not self._transaction.over:
             self._postgres.end(self._transaction)
+            self._log("ROLLBACK")
+        if self in self._postgres._sessions:
+            self._postgres._sessions.remove(self)
+            if self._postgres.log is not None:
+                self._postgres.turn.release()
 
     async def fetch(self, statement: str, *args: Any, timeout: float | None = None) -> list[Row]:
         return await self._do(statement, args)
@@ -281,27 +288,33 @@ class Session:
             return
         await self._reach()
         transaction = self._transaction = self._postgres.begin(isolation)
+        self._log("BEGIN", isolation)
         try:
             yield
             await self._reach()
             if transaction.over:
                 raise asyncpg.ConnectionDoesNotExistError(GONE)
             self._postgres.commit(transaction)
-            self._log("COMMIT", (), None)
+            self._log("COMMIT")
             await self._reach()
         finally:
             self._transaction = None
             if not transaction.over:
                 self._postgres.end(transaction)
+                self._log("ROLLBACK")
 
     @asynccontextmanager
     async def _savepoint(self, transaction: Transaction) -> Any:
         saved = {name: dict(changes) for name, changes in transaction.changes.items()}
+        self._log("BEGIN", "read_committed")
         try:
             yield
         except BaseException:
-            transaction.changes = saved
+            if not transaction.over:
+                transaction.changes = saved
+                self._log("UNDO")
             raise
+        self._log("COMMIT")
 
     async def _reach(self) -> None:
         if self._broken:
@@ -330,16 +343,18 @@ class Session:
             rows = statement.run(transaction, *args)
             if transaction is not self._transaction:
                 self._postgres.commit(transaction)
-            self._log(text, args, rows)
+            self._log("DO", text, args, rows)
         finally:
             if transaction is not self._transaction and not transaction.over:
                 self._postgres.end(transaction)
         await self._reach()
         return rows
 
-    def _log(self, text: str, args: tuple[Any, ...], rows: Any) -> None:
+    def _log(
+        self, what: str, text: str = "", args: tuple[Any, ...] = (), rows: Any = None
+    ) -> None:
         if self._postgres.log is not None:
-            self._postgres.log.append((id(self), "", text, args, rows))
+            self._postgres.log.append((what, text, args, rows))
 
 
 CHECKS: dict[str, Callable[[Row], bool]] = {

@@ -36,11 +36,25 @@ class Outcome:
     stats: Counter[str]
     story: list[str]
     digest: int
+    statements: list[Any]
 
 
-def simulate(seed: int, *, scripts: Scripts = SCRIPTS, tell: bool = False) -> Outcome:
-    """Run a seed. Deterministic, whatever the hash seed of this interpreter."""
+def simulate(
+    seed: int, *, scripts: Scripts = SCRIPTS, tell: bool = False, record: bool = False
+) -> Outcome:
+    """
+    Run a seed. Deterministic, whatever the hash seed of this interpreter.
+
+    Args:
+        seed: Decides everything.
+        scripts: The ledger's, or a mutant's.
+        tell: Write the story down.
+        record: Write down what Postgres is asked, one connection after the other.
+
+    """
     world = World(seed, scripts, tell=tell)
+    if record:
+        world.postgres.log = []
     collecting = gc.isenabled()
     gc.disable()  # collecting would end the coroutines of dead processes at odd moments
     try:
@@ -53,6 +67,7 @@ def simulate(seed: int, *, scripts: Scripts = SCRIPTS, tell: bool = False) -> Ou
             except Exception as error:  # noqa: BLE001 - with the seed, whatever it is
                 world.wrong(f"{type(error).__name__}: {error}")
             digest = crc32(b"%d" % world.loop.steps, world.digest)
+            statements, world.postgres.log = world.postgres.log or [], None
             _bury(world)
     finally:
         world.loop.close()
@@ -60,7 +75,7 @@ def simulate(seed: int, *, scripts: Scripts = SCRIPTS, tell: bool = False) -> Ou
             gc.enable()
     world.stats["seeds"] = 1
     world.stats["seconds"] = int(world.loop.time())
-    return Outcome(seed, world.findings, world.stats, world.story or [], digest)
+    return Outcome(seed, world.findings, world.stats, world.story or [], digest, statements)
 
 
 async def _live(world: World) -> None:
