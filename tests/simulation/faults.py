@@ -63,6 +63,15 @@ def crash_redis(world: World) -> None:
         _later(world, 1.0, lambda: setattr(server, "refusal", None))
 
 
+def relapse(world: World) -> None:
+    """Crash, and crash again when the new epoch has hardly begun and nobody posts."""
+    crash_redis(world)
+    again_s = world.loop.time() + world.chance.uniform(0.05, 0.6)
+    for fault in (pause_stewards, crash_redis):
+        world.loop.later(again_s, _happen, world, fault)
+        again_s += world.chance.choice((0.001, 0.02))
+
+
 def split_brain(world: World) -> None:
     """A replica that was behind becomes master, while the old one goes on serving some."""
     old = world.master
@@ -142,7 +151,7 @@ def bad_network(world: World) -> None:
     mood, trouble, chance = world.network.mood, world.postgres.trouble, world.chance
     mood.late, mood.very_late = chance.choice((0.0, 0.1, 0.5)), chance.choice((0.0, 0.01, 0.05))
     mood.lost, mood.silent = chance.choice((0.0, 0.02, 0.1)), chance.choice((0.0, 0.01))
-    trouble.late, trouble.broken = chance.choice((0.0, 0.1)), chance.choice((0.0, 0.01, 0.05))
+    trouble.late, trouble.broken = chance.choice((0.0, 0.1, 0.3)), chance.choice((0.0, 0.01, 0.05))
     world.say(f"{mood} {trouble}", "network")
 
 
@@ -159,7 +168,8 @@ FAULTS: dict[Callable[[World], None], int] = {
     kill_steward: 4,
     pause: 5,
     pause_stewards: 2,
-    crash_redis: 5,
+    crash_redis: 4,
+    relapse: 3,
     split_brain: 3,
     swap_data: 3,
     flush: 1,

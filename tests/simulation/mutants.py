@@ -271,7 +271,7 @@ def _changed(function: Any, piece: str, instead: str) -> Any:
         raise AssertionError(f"{function.__qualname__} has no {piece!r}")
     source = source.replace(piece, instead)
     made: dict[str, Any] = {}
-    exec(compile(source, function.__code__.co_filename, "exec"), function.__globals__, made)  # noqa: S102
+    exec(compile(source, function.__code__.co_filename, "exec"), function.__globals__, made)
     changed = made[function.__name__]
     changed.mutated_source = source
     return changed

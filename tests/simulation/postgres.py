@@ -350,9 +350,7 @@ class Session:
         await self._reach()
         return rows
 
-    def _log(
-        self, what: str, text: str = "", args: tuple[Any, ...] = (), rows: Any = None
-    ) -> None:
+    def _log(self, what: str, text: str = "", args: tuple[Any, ...] = (), rows: Any = None) -> None:
         if self._postgres.log is not None:
             self._postgres.log.append((what, text, args, rows))
 

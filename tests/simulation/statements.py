@@ -471,9 +471,7 @@ def _(tx: Transaction, account: int) -> list[Row]:
         "id", "key_id", "credit_type_id", "held", "price_version", "rule", "deadline_ms",
         "opened_aseq", "balance_after", "allocation",
     )  # fmt: skip
-    mine = [
-        row for row in tx.rows("charges") if row["account_id"] == account and row["state"] == 1
-    ]
+    mine = [row for row in tx.rows("charges") if row["account_id"] == account and row["state"] == 1]
     mine.sort(key=lambda row: row["id"])
     return [row for charge in mine for row in only(charge, *columns)]
 
@@ -584,9 +582,7 @@ def _(tx: Transaction, _shard: int, now: datetime, lots: int, limit: int) -> lis
     used = Counter[tuple[int, int]]()
     for row in tx.rows("grants"):
         pool = row["account_id"], row["credit_type_id"]
-        if row["state"] == "queued" or (
-            row["state"] == "scheduled" and row["effective_at"] <= now
-        ):
+        if row["state"] == "queued" or (row["state"] == "scheduled" and row["effective_at"] <= now):
             waiting.setdefault(pool, []).append(row)
         elif row["state"] == "pending" or (row["state"] == "live" and row["remaining"] > 0):
             used[pool] += 1
@@ -616,6 +612,4 @@ def _(tx: Transaction, number: int) -> list[Row]:
     account = tx.get("accounts", row["account_id"])
     assert account is not None
     waiting = account["cseq_head"] > account["cseq_applied"]
-    return [
-        {**only(row, "account_id", "scopes", "status", "expires_ms")[0], "pending": waiting}
-    ]
+    return [{**only(row, "account_id", "scopes", "status", "expires_ms")[0], "pending": waiting}]

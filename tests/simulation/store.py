@@ -197,9 +197,7 @@ class Store:
         if options:
             assert options[0].upper() == b"COUNT"
             end = min(end, begin + int(options[1]))
-        return [
-            [b"%d-%d" % stream.positions[i], list(stream.fields[i])] for i in range(begin, end)
-        ]
+        return [[b"%d-%d" % stream.positions[i], list(stream.fields[i])] for i in range(begin, end)]
 
     def do_xtrim(self, key: bytes, how: bytes, least: bytes) -> int:
         assert how.upper() == b"MINID"

@@ -83,7 +83,10 @@ async def _ask_all(connection: Any, statements: list[Any]) -> Counter[str]:
                 await open_transactions.pop().rollback()
         else:
             asked[text] += 1
-            assert _comparable(await _ask(connection, text, args)) == _comparable(rows), (text, args)
+            assert _comparable(await _ask(connection, text, args)) == _comparable(rows), (
+                text,
+                args,
+            )
     return asked
 
 

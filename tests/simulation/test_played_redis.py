@@ -96,9 +96,7 @@ class Both:
         return reply
 
     def _ask_played(self, args: tuple[Any, ...]) -> Any:
-        words = [
-            word if isinstance(word, bytes) else str(word).encode() for word in args
-        ]
+        words = [word if isinstance(word, bytes) else str(word).encode() for word in args]
         self._played_reader.feed(self._played.execute(words))
         return self._played_reader.gets()
 
@@ -244,7 +242,9 @@ def test_the_scripts_answer_as_on_a_real_server(both: Both, seed: int) -> None:
             position = Meta.unpack(raw)
             run(
                 "ack",
-                ack_args(position.q, position.chain, chance.sample(holds, 1), chance.choice((0, 9))),
+                ack_args(
+                    position.q, position.chain, chance.sample(holds, 1), chance.choice((0, 9))
+                ),
             )
         else:
             run("drop_session", drop_session_args(6, b""))

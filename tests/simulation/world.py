@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Self
 from zlib import crc32
 
 from ledger import charges, controls
@@ -72,11 +72,11 @@ class Plan:
             gateways=chance.choice((2, 2, 3)),
             stewards=chance.choice((1, 1, 2)),
             accounts=chance.choice((1, 2, 3)),
-            window=chance.choice((40, 100, 300)),
+            window=chance.choice((40, 100, 300, 1_000)),
             lifetime_ms=chance.choice((1_500, 3_000, 8_000)),
             chaos_s=chance.uniform(4, 12),
-            requests_per_s=chance.choice((6, 12, 20)),
-            faults_per_s=chance.choice((0.7, 1.5, 3)),
+            requests_per_s=chance.choice((10, 20, 40)),
+            faults_per_s=chance.choice((0.4, 1, 2.5)),
             bad_weather=chance.random() < 0.4,
         )
 
@@ -120,7 +120,7 @@ class Post:
     def __init__(self, clock: PlayedClock) -> None:
         self._clock = clock
 
-    async def __aenter__(self) -> "Post":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -179,9 +179,7 @@ class World:
 
     def new_server(self, store: Store) -> Server:
         self.names["redis"] += 1
-        server = Server(
-            f"redis{self.names['redis']}", self.loop, self.scripts, self.chance, store
-        )
+        server = Server(f"redis{self.names['redis']}", self.loop, self.scripts, self.chance, store)
         server.watch = self._watch
         server.meta_key = KEYS.meta.encode()
         return server
@@ -282,7 +280,7 @@ class World:
             rows["api_keys"][number] = {
                 "id": number, "account_id": number, "scopes": 3, "status": 1, "expires_ms": NEVER,
             }  # fmt: skip
-            first = controls.Grant(CREDITS, self.chance.choice((20, 100, 400)))
+            first = controls.Grant(CREDITS, self.chance.choice((20, 200, 1_000)))
             add, granted = self._add(number, first, f"first{number}"), (number, first.amount)
             self.loop.spawn(self.till, self._order(number, add, f"first{number}", granted))
 
@@ -350,9 +348,7 @@ class World:
             else now + timedelta(milliseconds=int(1_000 * (ends + (begins or 0)))),
         )
 
-    def _add(
-        self, account: int, control: controls.Control, source_id: str
-    ) -> Callable[[Any], Any]:
+    def _add(self, account: int, control: controls.Control, source_id: str) -> Callable[[Any], Any]:
         async def add(connection: Any) -> Any:
             added = await controls.add(connection, account, control, "till", source_id, "till")
             if isinstance(control, controls.Grant) and not added.repeated:
@@ -416,9 +412,11 @@ class World:
                 continue
             if hold in settler._kept:
                 served.fate, served.booked_in = "kept", settler._kept[hold].booked_in
-            elif hold in settler._asked or hold in settler._waiting:
-                served.fate = "in flight"
-            elif hold in member.ledger.holds._open:
+            elif (
+                hold in settler._asked
+                or hold in settler._waiting
+                or hold in member.ledger.holds._open
+            ):
                 served.fate = "in flight"
             else:
                 served.fate = "confirmed"
