@@ -3,11 +3,12 @@
 #   make demo     a gateway with credits, a key and a backend to call; Ctrl-C stops it
 #   make test     the test suite, on real Postgres and Valkey
 #   make check    format, lint, types, import contracts, tests: the whole gate
+#   make prove-t1 the ledger's protocol in a simulator: 20,000 seeds or 20 minutes, then its mutants
 #   make setup    only .venv, with .venv/bin/farebox ready; the others begin with it
 #
 # Another interpreter: make setup PYTHON=/path/to/python3.12
 
-.PHONY: setup demo test check check-code test-pages lock
+.PHONY: setup demo test check check-code test-pages prove-t1 lock
 
 BIN := .venv/bin
 READY := .venv/farebox-ready
@@ -62,6 +63,14 @@ check: check-code test
 
 test-pages: setup
 	@echo "There are no browser tests yet: the pages are later work."
+
+# What `make prove-t1` runs, as in: make prove-t1 SEEDS=1000 MINUTES=5
+SEEDS ?= 20000
+MINUTES ?= 20
+
+prove-t1: setup
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --minutes $(MINUTES)
+	$(BIN)/python -m tests.simulation --mutants --seeds 2000
 
 # Run after changing dependencies in pyproject.toml; the only target that needs uv.
 lock:

@@ -252,20 +252,18 @@ class Session:
             if self._postgres.log is not None:
                 self._postgres.turn.release()
 
-    async def fetch(self, statement: str, *args: Any, timeout: float | None = None) -> list[Row]:
+    async def fetch(self, statement: str, *args: Any) -> list[Row]:
         return await self._do(statement, args)
 
-    async def fetchrow(
-        self, statement: str, *args: Any, timeout: float | None = None
-    ) -> Row | None:
+    async def fetchrow(self, statement: str, *args: Any) -> Row | None:
         rows = await self._do(statement, args)
         return rows[0] if rows else None
 
-    async def fetchval(self, statement: str, *args: Any, timeout: float | None = None) -> Any:
+    async def fetchval(self, statement: str, *args: Any) -> Any:
         rows = await self._do(statement, args)
         return next(iter(rows[0].values())) if rows else None
 
-    async def execute(self, statement: str, *args: Any, timeout: float | None = None) -> str:
+    async def execute(self, statement: str, *args: Any) -> str:
         await self._do(statement, args)
         return ""
 

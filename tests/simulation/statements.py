@@ -133,8 +133,9 @@ def _(tx: Transaction, shard: int) -> list[Row]:
 
 
 @answers(posting._SQL.advance, shard_row)
-def _(tx: Transaction, shard: int, q: int, chain: str, sha: bytes, clock_ms: int) -> list[Row]:
-    tx.change("shards", shard, last_q=q, last_chain=chain, last_sha=sha, clock_ms=clock_ms)
+def _(tx: Transaction, shard: int, *values: Any) -> list[Row]:
+    names = ("last_q", "last_chain", "last_sha", "clock_ms")
+    tx.change("shards", shard, **dict(zip(names, values, strict=True)))
     return []
 
 
@@ -549,11 +550,12 @@ def _(tx: Transaction) -> list[Row]:
 
 
 @answers(sweeper._SQL.overdue)
-def _(tx: Transaction, shard: int, now_ms: int, after: int, hold: bytes, limit: int) -> list[Row]:
+def _(tx: Transaction, shard: int, now_ms: int, *place: Any) -> list[Row]:
+    *after, limit = place
     overdue = [
         row
         for row in open_charges(tx, shard)
-        if row["deadline_ms"] < now_ms and (row["deadline_ms"], row["id"]) > (after, hold)
+        if row["deadline_ms"] < now_ms and (row["deadline_ms"], row["id"]) > tuple(after)
     ]
     overdue.sort(key=lambda row: (row["deadline_ms"], row["id"]))
     return [
