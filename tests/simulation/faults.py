@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from tests.simulation.loop import current_process
 from tests.simulation.store import Store
 from tests.simulation.world import Member, World
 
@@ -12,15 +13,13 @@ ROLLED_BACK = (0, 1, 3, 8, 20)
 def kill_gateway(world: World) -> None:
     """SIGKILL, and a new one a little later."""
     if (gateway := world.some("gateway")) is not None:
-        world.kill(gateway)
-        _later(world, 1.0, lambda: world.join("gateway"))
+        _die(world, gateway)
 
 
 def kill_steward(world: World) -> None:
     """The same for who posts, sweeps and pushes."""
     if (steward := world.some("steward")) is not None:
-        world.kill(steward)
-        _later(world, 1.0, lambda: world.join("steward"))
+        _die(world, steward)
 
 
 def pause(world: World) -> None:
@@ -33,6 +32,41 @@ def pause_stewards(world: World) -> None:
     """Nobody posts for a while."""
     for member in world.alive("steward"):
         _pause(world, member)
+
+
+def stumble(world: World) -> None:
+    """
+    Stop, or die, between two statements, with whatever is locked or read; Redis may crash then.
+
+    The moments that count are short; waiting for them by chance would take many more seeds.
+    """
+    kind = world.chance.choice(("gateway", "steward", "steward"))
+    left = world.chance.randrange(40)
+
+    def on_trip() -> None:
+        nonlocal left
+        process = current_process()
+        member = next((one for one in world.alive(kind) if one.process is process), None)
+        if member is None or world.healed:
+            return
+        left -= 1
+        if left > 0:
+            return
+        world.postgres.on_trip = None
+        if world.chance.random() < 0.2:
+            world.loop.later(world.loop.time(), _die, world, member)
+        else:
+            _pause(world, member)
+        if world.chance.random() < 0.7:
+            world.loop.later(world.loop.time() + 0.001, _happen, world, crash_redis)
+
+    world.postgres.on_trip = on_trip
+
+
+def _die(world: World, member: Member) -> None:
+    if member in world.members:
+        world.kill(member)
+        _later(world, 1.0, lambda: world.join(member.kind))
 
 
 def _pause(world: World, member: Member) -> None:
@@ -168,6 +202,7 @@ FAULTS: dict[Callable[[World], None], int] = {
     kill_steward: 4,
     pause: 5,
     pause_stewards: 2,
+    stumble: 6,
     crash_redis: 4,
     relapse: 3,
     split_brain: 3,

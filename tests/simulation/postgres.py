@@ -127,6 +127,7 @@ class Postgres:
         self._freed: asyncio.Future[None] | None = None
         self._back: asyncio.Future[None] | None = None
         self.turn = asyncio.Lock()
+        self.on_trip: Callable[[], None] | None = None
 
     @property
     def now_ms(self) -> int:
@@ -201,6 +202,8 @@ class Postgres:
     async def trip(self) -> None:
         """The way there or back; raises if it is not to be had."""
         trouble = self.trouble
+        if self.on_trip is not None:
+            self.on_trip()
         if trouble.down:
             if trouble.hangs:
                 if self._back is None:

@@ -21,6 +21,8 @@ STANDING_STILL = (
     faults.kill_steward,
     faults.pause,
     faults.pause_stewards,
+    faults.stumble,
+    faults.relapse,
 )
 """Left out here: connections are lent one after the other, and these would keep theirs."""
 
