@@ -15,8 +15,8 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable
 from contextlib import ExitStack
+from functools import partial
 
 from ledger.scripts import Scripts
 from tests.simulation.faults import FAULTS
@@ -65,9 +65,10 @@ def _one(seed: int, name: str | None, *, tell: bool) -> int:
 def _many(first: int, seeds: int, processes: int, minutes: float) -> int:
     began, stats, bad = time.monotonic(), Counter[str](), 0
     with multiprocessing.Pool(processes) as pool:
-        for outcome in pool.imap_unordered(
-            simulate, _until(first, seeds, began + 60 * minutes), AT_ONCE
-        ):
+        in_time = partial(_in_time, began + 60 * minutes)
+        for outcome in pool.imap_unordered(in_time, range(first, first + seeds), AT_ONCE):
+            if outcome is None:
+                continue
             worst = max(stats["worst_double_fault"], outcome.stats["worst_double_fault"])
             stats += outcome.stats
             stats["worst_double_fault"] = worst
@@ -78,12 +79,9 @@ def _many(first: int, seeds: int, processes: int, minutes: float) -> int:
     return bool(bad)
 
 
-def _until(first: int, seeds: int, end: float) -> Iterable[int]:
-    """Seeds as they are asked for: none after the end."""
-    for seed in range(first, first + seeds):
-        if time.monotonic() > end:
-            return
-        yield seed
+def _in_time(end: float, seed: int) -> Outcome | None:
+    """Run a seed, unless it is too late to begin one."""
+    return None if time.monotonic() > end else simulate(seed)
 
 
 def _table(stats: Counter[str], bad: int, seconds: float) -> str:
