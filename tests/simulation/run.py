@@ -10,14 +10,18 @@ from typing import Any
 from unittest.mock import patch
 from zlib import crc32
 
+from ledger import account_history
+from ledger.batch_walk import Walk
+from ledger.database import Database
 from ledger.errors import AccountFrozen, InsufficientCredits, LedgerError
 from ledger.holds import HoldOrder
 from ledger.reasons import Reason
 from ledger.scripts import Scripts
+from ledger.verify import one_snapshot
 from tests.simulation import faults
 from tests.simulation.checks import check, quiet
 from tests.simulation.loop import Endless
-from tests.simulation.world import CREDITS, Member, World
+from tests.simulation.world import CREDITS, KEYS, Member, World
 
 SCRIPTS = Scripts()
 PROBE_LIMIT_S = 30.0
@@ -144,6 +148,7 @@ async def _rest(world: World) -> None:
         await asyncio.sleep(LOOK_S)
     world.stats["rest_s"] = int(world.loop.time() - began)
     check(world)
+    await _audit(world)
     for attempt in range(RECONCILIATIONS if not world.findings else 0):
         auditor = world.join("gateway")  # it has no connection that was half open yet
         await asyncio.sleep(LOOK_S)
@@ -156,6 +161,15 @@ async def _rest(world: World) -> None:
             return
         if attempt == RECONCILIATIONS - 1:
             world.wrong(f"no reconciliation: {looking.exception()}")
+
+
+async def _audit(world: World) -> None:
+    """Recompute all batches with their seals, and each account's history, as `verify` does."""
+    async with Database(world.postgres).connection() as connection, one_snapshot(connection):
+        found = await Walk(KEYS.shard).to_the_end(connection)
+        found += await account_history.check(connection, list(world.postgres.tables["accounts"]))
+    for finding in found:
+        world.wrong(f"audit: {finding.check} {finding.detail}")
 
 
 def _bury(world: World) -> None:

@@ -38,8 +38,8 @@ def tables() -> dict[str, dict[Any, Row]]:
     """What the migrations leave behind."""
     names = (
         "accounts", "api_keys", "audit", "batch_lines", "batches", "charges", "control_requests",
-        "controls", "credit_types", "dead_facts", "grants", "movements", "pools", "price_rules",
-        "shards",
+        "controls", "credit_types", "dead_facts", "findings", "grants", "movements",
+        "overtaken_endings", "pools", "price_rules", "shards",
     )  # fmt: skip
     made: dict[str, dict[Any, Row]] = {name: {} for name in names}
     made["shards"][0] = {
@@ -87,13 +87,13 @@ def _(tx: Transaction, shard: int) -> list[Row]:
 
 
 @answers(shards._SQL.advance, shard_row)
-def _(tx: Transaction, shard: int, incarnation: str, held: Any) -> list[Row]:
+def _(tx: Transaction, shard: int, incarnation: str, held: Any, above: int) -> list[Row]:
     before = tx.get("shards", shard)
     assert before is not None
     row = tx.change(
         "shards",
         shard,
-        epoch=before["epoch"] + 1,
+        epoch=max(before["epoch"], above) + 1,
         incarnation=incarnation,
         last_q=0,
         last_chain="0" * 16,
@@ -264,13 +264,41 @@ def _(tx: Transaction, *values: Any) -> list[Row]:
 @answers(posting._SQL.insert_dead)
 def _(tx: Transaction, *values: Any) -> list[Row]:
     names = ("shard", "epoch", "q", "account_id", "fact", "why")
-    tx.insert("dead_facts", values[:3], dict(zip(names, values, strict=True)))
+    row = dict(zip(names, values, strict=True)) | {"at": None, "resolved_at": None}
+    tx.insert("dead_facts", values[:3], row)
+    return []
+
+
+@answers(posting._SQL.attribute_dead)
+def _(tx: Transaction, shard: int, epoch: int, nobodys: list[int]) -> list[Row]:
+    dead = [row for row in tx.rows("dead_facts") if (row["shard"], row["epoch"]) == (shard, epoch)]
+    for q in nobodys:
+        row = tx.get("dead_facts", (shard, epoch, q))
+        assert row is not None
+        for hold in dead:
+            if (
+                hold["q"] < q
+                and hold["account_id"] is not None
+                and hold["fact"][:1] == b"H"
+                and hold["fact"][3:15] == row["fact"][3:15]
+            ):
+                tx.change("dead_facts", (shard, epoch, q), account_id=hold["account_id"])
+    return []
+
+
+@answers(posting._SQL.insert_overtaken)
+def _(tx: Transaction, *values: Any) -> list[Row]:
+    names = ("charge_id", "account_id", "epoch", "q", "aseq", "balance_after")
+    tx.insert("overtaken_endings", values[0], dict(zip(names, values, strict=True)))
     return []
 
 
 @answers(posting._SQL.insert_batch)
 def _(tx: Transaction, *values: Any) -> list[Row]:
-    names = ("shard", "epoch", "q_from", "q_to", "chain", "clock_ms", "sha")
+    names = (
+        "shard", "epoch", "q_from", "q_to", "chain", "clock_ms", "sha", "seal", "first_charge",
+        "last_charge", "charges_sha", "controls", "others_sha",
+    )  # fmt: skip
     tx.insert("batches", values[:3], dict(zip(names, values, strict=True)))
     return []
 
@@ -544,6 +572,15 @@ def _(tx: Transaction, actor: str, action: str, target: str, _detail: Any) -> li
 
 
 @answers(credit_types._SQL.windows)
+def _(tx: Transaction) -> list[Row]:
+    halted = any(
+        row["resolved_at"] is None and row["effect"] == "shard" for row in tx.rows("findings")
+    )
+    rows = sorted(tx.rows("credit_types"), key=lambda row: row["id"])
+    return [{"id": row["id"], "window_units": 0 if halted else row["window_units"]} for row in rows]
+
+
+@answers(credit_types._SQL.chosen_windows)
 def _(tx: Transaction) -> list[Row]:
     rows = sorted(tx.rows("credit_types"), key=lambda row: row["id"])
     return [row for found in rows for row in only(found, "id", "window_units")]

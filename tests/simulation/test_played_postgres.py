@@ -11,6 +11,7 @@ import pytest
 
 from ledger.database import prepare
 from tests.simulation import faults
+from tests.simulation.audit_statements import MADE_AT
 from tests.simulation.run import simulate
 from tests.simulation.statements import STATEMENTS
 from tests.simulation.world import Plan
@@ -26,8 +27,8 @@ STANDING_STILL = (
 )
 """Left out here: connections are lent one after the other, and these would keep theirs."""
 
-OTHER_TIME = "now"
-"""A column that has the server's own time."""
+OTHER_TIMES = ("now", "created_at", "updated_at")
+"""Columns that have the server's own time."""
 
 FURNITURE = """
 INSERT INTO credit_types (id, name, scale, window_units) VALUES (1, 'credits', 0, 1000);
@@ -40,8 +41,14 @@ INSERT INTO accounts (id, external_id) OVERRIDING SYSTEM VALUE VALUES (1, 'a'), 
 INSERT INTO api_keys (id, account_id, name, prefix, sha256, scopes, expires_ms)
 OVERRIDING SYSTEM VALUE
 SELECT n, n, '', repeat('k', 12), decode(repeat('0' || n, 32), 'hex'), 3, 281474976710655
-  FROM generate_series(1, 3) n
+  FROM generate_series(1, 3) n;
 """
+
+ONE_TIME = """
+ALTER TABLE controls ALTER created_at SET DEFAULT '{0}';
+ALTER TABLE grants ALTER created_at SET DEFAULT '{0}'
+"""
+"""Seals read when an order was made; both servers say the same."""
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -62,6 +69,7 @@ async def _replay(url: str, window: int, statements: list[Any]) -> Counter[str]:
     try:
         await prepare(connection)
         await connection.execute(FURNITURE)
+        await connection.execute(ONE_TIME.format(MADE_AT))
         await connection.execute("UPDATE credit_types SET window_units = $1", window)
         return await _ask_all(connection, statements)
     finally:
@@ -104,5 +112,5 @@ async def _ask(connection: Any, text: str, args: tuple[Any, ...]) -> list[Any]:
 def _comparable(rows: list[Any]) -> list[Any]:
     """Rows without the names that expressions get, in one order."""
     return sorted(
-        ([value for name, value in row.items() if name != OTHER_TIME] for row in rows), key=repr
+        ([value for name, value in row.items() if name not in OTHER_TIMES] for row in rows), key=repr
     )

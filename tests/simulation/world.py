@@ -28,6 +28,7 @@ from ledger.reasons import Reason
 from ledger.records import Meta
 from ledger.scripts import SETTLING, Scripts
 from ledger.steward import Steward
+from tests.simulation import audit_statements
 from tests.simulation.loop import START_S, PlayedClock, PlayedLoop, Process, current_process
 from tests.simulation.postgres import Postgres
 from tests.simulation.servers import Network, Routes, Server
@@ -275,7 +276,9 @@ class World:
         rows["price_rules"][1, 0] = {"version": 1, "rule": 0, "route": "search"}
         for number in range(1, self.plan.accounts + 1):
             rows["accounts"][number] = {
-                "id": number, "shard": 0, "status": 1, "aseq": 0, "cseq_head": 0, "cseq_applied": 0,
+                "id": number, "external_id": "abc"[number - 1], "name": "", "email": "", "plan": "",
+                "shard": 0, "status": 1, "aseq": 0, "cseq_head": 0, "cseq_applied": 0,
+                "created_at": audit_statements.MADE_AT, "updated_at": audit_statements.MADE_AT,
             }  # fmt: skip
             rows["api_keys"][number] = {
                 "id": number, "account_id": number, "scopes": 3, "status": 1, "expires_ms": NEVER,
