@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from ledger import account_history, accounts, batch_walk, dead_facts, findings, seals
+from ledger import account_history, accounts, batch_walk, dead_facts, findings, losses, seals
 from ledger.books import ChargeState
 from tests.simulation.postgres import Row, Transaction
 from tests.simulation.statements import EPOCH, account_row, answers, only
@@ -369,3 +369,27 @@ def _(tx: Transaction, number: int, effect: str) -> list[Row]:
 def _(tx: Transaction, account: int) -> list[Row]:
     tx.change("accounts", account, status=accounts.Status.QUARANTINED.value)
     return []
+
+
+@answers(losses._SQL.balances)
+def _(tx: Transaction, ids: list[int]) -> list[Row]:
+    return [
+        {
+            **only(pool, "account_id", "credit_type_id")[0],
+            "units": pool["remaining"] + pool["held"] - pool["debt"],
+        }
+        for pool in tx.rows("pools")
+        if pool["account_id"] in ids
+    ]
+
+
+@answers(losses._SQL.charges)
+def _(tx: Transaction, ids: list[bytes], *_: bytes) -> list[Row]:
+    columns = ("id", "account_id", "credit_type_id", "held")
+    found = (tx.get("charges", hold) for hold in ids)
+    return [
+        row
+        for charge in found
+        if charge is not None and charge["state"] == ChargeState.OPEN
+        for row in only(charge, *columns)
+    ]

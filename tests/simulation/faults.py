@@ -1,13 +1,18 @@
 """What goes wrong, one function each; a world draws from them while its chaos lasts."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
+from ledger.records import AccountRecord, account_field
 from tests.simulation.loop import current_process
 from tests.simulation.store import Store
-from tests.simulation.world import Member, World
+from tests.simulation.world import KEYS, Member, World
 
 ROLLED_BACK = (0, 1, 3, 8, 20)
 """Writes that a crash takes back: the end of the append-only file."""
+
+LOST_COMMITS = (1, 2, 5, 15, 50)
+"""Of Postgres, in a failover: a busy steward makes ten a second."""
 
 
 def kill_gateway(world: World) -> None:
@@ -180,6 +185,33 @@ def postgres_outage(world: World) -> None:
     _later(world, world.chance.choice((0.3, 2.0, 6.0)), end)
 
 
+def postgres_failover(world: World) -> None:
+    """A standby takes over that lacks the last commits."""
+    commits = world.chance.choice(LOST_COMMITS)
+    world.went_back(commits, sequences=world.chance.random() < 0.3)
+
+
+def corrupt_account(world: World) -> None:
+    """Redis has an account otherwise than its facts say: what comes of it is poison."""
+    master, meta = world.master, world.master.meta()
+    field = account_field(world.chance.randint(1, world.plan.accounts))
+    raw = None if meta is None else master.store.do_hget(KEYS.balances(meta.epoch).encode(), field)
+    if meta is None or raw is None:
+        return
+    record = AccountRecord.unpack(raw)
+    if record.pools and record.pools[0].lots and world.chance.random() < 0.7:
+        lots = list(record.pools[0].lots)
+        lots[0] = lots[0]._replace(remaining=lots[0].remaining + 7)
+        pool = record.pools[0]._replace(lots=tuple(lots))
+        record = replace(record, pools=(pool, *record.pools[1:]))
+    else:
+        record = replace(record, aseq=record.aseq + 1)
+    master.store.do_hset(KEYS.balances(meta.epoch).encode(), field, record.pack())
+    master.store.finish()
+    world.poisoned = world.corrupted = True
+    world.say(f"has another {record} than it should", master.name)
+
+
 def bad_network(world: World) -> None:
     """Messages are late, very late, or lost, and replies vanish."""
     mood, trouble, chance = world.network.mood, world.postgres.trouble, world.chance
@@ -212,6 +244,8 @@ FAULTS: dict[Callable[[World], None], int] = {
     cut: 2,
     fill_memory: 1,
     postgres_outage: 3,
+    postgres_failover: 1,
+    corrupt_account: 1,
     bad_network: 3,
     wrong_clock: 1,
 }
@@ -273,7 +307,7 @@ def _diverges(world: World) -> None:
     """Note that what this epoch booked from some point on may have no future."""
     meta = world.master.meta()
     if meta is not None:
-        world.divergences[meta.epoch] += 1
+        world.diverges(meta.epoch)
 
 
 def _later(

@@ -8,6 +8,7 @@ read) and its own changes, and row locks last until it ends. Rows are replaced, 
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -23,6 +24,10 @@ Table = dict[Key, Row]
 
 STATEMENT_LIMIT_S = 30.0
 GONE = "connection was closed in the middle of operation"
+
+
+KEPT_COMMITS = 100
+"""The last ones, which a standby may lack."""
 
 
 class Unplayed(Exception):
@@ -93,6 +98,14 @@ class Transaction:
         return source[table]
 
 
+@dataclass(frozen=True)
+class Commit:
+    """What rows and sequences were before it; None: there was no such row."""
+
+    before: dict[str, dict[Key, Row | None]]
+    sequences: dict[str, int]
+
+
 @dataclass
 class Trouble:
     """What is wrong with it; the chances are per statement."""
@@ -128,6 +141,7 @@ class Postgres:
         self._back: asyncio.Future[None] | None = None
         self.turn = asyncio.Lock()
         self.on_trip: Callable[[], None] | None = None
+        self._commits: deque[Commit] = deque(maxlen=KEPT_COMMITS)
 
     @property
     def now_ms(self) -> int:
@@ -150,9 +164,37 @@ class Postgres:
         return transaction
 
     def commit(self, transaction: Transaction) -> None:
+        if transaction.changes:
+            before = {
+                name: {key: self.tables[name].get(key) for key in changes}
+                for name, changes in transaction.changes.items()
+            }
+            self._commits.append(Commit(before, dict(self._sequences)))
         for name, changes in transaction.changes.items():
             self.tables[name].update(changes)
         self.end(transaction)
+
+    def fail_over(self, commits: int, *, sequences: bool) -> int:
+        """
+        Become a standby that lacks the last commits; return how many it did lack.
+
+        Sequences are written ahead in steps, so a standby has often the numbers that were
+        given out, and sometimes not: then (`sequences`) they will be given out again.
+        """
+        self.hang_up()
+        lost = 0
+        while self._commits and lost < commits:
+            commit = self._commits.pop()
+            for name, rows in commit.before.items():
+                for key, row in rows.items():
+                    if row is None:
+                        self.tables[name].pop(key)
+                    else:
+                        self.tables[name][key] = row
+            if sequences:
+                self._sequences = commit.sequences
+            lost += 1
+        return lost
 
     def end(self, transaction: Transaction) -> None:
         transaction.over = True

@@ -18,7 +18,7 @@ from ledger.holds import HoldOrder
 from ledger.reasons import Reason
 from ledger.scripts import Scripts
 from ledger.verify import one_snapshot
-from tests.simulation import faults
+from tests.simulation import faults, runbook
 from tests.simulation.checks import check, quiet
 from tests.simulation.loop import Endless
 from tests.simulation.world import CREDITS, KEYS, Member, World
@@ -89,6 +89,7 @@ async def _live(world: World) -> None:
         world.join("gateway")
     for _ in range(plan.stewards):
         world.join("steward")
+    world.join("operator", runbook.follow)
     if plan.bad_weather:
         faults.bad_network(world)
     rates = {

@@ -8,10 +8,10 @@ is what `checks.py` judges by, and tells its story when asked.
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 from zlib import crc32
 
 from ledger import charges, controls
@@ -36,6 +36,7 @@ from tests.simulation.statements import STATEMENTS, tables
 from tests.simulation.store import Store
 
 CREDITS = 1
+PAID = (ChargeState.CAPTURED, ChargeState.LATE)
 OPTIONS = LedgerOptions(postgres_url="", redis_url="redis://played")
 KEYS = Keys(OPTIONS.namespace, OPTIONS.shard)
 JOBS = (
@@ -94,6 +95,20 @@ class Served:
     booked_in: int = 0
 
 
+@dataclass
+class Setback:
+    """
+    Postgres lost these endings, up to fact `last_q` of an epoch whose journal may tell them again.
+
+    final: It cannot: Postgres lost the epoch too, or Redis lost the journal before it was read.
+    """
+
+    epoch: int
+    last_q: int
+    endings: set[bytes]
+    final: bool
+
+
 @dataclass(eq=False)
 class Member:
     """A gateway or a steward: a process with a ledger of its own."""
@@ -113,6 +128,9 @@ class Member:
         if any(not request.done() for request in self.requests) or self.ledger is None:
             return True
         return bool(self.ledger.settler.unsettled or self.ledger.settler.unconfirmed)
+
+
+Work: TypeAlias = Callable[["World", Member], Coroutine[Any, Any, None]]
 
 
 class Post:
@@ -150,6 +168,9 @@ class World:
         self.dead: list[Member] = []
         self.grants: list[tuple[int, int]] = []
         self.sold: dict[str, tuple[int, int]] = {}
+        self.orders: dict[str, tuple[int, Callable[[Any], Any]]] = {}
+        self.setbacks: list[Setback] = []
+        self.poisoned = self.corrupted = False
         self.under_way = 0
         self.healed = False
         self.names: Counter[str] = Counter()
@@ -185,14 +206,15 @@ class World:
         server.meta_key = KEYS.meta.encode()
         return server
 
-    def join(self, kind: str) -> Member:
-        """Start a gateway or a steward."""
+    def join(self, kind: str, work: Work | None = None) -> Member:
+        """Start a gateway, a steward, or somebody whose work is given."""
         self.names[kind] += 1
         process = Process(f"{kind}{self.names[kind]}")
         member = Member(kind, process, PlayedClock(self.loop))
         self.members.append(member)
-        work = self._serve(member) if kind == "gateway" else self._keep(member)
-        self.loop.spawn(process, work)
+        if work is None:
+            work = World._serve if kind == "gateway" else World._keep
+        self.loop.spawn(process, work(self, member))
         return member
 
     def kill(self, member: Member) -> None:
@@ -205,6 +227,53 @@ class World:
             for wire in [wire for wire in server.wires if wire.process is member.process]:
                 wire.cut("its process died")
         self.loop.later(self.loop.time() + 0.001, self.postgres.hang_up, member.process)
+
+    def went_back(self, commits: int, *, sequences: bool) -> None:
+        """Let Postgres lose its last commits, and the till ask again for what is not there."""
+        before, ended = self.postgres.tables["shards"][0], self._ended()
+        lost = self.postgres.fail_over(commits, sequences=sequences)
+        after = self.postgres.tables["shards"][0]
+        same = before["epoch"] == after["epoch"]
+        final = not same or self.divergences[after["epoch"]] > 0
+        self.setbacks.append(
+            Setback(after["epoch"], before["last_q"], ended - self._ended(), final)
+        )
+        if not same:
+            self.gives_up()
+        self.poisoned = True
+        self.say(
+            f"loses {lost} commits: from fact {before['epoch']}-{before['last_q']} to "
+            f"{after['epoch']}-{after['last_q']}",
+            "postgres",
+        )
+        asked = {source_id for _, source_id in self.postgres.tables["control_requests"]}
+        for source_id in [name for name in self.sold if name not in asked]:
+            account, order = self.orders[source_id]
+            granted = self.sold[source_id]
+            self.loop.spawn(self.till, self._order(account, order, source_id, granted, 1.0))
+
+    def gives_up(self) -> None:
+        """Note that nothing of the epochs that Redis has seen and Postgres lost will be read."""
+        meta, epoch = self.master.meta(), self.postgres.tables["shards"][0]["epoch"]
+        for lost in range(epoch, (epoch if meta is None else max(meta.epoch, epoch)) + 1):
+            self.diverges(lost)
+
+    def diverges(self, epoch: int) -> None:
+        """Note that what this epoch booked from some point on may have no future."""
+        self.divergences[epoch] += 1
+        shard = self.postgres.tables["shards"][0]
+        for setback in self.setbacks:
+            if setback.epoch == epoch == shard["epoch"] and shard["last_q"] < setback.last_q:
+                setback.final = True
+
+    def next_name(self, kind: str) -> str:
+        """Return a name that was not used yet."""
+        self.names[kind] += 1
+        return f"{kind}{self.names[kind]}"
+
+    def _ended(self) -> set[bytes]:
+        rows = self.postgres.tables["charges"]
+        return {hold for hold in self.served if hold in rows and rows[hold]["state"] in PAID}
 
     def some(self, kind: str) -> Member | None:
         """One of those that run, by chance."""
@@ -288,11 +357,11 @@ class World:
             self.loop.spawn(self.till, self._order(number, add, f"first{number}", granted))
 
     async def _serve(self, member: Member) -> None:
-        member.ledger = self._new_ledger(member)
+        member.ledger = self.new_ledger(member)
         member.ledger.settler.start()
 
     async def _keep(self, member: Member) -> None:
-        member.ledger = self._new_ledger(member)
+        member.ledger = self.new_ledger(member)
         member.ledger.settler.start()
         election: Election = Post(member.clock)  # type: ignore[assignment]
         steward = member.ledger.steward()
@@ -300,7 +369,8 @@ class World:
         steward._jobs = tuple(job for job in steward._jobs if job.name in JOBS)
         await Steward.run(steward)
 
-    def _new_ledger(self, member: Member) -> Ledger:
+    def new_ledger(self, member: Member) -> Ledger:
+        """Build a ledger for a process."""
         chance = random.Random(f"{self.seed} {member.name}")
         return Ledger(OPTIONS, Database(self.postgres), member.clock, chance)
 
@@ -391,10 +461,12 @@ class World:
                 async with database.transaction() as connection:
                     done = await order(connection)
                 self.sold[source_id] = granted
+                self.orders[source_id] = (granted[0], order)
                 self.say(f"{source_id}: {done}")
                 return
             except Refused as refused:
                 self.say(f"{source_id}: refused, {refused}")
+                self.sold.pop(source_id, None)  # too late to ask again for what Postgres lost
                 return
             except OUTAGE:
                 await asyncio.sleep(RETRY_S)
