@@ -106,6 +106,7 @@ def _collected(world: World) -> None:
     rows, lost = world.postgres.tables["charges"], Counter[int]()
     # Told to the gateways as done, then lost by Postgres and, with the journal, by Redis too.
     forgotten = {hold for back in world.setbacks if back.final for hold in back.endings}
+    told_again = {hold for back in world.setbacks for hold in back.endings}
     dead = {bytes(row["fact"][3:15]) for row in world.postgres.tables["dead_facts"].values()}
     for hold, row in rows.items():
         if row["captured"] and hold not in world.served:
@@ -127,7 +128,7 @@ def _collected(world: World) -> None:
             world.wrong(f"{paid} were captured for {name}, {served.cost} served")
         elif missing and hold in forgotten:
             world.stats["units_lost_with_postgres"] += missing
-        elif missing and served.fate == "kept" and hold in dead:
+        elif missing and hold in dead and (served.fate == "kept" or hold in told_again):
             world.stats["units_left_to_a_person"] += missing
         elif missing and served.fate in ("open", "confirmed"):
             world.stats["units_lost_alive"] += missing
