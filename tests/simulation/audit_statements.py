@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from ledger import account_history, accounts, batch_walk, dead_facts, findings, losses, seals
+from ledger import account_history, accounts, batch_walk, dead_facts, findings, losses, seals, verify
 from ledger.books import ChargeState
 from tests.simulation.postgres import Row, Transaction
 from tests.simulation.statements import EPOCH, account_row, answers, only
@@ -195,6 +195,16 @@ def _(
             break
         found += [one | {"lines": lines[_place(row)]} for one in only(row, *_BATCH)]
     return found
+
+
+@answers(batch_walk._SQL.passed)
+def _(tx: Transaction, shard: int, epoch: int, q: int, sha: bytes, seal: bytes) -> list[Row]:
+    there = any(
+        (row["shard"], row["epoch"], row["q_to"], row["sha"]) == (shard, epoch, q, sha)
+        and row["seal"] in (None, seal)
+        for row in tx.rows("batches")
+    )
+    return [{"exists": there}]
 
 
 @answers(batch_walk._SQL.charges_kept_from)
@@ -392,4 +402,18 @@ def _(tx: Transaction, ids: list[bytes], *_: bytes) -> list[Row]:
         for charge in found
         if charge is not None and charge["state"] == ChargeState.OPEN
         for row in only(charge, *columns)
+    ]
+
+
+@answers(verify._SQL.dead_facts)
+def _(tx: Transaction) -> list[Row]:
+    found = [row for row in tx.rows("dead_facts") if row["resolved_at"] is None]
+    found.sort(key=lambda row: (row["shard"], row["epoch"], row["q"]))
+    return [
+        {
+            "account_id": row["account_id"],
+            "detail": f"fact {row['epoch']}-{row['q']} of shard {row['shard']} broke a rule: "
+            f"{row['why']}",
+        }
+        for row in found
     ]

@@ -59,6 +59,10 @@ def _books(world: World) -> None:
     for account in rows["accounts"].values():
         if account["status"] == Status.QUARANTINED:
             world.wrong(f"account {account['id']} is quarantined")
+    for found in rows["findings"].values():
+        world.stats["findings"] += 1
+        if found["effect"] == "shard" or (found["effect"] is not None and not world.poisoned):
+            world.wrong(f"a false alarm: {found['check_name']}: {found['detail']}")
     lines = Counter[tuple[int, int, int]]()
     for line in rows["batch_lines"].values():
         lines[line["epoch"], line["q_from"], line["credit_type_id"]] += line["amount"]

@@ -229,6 +229,14 @@ def wrong_clock(world: World) -> None:
         world.say(f"its clock is {member.clock.skew_ms} ms off", member.name)
 
 
+def wrong_redis_clock(world: World) -> None:
+    """Redis' clock jumps, also backwards."""
+    server = world.master
+    server.skew_ms = world.chance.choice((-4_000, -1_000, 900, 4_000, 30_000, -60_000))
+    world.say(f"its clock is {server.skew_ms} ms off", server.name)
+    _later(world, 3.0, lambda: setattr(server, "skew_ms", 0))
+
+
 FAULTS: dict[Callable[[World], None], int] = {
     kill_gateway: 6,
     kill_steward: 4,
@@ -248,6 +256,7 @@ FAULTS: dict[Callable[[World], None], int] = {
     corrupt_account: 1,
     bad_network: 3,
     wrong_clock: 1,
+    wrong_redis_clock: 1,
 }
 """How often each, beside the others."""
 
@@ -279,7 +288,7 @@ def heal(world: World) -> None:
     world.postgres.trouble.late = world.postgres.trouble.broken = 0.0
     world.postgres.come_back()
     for server in [world.master, *world.routes.stale.values()]:
-        server.refusal, server.full = None, False
+        server.refusal, server.full, server.skew_ms = None, False, 0
         for wire in [wire for wire in server.wires if wire.silent]:
             wire.cut("half open")
     for server in set(world.routes.stale.values()):

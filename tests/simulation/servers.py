@@ -76,6 +76,7 @@ class Server:
         self.alive = True
         self.full = False
         self.refusal: str | None = None
+        self.skew_ms = 0
         self.wires: list[Wire] = []
         self.watch: Callable[[Server, str, list[bytes], Any, bytes | None], None] | None = None
         self.meta_key = b""
@@ -93,7 +94,7 @@ class Server:
 
     def execute(self, command: list[bytes]) -> bytes:
         """Run one command and return the bytes of its reply."""
-        self.store.now_ms = int((START_S + self.loop.time()) * 1_000)
+        self.store.now_ms = int((START_S + self.loop.time()) * 1_000) + self.skew_ms
         try:
             if self.refusal is not None:
                 raise CommandError(self.refusal)

@@ -9,7 +9,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self, TypeAlias
 from zlib import crc32
@@ -48,8 +48,13 @@ JOBS = (
     "windows",
     "old epochs",
     "tidying",
+    "reconciliation",
+    "audit of batches",
 )
 """Of the steward; the others look after tables that have no part in this."""
+
+OFTEN_S = 2.0
+"""Between two audits, which take their minute elsewhere: a world lasts seconds."""
 
 RETRY_S = 0.2
 
@@ -239,7 +244,7 @@ class World:
             Setback(after["epoch"], before["last_q"], ended - self._ended(), final)
         )
         if not same:
-            self.gives_up()
+            self.gives_up(before["epoch"])
         self.poisoned = True
         self.say(
             f"loses {lost} commits: from fact {before['epoch']}-{before['last_q']} to "
@@ -252,10 +257,16 @@ class World:
             granted = self.sold[source_id]
             self.loop.spawn(self.till, self._order(account, order, source_id, granted, 1.0))
 
-    def gives_up(self) -> None:
-        """Note that nothing of the epochs that Redis has seen and Postgres lost will be read."""
-        meta, epoch = self.master.meta(), self.postgres.tables["shards"][0]["epoch"]
-        for lost in range(epoch, (epoch if meta is None else max(meta.epoch, epoch)) + 1):
+    def gives_up(self, last: int = 0) -> None:
+        """
+        Note that nothing of the epochs from Postgres' own on will be read any more.
+
+        Args:
+            last: The last of them, if it is later than the one Redis is in.
+
+        """
+        meta, first = self.master.meta(), self.postgres.tables["shards"][0]["epoch"]
+        for lost in range(first, max(first, last, 0 if meta is None else meta.epoch) + 1):
             self.diverges(lost)
 
     def diverges(self, epoch: int) -> None:
@@ -366,7 +377,13 @@ class World:
         election: Election = Post(member.clock)  # type: ignore[assignment]
         steward = member.ledger.steward()
         steward._election = election
-        steward._jobs = tuple(job for job in steward._jobs if job.name in JOBS)
+        steward._jobs = tuple(
+            replace(job, every_s=min(job.every_s, OFTEN_S))
+            if job.name in JOBS[-2:]
+            else job
+            for job in steward._jobs
+            if job.name in JOBS
+        )
         await Steward.run(steward)
 
     def new_ledger(self, member: Member) -> Ledger:
