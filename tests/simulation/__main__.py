@@ -3,8 +3,9 @@ Run seeds, tell the story of one, or see which removed mechanisms are noticed.
 
     python -m tests.simulation --seeds 20000 --from 1 --minutes 20
     python -m tests.simulation --seed 123 --story
-    python -m tests.simulation --mutants --seeds 500
+    python -m tests.simulation --mutants --seeds 500 --write docs/safety.md
 
+FAREBOX_SEEDS and FAREBOX_MINUTES say how many where the command does not.
 Ends with status 1 if an invariant did not hold, or a mutant that should have been noticed
 was not.
 """
@@ -14,23 +15,26 @@ import multiprocessing
 import os
 import sys
 import time
-from collections import Counter
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 
 from ledger.scripts import Scripts
-from tests.simulation.faults import FAULTS
-from tests.simulation.mutants import MUTANTS, applied
+from tests.simulation.figures import Total, Tried, write
+from tests.simulation.mutants import MUTANTS, Mutant, applied
 from tests.simulation.run import Outcome, simulate
 
 AT_ONCE = 10
 """Seeds handed to a process together."""
 
+CHUNKS = 100
+"""Handed to one process before it makes room for a new one, and its memory is free again."""
+
 
 def main() -> int:
     asked = _options().parse_args()
     if asked.mutants:
-        return _mutants(asked.first, asked.seeds, asked.processes, asked.name)
+        return _mutants(asked)
     if asked.seed is not None:
         return _one(asked.seed, asked.name, tell=asked.story)
     return _many(asked.first, asked.seeds, asked.processes, asked.minutes)
@@ -38,14 +42,16 @@ def main() -> int:
 
 def _options() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(prog="python -m tests.simulation")
-    options.add_argument("--seeds", type=int, default=100, help="how many, at most")
+    seeds, minutes = os.environ.get("FAREBOX_SEEDS", 100), os.environ.get("FAREBOX_MINUTES", 20)
+    options.add_argument("--seeds", type=int, default=seeds, help="how many, at most")
     options.add_argument("--from", dest="first", type=int, default=1, help="the first seed")
-    options.add_argument("--minutes", type=float, default=20, help="begin no seed after this")
+    options.add_argument("--minutes", type=float, default=minutes, help="begin no seed after this")
     options.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     options.add_argument("--seed", type=int, help="only this one")
     options.add_argument("--story", action="store_true", help="tell what happens in it")
     options.add_argument("--mutants", action="store_true", help="remove a mechanism at a time")
     options.add_argument("--name", help="only this mutant")
+    options.add_argument("--write", type=Path, help="a document with the marks of their table")
     return options
 
 
@@ -63,19 +69,19 @@ def _one(seed: int, name: str | None, *, tell: bool) -> int:
 
 
 def _many(first: int, seeds: int, processes: int, minutes: float) -> int:
-    began, stats, bad = time.monotonic(), Counter[str](), 0
-    with multiprocessing.Pool(processes) as pool:
+    began, total, bad = time.monotonic(), Total(), 0
+    with multiprocessing.Pool(processes, maxtasksperchild=CHUNKS) as pool:
         in_time = partial(_in_time, began + 60 * minutes)
         for outcome in pool.imap_unordered(in_time, range(first, first + seeds), AT_ONCE):
             if outcome is None:
                 continue
-            worst = max(stats["worst_double_fault"], outcome.stats["worst_double_fault"])
-            stats += outcome.stats
-            stats["worst_double_fault"] = worst
+            total.add(outcome)
             if outcome.findings:
                 bad += 1
                 print(f"seed {outcome.seed}: {'; '.join(outcome.findings[:3])}", flush=True)
-    print(_table(stats, bad, time.monotonic() - began))
+    print(total.text(bad, time.monotonic() - began))
+    if not bad:
+        total.tell()
     return bool(bad)
 
 
@@ -84,41 +90,37 @@ def _in_time(end: float, seed: int) -> Outcome | None:
     return None if time.monotonic() > end else simulate(seed)
 
 
-def _table(stats: Counter[str], bad: int, seconds: float) -> str:
-    rows = [
-        ("seeds", stats["seeds"]),
-        ("seeds with a violation", bad),
-        ("simulated hours", round(stats["seconds"] / 3_600, 1)),
-        ("requests", stats["requests"]),
-        ("served", stats["served"]),
-        ("script calls", stats["scripts"]),
-        ("epochs begun", stats["epochs"]),
-        ("faults", stats["faults"]),
-        *((f"  {fault.__name__.replace('_', ' ')}", stats[fault.__name__]) for fault in FAULTS),
-        ("late captures", stats["late"]),
-        ("units served", stats["units_served"]),
-        ("units lost while the gateway lived", stats["units_lost_alive"]),
-        ("units lost with the gateway, in flight", stats["units_lost_in_flight"]),
-        ("units lost with gateway and Redis", stats["units_lost_in_double_faults"]),
-        ("  most of them in one epoch", stats["worst_double_fault"]),
-        ("units written off for lack of balance", stats["units_written_off"]),
-        ("seconds", round(seconds)),
-    ]
-    return "\n".join(f"{name:<42}{value:>12,}" for name, value in rows)
-
-
-def _mutants(first: int, seeds: int, processes: int, name: str | None) -> int:
-    missed = 0
+def _mutants(asked: argparse.Namespace) -> int:
+    rows, until = [], time.monotonic() + 60 * asked.minutes
     for mutant in MUTANTS:
-        if name not in (None, mutant.name):
+        if asked.name not in (None, mutant.name):
             continue
-        # A pool of its own: its processes are born with the mechanism removed.
-        with multiprocessing.Pool(processes, _become, (mutant.name,)) as pool:
-            outcomes = pool.imap(_as_mutant, range(first, first + seeds), AT_ONCE)
-            caught = next((outcome for outcome in outcomes if outcome.findings), None)
-        missed += caught is None and mutant.expected
-        print(_line(mutant.name, caught, first, seeds), flush=True)
-    return bool(missed)
+        rows.append(_try(mutant, asked, until))
+        print(rows[-1].text(), flush=True)
+    if missed := [row.mutant.name for row in rows if not row.noticed and row.mutant.expected]:
+        print(f"Not noticed: {', '.join(missed)}")
+        return 1
+    for row in rows:
+        row.tell()
+    if asked.write:
+        write(asked.write, rows)
+    return 0
+
+
+def _try(mutant: Mutant, asked: argparse.Namespace, until: float) -> Tried:
+    """Run seeds without one mechanism until a world notices, or none is left."""
+    tried = 0
+    # A pool of its own: its processes are born with the mechanism removed.
+    with multiprocessing.Pool(asked.processes, _become, (mutant.name,)) as pool:
+        seeds = range(asked.first, asked.first + asked.seeds)
+        for tried, outcome in enumerate(pool.imap(_as_mutant, seeds, AT_ONCE), 1):
+            if outcome.findings:
+                # That something never ends is what most lead to; the others say more.
+                telling = [one for one in outcome.findings if not one.startswith("no rest")]
+                return Tried(mutant, tried, (telling or outcome.findings)[0])
+            if time.monotonic() > until:
+                break
+    return Tried(mutant, tried, "")
 
 
 _MUTATED: list[Scripts] = []
@@ -133,14 +135,6 @@ def _become(name: str) -> None:
 
 def _as_mutant(seed: int) -> Outcome:
     return simulate(seed, scripts=_MUTATED[0])
-
-
-def _line(name: str, caught: Outcome | None, first: int, seeds: int) -> str:
-    if caught is None:
-        return f"{name:<32} not in {seeds:>6}"
-    # That something never ends is what most findings lead to; the others say more.
-    telling = [finding for finding in caught.findings if not finding.startswith("no rest")]
-    return f"{name:<32} {caught.seed - first + 1:>6}  {(telling or caught.findings)[0]}"
 
 
 if __name__ == "__main__":

@@ -145,11 +145,13 @@ def _collected(world: World) -> None:
     epoch = rows_epoch(world)
     world.stats["epochs"] = epoch
     for lost_in, units in lost.items():
-        world.stats["worst_double_fault"] = max(world.stats["worst_double_fault"], units)
         histories = world.divergences[lost_in]
+        allowed = world.plan.window * max(histories, 1)
+        if units > world.stats["worst_double_fault"]:
+            world.stats["worst_double_fault"], world.stats["worst_allowed"] = units, allowed
         if lost_in == epoch and not histories:
             world.wrong(f"{units} booked in epoch {lost_in} are lost, which lost nothing")
-        if units > world.plan.window * max(histories, 1):
+        if units > allowed:
             world.wrong(
                 f"{units} booked in epoch {lost_in} are lost, at most {world.plan.window} "
                 f"may be, {histories} times"

@@ -32,6 +32,7 @@ class Mutant:
 
     expected: Whether it must be noticed. False: what else there is makes up for it, wholly or
         in all but the rarest histories; a run still says so if it is noticed.
+    why: What makes up for it.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Mutant:
     lua: tuple[tuple[str, str], ...] = ()
     python: tuple[Change, ...] = ()
     expected: bool = True
+    why: str = ""
 
 
 NO_WATERMARK = ("if not (meta.q >= watermark) then", "if false then")

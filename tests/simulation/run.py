@@ -111,13 +111,15 @@ async def _live(world: World) -> None:
 
 async def _probe(world: World) -> None:
     """Every gateway serves every account again, soon."""
-    limit = world.loop.time() + PROBE_LIMIT_S
+    began = world.loop.time()
+    limit = began + PROBE_LIMIT_S
     probes = [
         world.loop.spawn(gateway.process, _ask(world, gateway, account, limit))
         for gateway in world.alive("gateway")
         for account in range(1, world.plan.accounts + 1)
     ]
     await asyncio.wait(probes)
+    world.stats["probe_ms"] = int(1_000 * (world.loop.time() - began))
     for probe in probes:
         if (told := probe.result()) is not None:
             world.wrong(told)
