@@ -42,7 +42,7 @@ def main() -> int:
 
 def _options() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(prog="python -m tests.simulation")
-    seeds, minutes = os.environ.get("FAREBOX_SEEDS", 100), os.environ.get("FAREBOX_MINUTES", 20)
+    seeds, minutes = os.getenv("FAREBOX_SEEDS", "100"), os.getenv("FAREBOX_MINUTES", "20")
     options.add_argument("--seeds", type=int, default=seeds, help="how many, at most")
     options.add_argument("--from", dest="first", type=int, default=1, help="the first seed")
     options.add_argument("--minutes", type=float, default=minutes, help="begin no seed after this")

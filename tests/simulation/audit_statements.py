@@ -12,7 +12,16 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from ledger import account_history, accounts, batch_walk, dead_facts, findings, losses, seals, verify
+from ledger import (
+    account_history,
+    accounts,
+    batch_walk,
+    dead_facts,
+    findings,
+    losses,
+    seals,
+    verify,
+)
 from ledger.books import ChargeState
 from tests.simulation.postgres import Row, Transaction
 from tests.simulation.statements import EPOCH, account_row, answers, only
@@ -37,9 +46,8 @@ def _(
 @answers(seals._SQL.charges.format(
     which="c.id >= $4 AND c.id <= $5", ending=seals._SQL.ending
 ))  # fmt: skip
-def _(
-    tx: Transaction, epoch: int, starts: list[int], last: int, low: bytes, high: bytes
-) -> list[Row]:
+def _(tx: Transaction, epoch: int, starts: list[int], last: int, *bounds: bytes) -> list[Row]:
+    low, high = bounds
     found = (row for row in tx.rows("charges") if low <= row["id"] <= high)
     return _charges(tx, epoch, starts, last, found)
 
@@ -53,9 +61,11 @@ def _charges(
             told.append((row["opened_q"], row["id"], _digest("opened", row, _OPENED)))
         if row["closed_epoch"] == epoch and starts[0] <= row["closed_q"] <= last:
             told.append((row["closed_q"], row["id"], _ending(row)))
-    for row in tx.rows("overtaken_endings"):
-        if row["epoch"] == epoch and starts[0] <= row["q"] <= last:
-            told.append((row["q"], row["charge_id"], _digest("expired", row, _OVERTAKEN)))
+    told += [
+        (row["q"], row["charge_id"], _digest("expired", row, _OVERTAKEN))
+        for row in tx.rows("overtaken_endings")
+        if row["epoch"] == epoch and starts[0] <= row["q"] <= last
+    ]
     batches: defaultdict[int, list[Told]] = defaultdict(list)
     for one in told:
         batches[bisect_right(starts, one[0])].append(one)
@@ -179,9 +189,8 @@ _BATCH = (
 
 
 @answers(batch_walk._SQL.batches)
-def _(
-    tx: Transaction, shard: int, epoch: int, q_from: int, most: int, most_facts: int
-) -> list[Row]:
+def _(tx: Transaction, _shard: int, *place: int) -> list[Row]:
+    epoch, q_from, most, most_facts = place
     behind = [row for row in tx.rows("batches") if _place(row) > (epoch, q_from)]
     lines: defaultdict[tuple[int, int], list[list[Any]]] = defaultdict(list)
     for line in tx.rows("batch_lines"):
@@ -198,9 +207,10 @@ def _(
 
 
 @answers(batch_walk._SQL.passed)
-def _(tx: Transaction, shard: int, epoch: int, q: int, sha: bytes, seal: bytes) -> list[Row]:
+def _(tx: Transaction, *batch: Any) -> list[Row]:
+    *place, seal = batch
     there = any(
-        (row["shard"], row["epoch"], row["q_to"], row["sha"]) == (shard, epoch, q, sha)
+        [row["shard"], row["epoch"], row["q_to"], row["sha"]] == place
         and row["seal"] in (None, seal)
         for row in tx.rows("batches")
     )
@@ -308,7 +318,10 @@ def _(tx: Transaction, account: int) -> list[Row]:
 
 @answers(dead_facts._SQL.rows)
 def _(
-    tx: Transaction, only_open: bool, account: int | None, *place: int  # noqa: FBT001
+    tx: Transaction,
+    only_open: bool,
+    account: int | None,
+    *place: int,
 ) -> list[Row]:
     columns = ("shard", "epoch", "q", "account_id", "fact", "why", "at", "resolved_at")
     found = [

@@ -8,7 +8,6 @@ from ledger.books import ChargeState
 from tests.simulation.world import CREDITS, PAID, World
 
 
-
 def quiet(world: World) -> str | None:
     """Return what is still under way; None when nothing is."""
     rows, shard = world.postgres.tables, world.postgres.tables["shards"][0]

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
-from ledger import controls, fence, posting, shards
+from ledger import accounts, controls, fence, posting, shards
+from ledger.audit_jobs import Auditor
 from ledger.fence import Fence
 from ledger.loader import Loader
 from ledger.poster import Poster
+from ledger.pusher import Pusher
 from ledger.scripts import Scripts, _script
 from ledger.settler import Settler
 from ledger.sweeper import Sweeper
@@ -254,6 +256,89 @@ MUTANTS = (
         "salvage",
         "what is not posted when an epoch ends is thrown away",
         python=((Fence, "_salvage", "after_q = row.last_q", "return\n    after_q = row.last_q"),),
+        expected=False,
+    ),
+    Mutant(
+        "retention",
+        "the journal keeps nothing that Postgres has acknowledged",
+        python=((Poster, "_acknowledge", "telling, KEPT_FACTS", "telling, 0"),),
+    ),
+    Mutant(
+        "Redis in a later epoch",
+        "a Postgres that lost an epoch opens it anew, as if Redis had lost it",
+        python=((fence, "judge", "meta.epoch > row.epoch", "False"),),
+    ),
+    Mutant(
+        "Redis that was told more",
+        "a Postgres that went back is not noticed where the journal has a gap",
+        python=(
+            (
+                Fence,
+                "_left_behind",
+                "meta.epoch != row.epoch or meta.posted_q <= row.last_q",
+                "True",
+            ),
+        ),
+        expected=False,
+    ),
+    Mutant(
+        "epochs above all seen",
+        "what a person gives up ends with an epoch that Redis has had",
+        python=((shards, "advance", "held, above", "held, 0"),),
+    ),
+    Mutant(
+        "quarantine",
+        "an account whose facts break rules goes on in Redis",
+        python=(
+            (
+                posting,
+                "_quarantine",
+                "for account_id in sorted(first.keys() & books.quarantined):",
+                "for account_id in ():",
+            ),
+        ),
+        expected=False,
+    ),
+    Mutant(
+        "blocking",
+        "a freeze whose number Redis has used for something else is taken for applied",
+        python=((Pusher, "_push", "status is accounts.Status.QUARANTINED and", "False and"),),
+        expected=False,
+    ),
+    Mutant(
+        "blocking in its epoch only",
+        "an account may be blocked after its release",
+        python=((Pusher, "_block", "if blame.in_this_epoch:", "if True:"),),
+    ),
+    Mutant(
+        "release in a later epoch only",
+        "an account is released while Redis counts what Postgres refused",
+        python=((accounts, "release", "if blame.in_this_epoch:", "if False:"),),
+        expected=False,
+    ),
+    Mutant(
+        "audit begins anew",
+        "the audit takes what a Postgres lost for a break in the chain",
+        python=(
+            (Auditor, "batches", "not await walk.still_there(connection)", "False"),
+        ),
+    ),
+    Mutant(
+        "two clocks",
+        "a caller whose clock is far from Redis' is served",
+        lua=(("if not (math.abs(now - caller_ms) <= MAX_SKEW_MS) then", "if false then"),),
+        expected=False,
+    ),
+    Mutant(
+        "clock that never goes back",
+        "Redis' clock may go back",
+        lua=(("if now < meta.clock then", "if false then"),),
+        expected=False,
+    ),
+    Mutant(
+        "settling when memory is full",
+        "a full Redis refuses endings too",
+        lua=(("#!lua flags=allow-oom", "#!lua"),),
         expected=False,
     ),
 )  # fmt: skip

@@ -46,6 +46,8 @@ async def _look(world: World, member: Member) -> None:
         world.say(f"settles fact {fact.place.text}: {fact.why}")
     told = await ledger.rebuild(actor="operator", reason=WHY)
     if not told.done:
+        if not any(setback.final for setback in world.setbacks):
+            world.wrong("a person is asked, although the journal has all that Postgres lost")
         world.gives_up()
         told = await ledger.rebuild(actor="operator", reason=WHY, lose_data=True)
     if cleansing:

@@ -1,13 +1,13 @@
 """The Postgres of the simulator answers as the real one: what a run asked is asked there again."""
 
 import asyncio
+import os
 import random
 from collections import Counter
 from typing import Any
 from unittest.mock import patch
 
 import asyncpg
-import pytest
 
 from ledger.database import prepare
 from tests.simulation import faults
@@ -16,7 +16,12 @@ from tests.simulation.run import simulate
 from tests.simulation.statements import STATEMENTS
 from tests.simulation.world import Plan
 
-SEEDS = (1, 2, 3)
+SEED = int(os.environ.get("FAREBOX_REPLAYED_SEED", "40"))
+"""A rich one: facts that break rules, accounts released, endings overtaken."""
+
+MOST_NEVER_ASKED = 12
+"""What only a failover asks, which cannot be replayed, and what is rare."""
+
 STANDING_STILL = (
     faults.kill_gateway,
     faults.kill_steward,
@@ -52,17 +57,16 @@ ALTER TABLE grants ALTER created_at SET DEFAULT '{0}'
 """Seals read when an order was made; both servers say the same."""
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_the_statements_answer_as_on_a_real_server(database_url: str, seed: int) -> None:
-    """Row for row, transaction by transaction, from the first order to the last posting."""
+def test_the_statements_answer_as_on_a_real_server(database_url: str) -> None:
+    """Row for row, transaction by transaction, from the first order to the last audit."""
     calmer = {fault: often for fault, often in faults.FAULTS.items() if fault not in STANDING_STILL}
     with patch.object(faults, "FAULTS", calmer | {faults.corrupt_account: 4}):
-        outcome = simulate(seed, record=True)
+        outcome = simulate(SEED, record=True)
     assert outcome.findings == []
-    window = Plan.drawn(random.Random(f"{seed} plan")).window
+    window = Plan.drawn(random.Random(f"{SEED} plan")).window
     asked = asyncio.run(_replay(database_url, window, outcome.statements))
-    assert sum(asked.values()) > 300
-    assert len(asked) > len(STATEMENTS) * 0.7, sorted(STATEMENTS.keys() - asked.keys())
+    never = [text for text in STATEMENTS if text not in asked]
+    assert len(never) <= MOST_NEVER_ASKED, never
 
 
 async def _replay(url: str, window: int, statements: list[Any]) -> Counter[str]:
@@ -113,5 +117,6 @@ async def _ask(connection: Any, text: str, args: tuple[Any, ...]) -> list[Any]:
 def _comparable(rows: list[Any]) -> list[Any]:
     """Rows without the names that expressions get, in one order."""
     return sorted(
-        ([value for name, value in row.items() if name not in OTHER_TIMES] for row in rows), key=repr
+        ([value for name, value in row.items() if name not in OTHER_TIMES] for row in rows),
+        key=repr,
     )

@@ -378,9 +378,7 @@ class World:
         steward = member.ledger.steward()
         steward._election = election
         steward._jobs = tuple(
-            replace(job, every_s=min(job.every_s, OFTEN_S))
-            if job.name in JOBS[-2:]
-            else job
+            replace(job, every_s=min(job.every_s, OFTEN_S)) if job.name in JOBS[-2:] else job
             for job in steward._jobs
             if job.name in JOBS
         )
