@@ -92,7 +92,7 @@ def _in_time(end: float, seed: int) -> Outcome | None:
 
 def _mutants(asked: argparse.Namespace) -> int:
     rows, until = [], time.monotonic() + 60 * asked.minutes
-    for mutant in MUTANTS:
+    for mutant in sorted(MUTANTS, key=lambda mutant: not mutant.expected):
         if asked.name not in (None, mutant.name):
             continue
         rows.append(_try(mutant, asked, until))

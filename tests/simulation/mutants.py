@@ -87,18 +87,24 @@ MUTANTS = (
         "the window is opened by a position alone",
         lua=(NO_CHAIN_IN_ACK,),
         expected=False,
+        why="posting compares the chain of every entry; the window alone opens a moment too early",
     ),
     Mutant(
         "epoch in posting",
         "entries of an epoch that has ended are posted",
         python=((posting, "post", "if any(entry.epoch != row", "if False and any(entry.epoch != row"),),
         expected=False,
+        why="position and chain begin anew with each epoch, so an older entry hardly ever fits",
     ),
     Mutant(
         "load token",
         "a snapshot is written although another process has loaded meanwhile",
         lua=(("if redis.call('GET', KEYS[5]) ~= ARGV[4] then", "if false then"),),
         expected=False,
+        why=(
+            "an account that is there is never overwritten, nor loaded from an older "
+            "epoch's snapshot"
+        ),
     ),
     Mutant(
         "load token and presence",
@@ -121,6 +127,10 @@ MUTANTS = (
             (Loader, "_try", "snapshot = await self._snapshot(account)\n    args", "snapshot = early\n    args"),
         ),
         expected=False,
+        why=(
+            "as with the token: between snapshot and write another would have to load and "
+            "forget it"
+        ),
     ),
     Mutant(
         "settle until confirmed",
@@ -144,12 +154,17 @@ MUTANTS = (
         "a hold that Postgres has not come to yet counts as unknown to it",
         python=((Settler, "_go_on", "last_q < settlement.q", "False"),),
         expected=False,
+        why=(
+            "Redis forgets an ending only when Postgres has it, so it knows all that "
+            "Postgres has yet to read"
+        ),
     ),
     Mutant(
         "LATE in its epoch only",
         "a late capture is sent in an epoch that Postgres was not asked about",
         python=((Settler, "_send_late", "epoch=epoch", "epoch=None"),),
         expected=False,
+        why="an epoch would have to begin between the answer of Postgres and the next tick",
     ),
     Mutant(
         "commit before trim",
@@ -185,6 +200,7 @@ MUTANTS = (
             ("return session_highest == nil and 'NEWID' or 'CORRUPT'", "session_highest = 0"),
         ),
         expected=False,
+        why="an id carries the microsecond, so a repeat in another epoch needs the very same one",
     ),
     Mutant(
         "rising ids",
@@ -196,6 +212,10 @@ MUTANTS = (
         "a hold may begin after its work was booked late",
         lua=(("  pass(id)\n", ""),),
         expected=False,
+        why=(
+            "a hold would have to be under way for longer than its work, its loss and its "
+            "late capture"
+        ),
     ),
     Mutant(
         "one ending",
@@ -217,6 +237,7 @@ MUTANTS = (
             (shards, "advance", "!= from_epoch:", "== -1:"),
         ),
         expected=False,
+        why="an epoch only opens forward; one more of them costs a moment and no fact",
     ),
     Mutant(
         "open holds at the start",
@@ -233,30 +254,38 @@ MUTANTS = (
         "a new server is not noticed when connecting",
         python=(NO_INCARNATION,),
         expected=False,
+        why="watermark, position and chain notice the same loss a little later",
     ),
     Mutant(
         "watermark",
         "a gateway does not notice that Redis went back",
         lua=(NO_WATERMARK,),
         expected=False,
+        why="posting notices by position and chain within one cycle",
     ),
     Mutant(
         "epoch of the snapshot",
         "an account is loaded from an older epoch's state",
         lua=(("if sunpack('<d', ARGV[2]) ~= meta.epoch then", "if false then"),),
         expected=False,
+        why="the load runs under the guard of its own epoch, and reads after it began",
     ),
     Mutant(
         "freeze",
         "an epoch goes on while it is being ended",
         python=((Fence, "_freeze", "await self._scripts", "return\n    await self._scripts"),),
         expected=False,
+        why="what comes behind the salvaged part has no future, and its gateways present it again",
     ),
     Mutant(
         "salvage",
         "what is not posted when an epoch ends is thrown away",
         python=((Fence, "_salvage", "after_q = row.last_q", "return\n    after_q = row.last_q"),),
         expected=False,
+        why=(
+            "gateways that live present it again; where one died too, the loss stays "
+            "within the window"
+        ),
     ),
     Mutant(
         "retention",
@@ -280,6 +309,7 @@ MUTANTS = (
             ),
         ),
         expected=False,
+        why="with 20,000 facts kept, no journal of these worlds has such a gap",
     ),
     Mutant(
         "epochs above all seen",
@@ -298,12 +328,14 @@ MUTANTS = (
             ),
         ),
         expected=False,
+        why="the account's facts go on to die one by one, each kept; nothing is booked wrong",
     ),
     Mutant(
         "blocking",
         "a freeze whose number Redis has used for something else is taken for applied",
         python=((Pusher, "_push", "status is accounts.Status.QUARANTINED and", "False and"),),
         expected=False,
+        why="as without quarantine: what the account does dies, is kept, and is never booked wrong",
     ),
     Mutant(
         "blocking in its epoch only",
@@ -315,6 +347,7 @@ MUTANTS = (
         "an account is released while Redis counts what Postgres refused",
         python=((accounts, "release", "if blame.in_this_epoch:", "if False:"),),
         expected=False,
+        why="the operator of these worlds begins an epoch before each release",
     ),
     Mutant(
         "audit begins anew",
@@ -328,18 +361,21 @@ MUTANTS = (
         "a caller whose clock is far from Redis' is served",
         lua=(("if not (math.abs(now - caller_ms) <= MAX_SKEW_MS) then", "if false then"),),
         expected=False,
+        why="only the edges of deadlines and lots move; no sum does",
     ),
     Mutant(
         "clock that never goes back",
         "Redis' clock may go back",
         lua=(("if now < meta.clock then", "if false then"),),
         expected=False,
+        why="only the edges of deadlines and lots move; no sum does",
     ),
     Mutant(
         "settling when memory is full",
         "a full Redis refuses endings too",
         lua=(("#!lua flags=allow-oom", "#!lua"),),
         expected=False,
+        why="a settlement is asked again until there is room",
     ),
 )  # fmt: skip
 

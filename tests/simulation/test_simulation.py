@@ -13,7 +13,7 @@ import pytest
 from tests.simulation.mutants import MUTANTS, applied
 from tests.simulation.run import simulate
 
-SEEDS = int(os.environ.get("FAREBOX_SEEDS", "40"))
+SEEDS = int(os.environ.get("FAREBOX_SEEDS", "24"))
 FIRST = int(os.environ.get("FAREBOX_FIRST_SEED", "1"))
 SLICES = 4
 MOST_SEEDS = 40
