@@ -355,10 +355,10 @@ def _(tx: Transaction, check: str, account: int | None, detail: str) -> list[Row
     ]
     settled = any(row["resolved_at"] is not None for row in same)
     kept = next((row for row in same if row["resolved_at"] is None), None)
-    now, new = tx.now_ms, kept is None
+    now, new, number = tx.now_ms, kept is None, tx.next("findings")  # also where none is needed
     if kept is None:
         kept = {
-            "id": tx.next("findings"), "check_name": check, "account_id": account,
+            "id": number, "check_name": check, "account_id": account,
             "detail": detail, "effect": None, "found_ms": now, "seen_ms": now, "resolved_at": None,
         }  # fmt: skip
         tx.insert("findings", kept["id"], kept)

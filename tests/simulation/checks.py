@@ -87,6 +87,12 @@ def _pool(world: World, account: int, pool: dict[str, Any]) -> None:
     grants = [row for row in rows["grants"].values() if row["account_id"] == account]
     charges = [row for row in rows["charges"].values() if row["account_id"] == account]
     ordered = [row for row in rows["controls"].values() if row["account_id"] == account]
+    moves = [row for row in rows["movements"].values() if row["account_id"] == account]
+    numbers = Counter(row["cseq"] for row in moves if row["cseq"] is not None)
+    if twice := [number for number, times in numbers.items() if times > 1]:
+        world.wrong(f"account {account}: controls {twice} moved a balance more than once")
+    if pool["debt"] > pool["clawed"]:
+        world.wrong(f"account {account} owes {pool['debt']}, {pool['clawed']} were clawed back")
     for name, ours, theirs in (
         ("balance", pool["granted"] + pool["refunded"],
          pool["captured"] + pool["remaining"] + pool["held"] + pool["expired"] + pool["clawed"]

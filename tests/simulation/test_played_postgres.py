@@ -9,12 +9,15 @@ from unittest.mock import patch
 
 import asyncpg
 
-from ledger.database import prepare
+from ledger import charges, credit_types, dead_facts, findings, losses
+from ledger.database import Database, prepare
+from ledger.findings import Finding
+from ledger.scripts import Scripts
 from tests.simulation import faults
 from tests.simulation.audit_statements import MADE_AT
 from tests.simulation.run import simulate
 from tests.simulation.statements import STATEMENTS
-from tests.simulation.world import Plan
+from tests.simulation.world import Plan, World
 
 SEED = int(os.environ.get("FAREBOX_REPLAYED_SEED", "40"))
 """A rich one: facts that break rules, accounts released, endings overtaken."""
@@ -67,6 +70,35 @@ def test_the_statements_answer_as_on_a_real_server(database_url: str) -> None:
     asked = asyncio.run(_replay(database_url, window, outcome.statements))
     never = [text for text in STATEMENTS if text not in asked]
     assert len(never) <= MOST_NEVER_ASKED, never
+
+
+def test_what_worlds_seldom_ask_answers_as_on_a_real_server(database_url: str) -> None:
+    """Findings and what they do, and what is read before something is given up."""
+    world = World(SEED, Scripts())
+    world.postgres.log = []
+    world.loop.run_until_complete(_ask_seldom(world))
+    asked = asyncio.run(_replay(database_url, world.plan.window, world.postgres.log))
+    assert asked[findings._SQL.record] == 9
+    world.loop.close()
+
+
+async def _ask_seldom(world: World) -> None:
+    await asyncio.sleep(5)  # the first orders are made meanwhile
+    seen = [
+        Finding("account-history", 1, "a pool is not what it was"),
+        Finding("account-history", 1, "a pool is not what it was"),
+        Finding("keys_equal", 2, "key 2"),
+        Finding("keys_equal", None, "nobody's"),
+    ]
+    async with Database(world.postgres).connection() as connection:
+        await findings.record(connection, seen)
+        await credit_types.windows(connection)
+        await findings.record(connection, [Finding("batch-chain", None, "broken"), *seen])
+        await credit_types.windows(connection)
+        await connection.fetch(losses._SQL.balances, [1, 2])
+        await connection.fetch(losses._SQL.charges, [bytes(12)], bytes(12), bytes(12))
+        await charges.ended_of(connection, [bytes(12)])
+        await dead_facts.blame(connection, 1)
 
 
 async def _replay(url: str, window: int, statements: list[Any]) -> Counter[str]:
