@@ -6,10 +6,14 @@ over batches. Each beat reads one snapshot and records what it finds (`ledger.fi
 a finding does); it never corrects. A beat that fails is begun again where it was.
 """
 
+import logging
+
 from ledger import findings, verify
 from ledger.batch_walk import Walk
 from ledger.database import Database
 from ledger.ports import Clock
+
+log = logging.getLogger(__name__)
 
 FACTS_PER_BEAT = 20_000
 """Of accounts whose history is replayed: about half a second of Postgres and Python a minute."""
@@ -62,14 +66,24 @@ class Auditor:
         self._charge = b"" if some is None else some[1]
 
     async def batches(self) -> None:
-        """Recompute the next batches, those posted meanwhile too (I1, I6, I14, I17)."""
+        """
+        Recompute the next batches, those posted meanwhile too (I1, I6, I14, I17).
+
+        Where Postgres lost its last commits, they are posted again in other batches: the walk
+        then begins anew. What it had seen is no evidence; a head that was copied away is.
+        """
         now_ms = self._clock.now_ms()
         if self._walk.ended and now_ms - self._walk_began_ms >= WALK_EVERY_MS:
             self._walk, self._walk_began_ms = Walk(self._shard), now_ms
         walk, books_ms = self._walk.copy(), self._books_ms
-        enough = walk.facts + BATCH_FACTS_PER_BEAT
         async with self._database.connection() as connection:
             async with verify.one_snapshot(connection):
+                if not await walk.still_there(connection):
+                    log.warning(
+                        "batch %d-%d is not there any more: all are recomputed", walk.epoch, walk.q
+                    )
+                    walk, self._walk_began_ms = Walk(self._shard), now_ms
+                enough = walk.facts + BATCH_FACTS_PER_BEAT
                 found = await verify.dead_facts(connection)
                 for _ in range(STEPS_PER_BEAT):
                     found += await walk.step(connection, enough - walk.facts)

@@ -67,6 +67,15 @@ class Walk:
             found += await self.step(connection)
         return found + await self.books(connection)
 
+    async def still_there(self, connection: Connection) -> bool:
+        """Whether the last batch that was passed is as it was: a Postgres may lose commits."""
+        if (self.epoch, self.q) == (0, 0):
+            return True
+        there: bool = await connection.fetchval(
+            _SQL.passed, self.shard, self.epoch, self.q, self.sha, self.seal
+        )
+        return there
+
     async def step(self, connection: Connection, facts: int = ALL_FACTS) -> list[Finding]:
         """
         Check the next batches: `BATCHES_AT_ONCE` at most, fewer if they have so many facts.

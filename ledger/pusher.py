@@ -11,7 +11,7 @@ import logging
 from datetime import UTC, datetime
 from typing import Literal
 
-from ledger import accounts, controls, grants, shards
+from ledger import accounts, controls, dead_facts, grants, shards
 from ledger.database import Database
 from ledger.errors import CorruptRecord
 from ledger.facts import Control, ControlFact
@@ -123,8 +123,7 @@ class Pusher:
             # Somebody else may have loaded it from before the latest order: look once more.
             words = await self._send(account, waiting)
         if status is accounts.Status.QUARANTINED and b"OLD" in words:
-            # A Postgres that lost commits orders the freeze under a number that Redis has used.
-            await self._shard.run("block", [account.to_bytes(7, "little")])
+            await self._block(account)
         for control, word in zip(waiting, words, strict=True):
             if word not in (b"OK", b"OLD"):
                 log.warning("account %d: control %s answered %s", account, control, word)
@@ -165,6 +164,21 @@ class Pusher:
         except CorruptRecord:
             pass  # what follows is not known to be applied
         return found
+
+    async def _block(self, account: int) -> None:
+        """
+        Refuse a quarantined account if its freeze may be one that Redis takes for a repeat.
+
+        A Postgres that lost commits orders the freeze under a number that Redis has used. Its
+        facts of this epoch broke a rule then, so nobody can release it before the next one: only
+        in this epoch is it blocked. In another it may have been released a moment ago, and be
+        OLD because it was loaded.
+        """
+        epoch = (await self._shard.ready()).epoch
+        async with self._database.connection() as connection:
+            blame = await dead_facts.blame(connection, account)
+        if blame.in_this_epoch:
+            await self._shard.run("block", [account.to_bytes(7, "little")], epoch=epoch)
 
     async def _send(self, account: int, waiting: list[bytes]) -> list[bytes]:
         return await self._shard.run("control", [account.to_bytes(7, "little"), *waiting])

@@ -223,7 +223,12 @@ class Shard:
         return ask.future
 
     async def run(
-        self, name: str, args: Sequence[bytes], *, account: int | None = None
+        self,
+        name: str,
+        args: Sequence[bytes],
+        *,
+        account: int | None = None,
+        epoch: int | None = None,
     ) -> list[bytes]:
         """
         Run another script under the guard; return its answers.
@@ -232,6 +237,7 @@ class Shard:
             name: The script's file name without `.lua`.
             args: See `ledger.lines`.
             account: Whose load token the script uses.
+            epoch: The only one it may run in; None: whichever is verified.
 
         Raises:
             LedgerUnavailable: No verified connection, or the guard refused, or (`unknown`)
@@ -239,6 +245,8 @@ class Shard:
 
         """
         standing = await self.ready()
+        if epoch not in (None, standing.epoch):
+            raise LedgerUnavailable("another epoch has begun")
         link = self._link
         if link is None:
             raise LedgerUnavailable("the connection was lost again")

@@ -272,3 +272,37 @@ async def test_a_beat_that_fails_is_begun_again(
             await auditor.batches()
     await auditor.batches()
     assert {row.check_name for row in await open_findings(bank)} == {"batch-rows"}
+
+
+async def test_a_postgres_that_lost_its_last_commits_halts_nothing(
+    bank: Bank, auditor: Auditor
+) -> None:
+    """What is posted again comes in other batches; the walk begins anew instead of missing one."""
+    await history(bank)
+    await beat(auditor)
+    last = "SELECT epoch, q_from FROM batches ORDER BY epoch DESC, q_from DESC LIMIT 1"
+    await tamper(
+        bank,
+        f"DELETE FROM batch_lines WHERE (epoch, q_from) = ({last});"
+        f"DELETE FROM batches WHERE (epoch, q_from) = ({last});"
+        "UPDATE shards SET (last_q, last_chain, last_sha) ="
+        " (SELECT q_to, chain, sha FROM batches ORDER BY epoch DESC, q_from DESC LIMIT 1)",
+    )
+
+    await auditor.batches()
+
+    assert await open_findings(bank) == []
+    assert set((await windows(bank)).values()) != {0}
+
+
+async def test_a_walk_that_began_anew_still_finds_what_was_changed(
+    bank: Bank, auditor: Auditor
+) -> None:
+    await history(bank)
+    await beat(auditor)
+    await tamper(bank, "UPDATE batches SET sha = sha256('x') WHERE q_from = 1")
+    await tamper(bank, "DELETE FROM batches WHERE q_from = (SELECT max(q_from) FROM batches)")
+
+    await auditor.batches()
+
+    assert {row.check_name for row in await open_findings(bank)} >= {"batch-chain"}

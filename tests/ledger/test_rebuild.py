@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from ledger import accounts, audit
+from ledger import accounts, audit, controls
 from ledger.errors import Conflict, PostgresBehind
 from ledger.lines import ack_args
+from ledger.pusher import Pusher
 from ledger.rebuild import Rebuilding, Reloading, rebuild, reload
 from ledger.records import AccountRecord, account_field
 from ledger.shards import ShardRow
@@ -194,3 +196,31 @@ async def test_a_quarantine_ends_after_a_decision_and_a_new_epoch(parts: Parts) 
     assert refused.value.code == "rebuild-first"
     await rebuild(rebuilding(parts), **WHY)
     await release()
+
+
+async def test_a_push_that_began_in_quarantine_does_not_block_after_the_release(
+    parts: Parts,
+) -> None:
+    """What it finds applied already came with the load, and is no other history's number."""
+    customer = await parts.customer(100)
+    await parts.post_all()
+    await damage(customer, aseq=17)
+    await customer.spend(30)
+    await parts.post_all()
+    async with parts.database.connection() as connection:
+        await connection.execute("UPDATE dead_facts SET resolved_at = now()")
+    await rebuild(rebuilding(parts), **WHY)
+
+    class ReleasedMeanwhile:
+        async def load(self, account: int) -> None:
+            async with parts.database.transaction() as connection:
+                await accounts.release(connection, account, **WHY)
+                thaw = controls.Freeze(frozen=False)
+                await controls.add(connection, account, thaw, "test", "thaw", "ann")
+            await parts.loader.load(account)
+
+    loader: Any = ReleasedMeanwhile()
+    pusher = Pusher(parts.database, parts.shard, loader, parts.clock)
+    assert await pusher.push(customer.account) == "applied"
+
+    assert (await customer.hold(100))[1].words == [b"HELD", b"0"]

@@ -31,6 +31,20 @@ def _races(rounds: int) -> dict[str, str]:
 
 LAYERS = (
     Layer(
+        "T1",
+        "The ledger in a played world",
+        ("-m", "tests.simulation"),
+        {"FAREBOX_SEEDS": "20000", "FAREBOX_MINUTES": "20"},
+        {"FAREBOX_SEEDS": "1000000", "FAREBOX_MINUTES": "480"},
+    ),
+    Layer(
+        "T1m",
+        "The same with one mechanism removed at a time",
+        ("-m", "tests.simulation", "--mutants"),
+        {"FAREBOX_SEEDS": "300", "FAREBOX_MINUTES": "20"},
+        {"FAREBOX_SEEDS": "20000", "FAREBOX_MINUTES": "240"},
+    ),
+    Layer(
         "T2",
         "The scripts on a real server against a model",
         (*PYTEST, "tests/ledger/test_lua_model.py", "tests/ledger/test_lua_hostile.py"),

@@ -17,6 +17,11 @@ SELECT last_sha FROM shards WHERE id = $1
 -- name: batch_ends
 SELECT EXISTS (SELECT FROM batches WHERE shard = $1 AND epoch = $2 AND q_to = $3)
 
+-- A batch without a seal is of a release that made none.
+-- name: passed
+SELECT EXISTS (SELECT FROM batches
+                WHERE shard = $1 AND epoch = $2 AND q_to = $3 AND sha = $4 AND coalesce(seal, $5) = $5)
+
 -- Of months that were dropped, single charges can no longer be checked.
 -- name: charges_kept_from
 SELECT to_id FROM retired_partitions ORDER BY to_id DESC LIMIT 1
