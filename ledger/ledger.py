@@ -15,7 +15,7 @@ from typing import Literal, Self
 
 from ledger import admins, charges, credit_types, findings, gateways, partitions, shards
 from ledger.audit_jobs import Auditor
-from ledger.database import Database
+from ledger.database import PROMPT_LIMIT_S, Database
 from ledger.election import Election
 from ledger.errors import LedgerUnavailable
 from ledger.fence import Fence
@@ -304,11 +304,11 @@ class Ledger:
         )
 
     async def _charge_state(self, hold: bytes) -> charges.Standing:
-        async with self.database.connection() as connection:
+        async with self.database.connection(limit_s=PROMPT_LIMIT_S) as connection:
             return await charges.charge_state(connection, hold, self.options.shard)
 
     async def _closed_of(self, holds: list[bytes]) -> set[bytes]:
-        async with self.database.connection() as connection:
+        async with self.database.connection(limit_s=PROMPT_LIMIT_S) as connection:
             return await charges.closed_of(connection, holds)
 
     async def _tell_windows(self) -> None:

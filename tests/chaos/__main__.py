@@ -38,7 +38,7 @@ def main() -> int:
         told = asyncio.run(
             _interruptible(folder, size, only),
         )
-    except (Exception, asyncio.CancelledError):
+    except (Exception, asyncio.CancelledError):  # noqa: BLE001 - whatever it is, it is told
         traceback.print_exc()
         print(f"\nseed {size.seed}; what was said is in {folder}", file=sys.stderr)
         return 1

@@ -142,7 +142,7 @@ class Crowd:
         """Let nobody begin, and wait until everybody has ended."""
         self.gate.clear()
         async with asyncio.timeout(limit_s):
-            while self._asking:
+            while self._asking:  # noqa: ASYNC110 - many end it, and it is only looked at before a rest
                 await asyncio.sleep(0.02)
 
     async def _request(self, calls: dict[str, Call], gateway: str, chance: random.Random) -> None:

@@ -209,7 +209,7 @@ def lose(store: str, *, answer: bool) -> Fault:
             between.lost_questions = 0 if answer else LOST_AT_ONCE
         try:
             async with asyncio.timeout(LOST_LIMIT_S):
-                while sum(between.lost for between in proxies) < goal:
+                while sum(one.lost for one in proxies) < goal:  # noqa: ASYNC110
                     await asyncio.sleep(0.02)
             yield
         finally:
@@ -258,7 +258,9 @@ FAULTS: dict[str, Fault] = {
     "COMMIT lost": lose("postgres", answer=False),
 }
 STORES = frozenset(
-    kind for kind in FAULTS if kind.endswith((" of Redis", " of Postgres", "of Redis, its file cut"))
+    kind
+    for kind in FAULTS
+    if kind.endswith((" of Redis", " of Postgres", "of Redis, its file cut"))
 )
 EVERYBODY = frozenset({"COMMIT done, answer lost", "COMMIT lost"})
 """Only the elected steward commits often, so these wait at every gateway."""

@@ -162,7 +162,9 @@ def send(number: signal.Signals, pids: Iterable[int]) -> list[int]:
 @asynccontextmanager
 async def fleet(folder: Path, backend: str, gateways: int) -> AsyncIterator[Fleet]:
     """Start stores and gateways; the first gateway has two workers."""
-    all_of_it = Fleet(folder, EmbeddedPostgres(folder / "postgres"), EmbeddedRedis(folder / "redis"))
+    all_of_it = Fleet(
+        folder, EmbeddedPostgres(folder / "postgres"), EmbeddedRedis(folder / "redis")
+    )
     async with AsyncExitStack() as undo:
         for store in (all_of_it.postgres, all_of_it.redis):
             undo.callback(store.stop)

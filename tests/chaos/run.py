@@ -205,7 +205,7 @@ async def until_known(url: str) -> None:
     connection = await asyncpg.connect(url)
     try:
         async with asyncio.timeout(READY_LIMIT_S):
-            while await connection.fetchval(
+            while await connection.fetchval(  # noqa: ASYNC110
                 "SELECT count(*) FROM accounts WHERE cseq_applied < cseq_head"
             ):
                 await asyncio.sleep(0.1)
@@ -291,7 +291,9 @@ def tell_all(told: Told, seed: int) -> None:
     for kind, row in sorted(told.rows.items()):
         allowed = ""
         if row.kills:
-            tail = "window" if "at once, its file cut" in kind else "what the killed had unconfirmed"
+            tail = (
+                "window" if "at once, its file cut" in kind else "what the killed had unconfirmed"
+            )
             allowed = f"{tail} {WINDOW}" if tail == "window" else tail
         tell(
             Proof(
