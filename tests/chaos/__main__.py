@@ -4,12 +4,14 @@ Chaos on real processes, as long as you like.
     python -m tests.chaos --seed 7 --faults 200 --requests 50000
     python -m tests.chaos --faults 5 --only "kill -9 of a worker"
 
-Prints the story, then a table. Status 1: something was wrong, and the folder with what all
+FAREBOX_FAULTS, FAREBOX_REQUESTS, FAREBOX_GATEWAYS and FAREBOX_LONGEST (seconds) are what is taken
+where no flag says it. Prints the story, then a table. Status 1: something was wrong, and the folder with what all
 processes said is kept and named.
 """
 
 import argparse
 import asyncio
+import os
 import secrets
 import shutil
 import signal
@@ -19,7 +21,7 @@ import traceback
 from pathlib import Path
 
 from tests.chaos.faults import FAULTS
-from tests.chaos.run import Size, Told, run, tell_all
+from tests.chaos.run import Size, Told, planned, play, stage, tell_all
 
 
 def main() -> int:
@@ -33,11 +35,8 @@ def main() -> int:
         longest_s=asked.longest,
     )
     folder = Path(tempfile.mkdtemp(prefix="farebox-chaos-"))
-    only = set(asked.only)
     try:
-        told = asyncio.run(
-            _interruptible(folder, size, only),
-        )
+        told = asyncio.run(_interruptible(folder, size, set(asked.only)))
     except (Exception, asyncio.CancelledError):  # noqa: BLE001 - whatever it is, it is told
         traceback.print_exc()
         print(f"\nseed {size.seed}; what was said is in {folder}", file=sys.stderr)
@@ -53,7 +52,8 @@ async def _interruptible(folder: Path, size: Size, only: set[str]) -> Told:
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    return await run(folder, size, (lambda one: one.kind in only) if only else None)
+    async with stage(folder, size) as at:
+        return await play(at, planned(size, at.crowd.gateways, only))
 
 
 def table(told: Told) -> str:
@@ -70,15 +70,23 @@ def table(told: Told) -> str:
 def _options() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(prog="python -m tests.chaos")
     options.add_argument("--seed", type=int, help="plans the faults; drawn if not given")
-    options.add_argument("--faults", type=int, default=200)
-    options.add_argument("--requests", type=int, default=50_000, help="served at least")
-    options.add_argument("--gateways", type=int, default=3)
+    options.add_argument("--faults", type=int, default=_size("FAULTS", 200))
+    options.add_argument(
+        "--requests", type=int, default=_size("REQUESTS", 50_000), help="served at least"
+    )
+    options.add_argument("--gateways", type=int, default=_size("GATEWAYS", 2))
     options.add_argument("--clients", type=int, default=10)
-    options.add_argument("--longest", type=float, default=12.0, help="seconds of one fault")
+    options.add_argument(
+        "--longest", type=int, default=_size("LONGEST", 12), help="seconds of one fault"
+    )
     options.add_argument(
         "--only", action="append", default=[], choices=sorted(FAULTS), metavar="KIND"
     )
     return options
+
+
+def _size(name: str, otherwise: int) -> int:
+    return int(os.environ.get(f"FAREBOX_{name}", otherwise))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import asyncio
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,7 +49,7 @@ class Size:
     seed: int
     faults: int
     requests: int  # served at least
-    gateways: int = 3
+    gateways: int = 2
     clients: int = 10
     think_s: float = 0.08
     longest_s: float = 12.0
@@ -241,37 +241,34 @@ async def stage(folder: Path, size: Size) -> AsyncIterator[Run]:
             await database.close()
 
 
-async def run(folder: Path, size: Size, choose: Callable[[Planned], bool] | None = None) -> Told:
-    """
-    Run it all, and return what it showed; raises where anything was wrong.
+def planned(size: Size, gateways: list[str], only: Collection[str] = ()) -> list[list[Planned]]:
+    """The schedule of a size; of these kinds only, if any are named."""
+    groups = schedule(size.seed, size.faults, gateways, size.longest_s)
+    kept = [[one for one in group if not only or one.kind in only] for group in groups]
+    return [group for group in kept if group]
 
-    Args:
-        folder: For the data of all processes; what they said is there afterwards.
-        size: How much.
-        choose: Which faults of the schedule are caused; all if not given.
 
-    """
-    async with stage(folder, size) as at:
-        plans = schedule(size.seed, size.faults, at.crowd.gateways, size.longest_s)
-        if choose is not None:
-            plans = [kept for group in plans if (kept := [one for one in group if choose(one)])]
-        at.say(f"seed {size.seed}: {sum(map(len, plans))} faults, {size.requests} requests")
-        clients = [asyncio.create_task(at.crowd.client(n)) for n in range(size.clients)]
-        watching = asyncio.create_task(at.judge.watch())
-        playing = asyncio.create_task(at.play(plans))
-        at.crowd.gate.set()
-        try:
-            tasks = [playing, watching, *clients]
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in tasks:
-                if task.done():
-                    task.result()
-            assert playing.done(), "a client or the watch ended by itself"
-        finally:
-            for task in (playing, watching, *clients):
-                task.cancel()
-            await asyncio.gather(playing, watching, *clients, return_exceptions=True)
-        return _summed(at)
+async def play(at: Run, plans: list[list[Planned]]) -> Told:
+    """Cause all of this under load; return what it showed, raise where anything was wrong."""
+    at.say(
+        f"seed {at.size.seed}: {sum(map(len, plans))} faults, {at.size.requests} requests at least"
+    )
+    clients = [asyncio.create_task(at.crowd.client(n)) for n in range(at.size.clients)]
+    watching = asyncio.create_task(at.judge.watch())
+    playing = asyncio.create_task(at.play(plans))
+    at.crowd.gate.set()
+    tasks = [playing, watching, *clients]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            if task.done():
+                task.result()
+        assert playing.done(), "a client or the watch ended by itself"
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    return _summed(at)
 
 
 def _summed(at: Run) -> Told:
@@ -298,7 +295,7 @@ def tell_all(told: Told, seed: int) -> None:
         tell(
             Proof(
                 layer="T4",
-                what=f"Processes: {kind}",
+                what=kind[0].upper() + kind[1:],
                 faults=row.faults,
                 operations=row.requests,
                 lost_by_house=row.lost,
@@ -310,7 +307,7 @@ def tell_all(told: Told, seed: int) -> None:
     tell(
         Proof(
             layer="T4",
-            what=f"Processes: between the faults, and at {told.rests} rests where all three agreed",
+            what=f"Processes, seed {seed}: between the faults; {told.rests} times at rest, and all agreed",
             seeds=1,
             operations=meanwhile,
             lost_by_house=told.written_off,
