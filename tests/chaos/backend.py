@@ -54,11 +54,14 @@ class Backend:
     repeated: set[str] = field(default_factory=set)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
+        try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
                 await self._answer(head, writer)
-        writer.transport.abort()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # a gateway may leave whenever its client does
+        finally:
+            writer.transport.abort()
 
     async def _answer(self, head: str, writer: asyncio.StreamWriter) -> None:
         first, *lines = head[:-4].split("\r\n")

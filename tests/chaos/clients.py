@@ -117,26 +117,30 @@ class Crowd:
         """Call until cancelled."""
         chance = random.Random(f"{self.seed} client {number}")
         calls: dict[str, Call] = {}
-        while True:
-            await self.gate.wait()
-            gateway = chance.choice(self.gateways)
-            self._asking += 1
-            try:
-                async with asyncio.timeout(PATIENCE_S):
-                    if gateway not in calls:
-                        calls[gateway] = await Call.to(self.address(gateway))
-                    await self._request(calls, gateway, chance)
-            except (Broken, TimeoutError):
-                self.broken += 1
+        try:
+            while True:
+                await self.gate.wait()
+                await self._once(calls, chance)
+                await asyncio.sleep(self.think_s * chance.random() * 2)
+        finally:
+            for gateway in tuple(calls):
                 _forget(calls, gateway)
-                await asyncio.sleep(AGAIN_S)
-            except asyncio.CancelledError:
-                for one in tuple(calls):
-                    _forget(calls, one)
-                raise
-            finally:
-                self._asking -= 1
-            await asyncio.sleep(self.think_s * chance.random() * 2)
+
+    async def _once(self, calls: dict[str, Call], chance: random.Random) -> None:
+        """One request to any gateway, on the connection to it if there is one."""
+        gateway = chance.choice(self.gateways)
+        self._asking += 1
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                if gateway not in calls:
+                    calls[gateway] = await Call.to(self.address(gateway))
+                await self._request(calls, gateway, chance)
+        except (Broken, TimeoutError):
+            self.broken += 1
+            _forget(calls, gateway)
+            await asyncio.sleep(AGAIN_S)
+        finally:
+            self._asking -= 1
 
     async def idle(self, limit_s: float) -> None:
         """Let nobody begin, and wait until everybody has ended."""

@@ -12,6 +12,8 @@ What must hold, whatever happened: Postgres, Redis and the oracle tell the same 
 import asyncio
 import time
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import asyncpg
@@ -78,20 +80,22 @@ class Judge:
     _captured_before: Counter[int] = field(default_factory=Counter)
     _closed: set[str] = field(default_factory=set)  # ids that Postgres showed closed
 
-    async def killed(self, gateways: list[str], *, with_tail: bool) -> None:
-        """Write down what these gateways, which are killed next, have served unconfirmed."""
+    @asynccontextmanager
+    async def killing(self, gateways: list[str], *, with_tail: bool) -> AsyncIterator[None]:
+        """Write down what these gateways, which the block kills, have served unconfirmed."""
         try:
             async with asyncio.timeout(ANSWER_LIMIT_S):
                 await self._look()
         except (*OUTAGE, asyncpg.PostgresError):
             pass  # then Postgres may have more than we know
-        names = frozenset(gateways)
-        served = (
+        closed = frozenset(self._closed)
+        yield
+        served = {
             one
-            for one, service in tuple(self.backend.served.items())
-            if service.gateway in names and one not in self._closed
-        )
-        self.kills.append(Kill(names, frozenset(served), with_tail))
+            for one, service in self.backend.served.items()
+            if service.gateway in gateways and one not in closed
+        }
+        self.kills.append(Kill(frozenset(gateways), frozenset(served), with_tail))
 
     async def watch(self) -> None:
         """Look all the time, until cancelled or something is wrong."""

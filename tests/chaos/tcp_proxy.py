@@ -73,19 +73,20 @@ class TcpProxy:
         self.lost_answers = self.lost_questions = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Pass one connection on."""
-        if self.refusing:
+        """Treat one connection as it is to be treated now."""
+        try:
+            if self.swallowing:
+                await _discard(reader)
+            elif not self.refusing:
+                await self._pass_on(reader, writer)
+        finally:
             writer.transport.abort()
-            return
-        if self.swallowing:
-            await _discard(reader)
-            writer.transport.abort()
-            return
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             store = await asyncio.open_unix_connection(self.store)
         except OSError:
-            writer.transport.abort()  # it is being restarted
-            return
+            return  # it is being restarted
         connection = _Connection((reader, writer), store)
         self._connections.add(connection)
         downwards = asyncio.create_task(self._down(connection))
