@@ -26,7 +26,6 @@ from tests.chaos.fleet import WINDOW, Fleet, fleet
 from tests.chaos.judge import Judge
 from tests.proof import Proof, tell
 
-PROBE_LIMIT_S = 30.0
 PROBE_PATIENCE_S = 5.0
 PROBE_AGAIN_S = 0.05
 READY_LIMIT_S = 60.0
@@ -44,7 +43,12 @@ TWO = "two of these at once"
 
 @dataclass(frozen=True)
 class Size:
-    """How much of it."""
+    """
+    How much of it.
+
+    probe_limit_s: From the end of a fault, all processes being started again, until each gateway
+        serves.
+    """
 
     seed: int
     faults: int
@@ -54,6 +58,7 @@ class Size:
     think_s: float = 0.08
     longest_s: float = 12.0
     rest_each: int = 20  # faults
+    probe_limit_s: float = 30.0
 
 
 @dataclass
@@ -128,7 +133,8 @@ class Run:
         healing = time.monotonic()
         for fault in happening:
             await fault.__aexit__(None, None, None)
-        probes = await asyncio.gather(*(self._probe(name, healing) for name in self.crowd.gateways))
+        healed = time.monotonic()
+        probes = await asyncio.gather(*(self._probe(name, healed) for name in self.crowd.gateways))
         for kill in self.judge.kills[kills:]:
             kill.kind = group[0].kind if len(group) == 1 else TWO
         row = self.told.rows[group[0].kind if len(group) == 1 else TWO]
@@ -136,7 +142,8 @@ class Run:
         row.requests += self.oracle.total - served
         row.slowest_probe_s = max(row.slowest_probe_s, *probes)
         self.say(
-            f"    served again after {max(probes):.2f} s; {self.oracle.total - served} requests"
+            f"    healed in {healed - healing:.1f} s, served again {max(probes):.2f} s later;"
+            f" {self.oracle.total - served} requests meanwhile"
         )
 
     async def _probe(self, gateway: str, healed: float) -> float:
@@ -153,9 +160,9 @@ class Run:
             except (Broken, TimeoutError) as broken:
                 said = f"{type(broken).__name__} {broken}"
             passed_s = time.monotonic() - healed
+            assert passed_s < self.size.probe_limit_s, f"{gateway} does not serve: {said}"
             if isinstance(said, Answer) and said.status == 200:
                 return passed_s
-            assert passed_s < PROBE_LIMIT_S, f"{gateway} does not serve: {said}"
             await asyncio.sleep(PROBE_AGAIN_S)
 
     async def _rest(self, *, last: bool = False) -> None:
@@ -218,7 +225,7 @@ async def stage(folder: Path, size: Size) -> AsyncIterator[Run]:
     """Start everything, with accounts that have credit."""
     began = time.monotonic()
     async with backend() as oracle, fleet(folder, oracle.url, size.gateways) as all_of_it:
-        database = await Database.connect(all_of_it.postgres.url(), most=2)
+        database = await Database.connect(all_of_it.postgres.url(), most=2, least=0)
         try:
             payers = [
                 await make_account(database, scarce=number >= RICH)
