@@ -186,9 +186,7 @@ async def fleet(folder: Path, backend: str, gateways: int) -> AsyncIterator[Flee
             )
             all_of_it.gateways.append(one)
         undo.push_async_callback(_end_all, all_of_it)
-        # One by one it would take as long as they are many; the first makes the credit types.
-        await all_of_it.gateways[0].start()
-        await asyncio.gather(*(one.start() for one in all_of_it.gateways[1:]))
+        await asyncio.gather(*(one.start() for one in all_of_it.gateways))
         yield all_of_it
 
 

@@ -29,7 +29,6 @@ from tests.chaos.backend import DEAREST, Backend
 from tests.chaos.clients import Account
 from tests.chaos.fleet import WINDOW, Fleet
 
-QUIET_LIMIT_S = 60
 LOOK_S = 1.0
 IN_HAND_US = 10_000_000
 ANSWER_LIMIT_S = 2.0  # while Postgres is being disturbed, what was seen before has to do
@@ -72,6 +71,7 @@ class Judge:
     fleet: Fleet
     backend: Backend
     accounts: list[Account]
+    quiet_limit_s: float
     granted: Counter[int] = field(default_factory=Counter)
     kills: list[Kill] = field(default_factory=list)
     written_off: int = 0
@@ -135,7 +135,7 @@ class Judge:
 
     async def rest(self, *, last: bool = False) -> None:
         """Wait until all is quiet, nobody asking, and judge everything; `last`: nothing follows."""
-        limit = time.monotonic() + QUIET_LIMIT_S
+        limit = time.monotonic() + self.quiet_limit_s
         while True:
             try:
                 waiting, rows = await self._waiting()
@@ -144,7 +144,7 @@ class Judge:
             if not waiting:
                 break
             if time.monotonic() > limit:
-                raise Violation(f"not quiet after {QUIET_LIMIT_S} s: {waiting}")
+                raise Violation(f"not quiet after {self.quiet_limit_s:g} s: {waiting}")
             await asyncio.sleep(0.2)
         until = max((row["id"] for row in rows), default=self.before.hex())
         if not last:

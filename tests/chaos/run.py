@@ -28,7 +28,7 @@ from tests.proof import Proof, tell
 
 PROBE_PATIENCE_S = 5.0
 PROBE_AGAIN_S = 0.05
-READY_LIMIT_S = 60.0
+READY_LIMIT_S = 120.0
 GOAL_LIMIT_S = 3_600.0
 
 RICH, SCARCE = 8, 4
@@ -48,6 +48,7 @@ class Size:
 
     probe_limit_s: From the end of a fault, all processes being started again, until each gateway
         serves.
+    quiet_limit_s: Until all have come to rest when nobody asks any more.
     """
 
     seed: int
@@ -59,6 +60,7 @@ class Size:
     longest_s: float = 12.0
     rest_each: int = 20  # faults
     probe_limit_s: float = 30.0
+    quiet_limit_s: float = 60.0
 
 
 @dataclass
@@ -232,7 +234,7 @@ async def stage(folder: Path, size: Size) -> AsyncIterator[Run]:
                 for number in range(RICH + SCARCE)
             ]
             prober = await make_account(database, scarce=False)
-            judge = Judge(all_of_it, oracle, [*payers, prober])
+            judge = Judge(all_of_it, oracle, [*payers, prober], size.quiet_limit_s)
             for account in judge.accounts:
                 await give(database, judge, account.number, LITTLE if account.scarce else PLENTY)
             await until_known(all_of_it.postgres.url())
