@@ -32,7 +32,7 @@ from ledger.ports import Clock, SystemClock
 from ledger.poster import Poster
 from ledger.pusher import Pusher
 from ledger.rebuild import Rebuilding, Rebuilt, Reloading, rebuild, reload
-from ledger.reconcile import Stores, reconcile
+from ledger.reconcile import POSITIONS, Stores, reconcile
 from ledger.records import Meta
 from ledger.scripts import Scripts
 from ledger.settler import Settler
@@ -335,6 +335,11 @@ class Ledger:
     async def _record_findings(self) -> None:
         await self.shard.ready()
         found = await self.reconcile()
+        if any(finding.check in POSITIONS for finding in found):
+            # Redis may have been restarted between the two: then being ready again means that a
+            # fence has mended it, and what was seen is over.
+            await self.shard.ready()
+            found = await self.reconcile()
         async with self.database.connection() as connection:
             await findings.record(connection, found)
 

@@ -75,7 +75,7 @@ def _options() -> argparse.ArgumentParser:
         "--requests", type=int, default=_size("REQUESTS", 50_000), help="served at least"
     )
     options.add_argument("--gateways", type=int, default=_size("GATEWAYS", 2))
-    options.add_argument("--clients", type=int, default=10)
+    options.add_argument("--clients", type=int, default=20)
     options.add_argument(
         "--longest", type=int, default=_size("LONGEST", 12), help="seconds of one fault"
     )

@@ -55,7 +55,7 @@ class Size:
     faults: int
     requests: int  # served at least
     gateways: int = 2
-    clients: int = 10
+    clients: int = 20
     think_s: float = 0.08
     longest_s: float = 12.0
     rest_each: int = 20  # faults
