@@ -66,7 +66,7 @@ Fault = Callable[[Scene], AbstractAsyncContextManager[None]]
 async def kill_worker(scene: Scene) -> AsyncIterator[None]:
     """`serve` starts another one by itself."""
     for gateway in scene.gateways:
-        async with scene.judge.killing([gateway.name], with_tail=False):
+        async with scene.judge.killing([gateway.name]):
             send(signal.SIGKILL, (await gateway.pids("worker"))[:1])
     yield
 
@@ -81,7 +81,7 @@ async def kill_steward(scene: Scene) -> AsyncIterator[None]:
 @asynccontextmanager
 async def kill_gateway(scene: Scene) -> AsyncIterator[None]:
     """All of its processes in one moment."""
-    async with scene.judge.killing(list(scene.plan.gateways), with_tail=False):
+    async with scene.judge.killing(list(scene.plan.gateways)):
         await asyncio.gather(*(gateway.kill() for gateway in scene.gateways))
     yield
     await asyncio.gather(*(gateway.start() for gateway in scene.gateways))
@@ -126,7 +126,7 @@ async def lose_tail(scene: Scene) -> AsyncIterator[None]:
 @asynccontextmanager
 async def kill_both(scene: Scene) -> AsyncIterator[None]:
     """Gateways and Redis in one breath, and the tail of its file: what only they knew is gone."""
-    async with scene.judge.killing(list(scene.plan.gateways), with_tail=True):
+    async with scene.judge.killing(list(scene.plan.gateways)):
         killing = [gateway.kill() for gateway in scene.gateways]
         await asyncio.gather(*killing, asyncio.to_thread(scene.fleet.redis.kill))
     scene.fleet.lose_tail(scene.plan.bytes_lost)

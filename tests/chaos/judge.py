@@ -54,7 +54,7 @@ class Kill:
 
     gateways: frozenset[str]
     unconfirmed: frozenset[str]
-    with_tail: bool
+    with_tail: bool = False
     lost: int = 0
     lost_requests: int = 0
     kind: str = ""
@@ -81,7 +81,7 @@ class Judge:
     _closed: set[str] = field(default_factory=set)  # ids that Postgres showed closed
 
     @asynccontextmanager
-    async def killing(self, gateways: list[str], *, with_tail: bool) -> AsyncIterator[None]:
+    async def killing(self, gateways: list[str]) -> AsyncIterator[None]:
         """Write down what these gateways, which the block kills, have served unconfirmed."""
         try:
             async with asyncio.timeout(ANSWER_LIMIT_S):
@@ -95,7 +95,7 @@ class Judge:
             for one, service in self.backend.served.items()
             if service.gateway in gateways and one not in closed
         }
-        self.kills.append(Kill(frozenset(gateways), frozenset(served), with_tail))
+        self.kills.append(Kill(frozenset(gateways), frozenset(served)))
 
     async def watch(self) -> None:
         """Look all the time, until cancelled or something is wrong."""

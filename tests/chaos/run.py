@@ -139,6 +139,7 @@ class Run:
         probes = await asyncio.gather(*(self._probe(name, healed) for name in self.crowd.gateways))
         for kill in self.judge.kills[kills:]:
             kill.kind = group[0].kind if len(group) == 1 else TWO
+            kill.with_tail = any(plan.bytes_lost for plan in group)
         row = self.told.rows[group[0].kind if len(group) == 1 else TWO]
         row.faults += len(group)
         row.requests += self.oracle.total - served

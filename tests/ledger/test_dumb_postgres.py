@@ -70,8 +70,11 @@ async def test_a_limit_that_is_kept_changes_nothing(database: Database) -> None:
     async with database.connection(limit_s=LIMIT_S) as connection:
         server = await connection.fetchval("SELECT pg_backend_pid()")
     await asyncio.sleep(2 * LIMIT_S)
-    async with database.connection() as one, database.connection() as two:
-        async with database.connection() as three:  # noqa: SIM117 - all three at once
-            lent = (one, two, three)
-            servers = {await each.fetchval("SELECT pg_backend_pid()") for each in lent}
+    async with (
+        database.connection() as one,
+        database.connection() as two,
+        database.connection() as three,
+    ):
+        lent = (one, two, three)
+        servers = {await each.fetchval("SELECT pg_backend_pid()") for each in lent}
     assert server in servers
