@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from tests.chaos.backend import DEAREST
 
 PATIENCE_S = 60.0
-AGAIN_S = 0.05  # after a broken connection, so that a gateway that starts is not hammered
+AGAIN_S = 0.15  # after a broken connection or a 503, so that a gateway that starts is not hammered
 KINDS = ("/paid", "/paid", "/dear", "/metered", "/metered", "/stream", "leave", "leave later")
 MAY_BE_SAID = (200, 502, 503)
 

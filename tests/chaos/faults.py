@@ -270,8 +270,8 @@ ALONE = frozenset({"kill -9 of gateways and Redis at once, its file cut"})
 
 
 def stands_in_the_way(plan: Planned) -> bool:
-    """Whether a gateway could not be started before this has ended."""
-    return plan.kind in STORES or " to " in plan.kind or plan.kind in EVERYBODY
+    """Whether a gateway could not be started before this has ended: it is no process of one."""
+    return plan.kind in STORES or " to " in plan.kind or "lost" in plan.kind.lower()
 
 
 def schedule(seed: int, faults: int, gateways: list[str], longest_s: float) -> list[list[Planned]]:
@@ -345,7 +345,7 @@ def _clash(first: Planned, second: Planned) -> bool:
         if len(to_store) == 2 or (lost and (of_store or to_store)):
             return True
     ending = [one for one in (first, second) if one.kind.startswith(("kill", "restart"))]
-    processes = [one for one in (first, second) if one.kind not in STORES and "of" in one.kind]
+    processes = [one for one in (first, second) if not stands_in_the_way(one)]
     return bool(
         ending and len(processes) == 2 and set(first.gateways) & set(second.gateways)
     ) or any(one.kind in EVERYBODY for one in (first, second))

@@ -32,7 +32,12 @@ PATIENCE_S = 120.0  # `make prove` asks for 30 s and 60 s; a busy machine is no 
 @pytest.mark.slow
 async def test_after_each_fault_it_serves_again_and_all_three_tell_the_same(folder: Path) -> None:
     size = Size(
-        seed=1, faults=6, requests=REQUESTS, probe_limit_s=PATIENCE_S, quiet_limit_s=PATIENCE_S
+        seed=1,
+        faults=6,
+        requests=REQUESTS,
+        clients=8,
+        probe_limit_s=PATIENCE_S,
+        quiet_limit_s=PATIENCE_S,
     )
     async with stage(folder, size) as at:
         told = await play(at, list(SLICE))
