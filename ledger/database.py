@@ -5,8 +5,10 @@ A statement is `-- name: x` and what follows, in a file named after the module t
 `jsonb` is a Python value on every connection made here.
 """
 
+import asyncio
 import importlib.resources
 import json
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Literal, Self, TypeAlias
@@ -14,6 +16,8 @@ from typing import Any, Literal, Self, TypeAlias
 import asyncpg
 
 from ledger.errors import LedgerUnavailable
+
+log = logging.getLogger(__name__)
 
 Connection: TypeAlias = Any
 """An asyncpg connection, which carries no types of its own, or one lent by its pool."""
@@ -23,6 +27,14 @@ Isolation: TypeAlias = Literal["read_committed", "repeatable_read", "serializabl
 CONNECT_LIMIT_S = 5.0
 STATEMENT_LIMIT_S = 30.0
 """Longer than any statement here should take; a poster stuck for good would fill the window."""
+
+PROMPT_LIMIT_S = 10.0
+"""Longest that what requests, settlements and posting wait for may take, as a whole. The driver's
+own limit would not do: it asks the server to cancel and waits for the answer, so that a connection
+that a firewall or a failover forgot holds its user up for a minute, and then the next one does."""
+
+CLOSE_LIMIT_S = 5.0
+"""Who closes has ended its work; a server that does not say good-bye is not waited for."""
 
 AWAY = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresError)
 """How a Postgres that is not there, or lets nobody in, shows itself while connecting."""
@@ -88,6 +100,7 @@ class Database:
 
     def __init__(self, pool: Any) -> None:
         self._pool = pool
+        self._renewing: asyncio.Future[None] | None = None
 
     @classmethod
     async def connect(cls, url: str, *, most: int = 10, least: int = 1) -> Self:
@@ -113,22 +126,57 @@ class Database:
         return cls(pool)
 
     async def close(self) -> None:
-        """Wait for connections in use, then close all. A repeat is harmless."""
-        await self._pool.close()
+        """Wait for connections in use, close all, break off what hangs. A repeat is harmless."""
+        try:
+            async with asyncio.timeout(CLOSE_LIMIT_S):
+                await self._pool.close()
+        except TimeoutError:
+            self._pool.terminate()
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
-        """Lend a connection; statements commit one by one."""
+    async def connection(self, *, limit_s: float | None = None) -> AsyncIterator[Connection]:
+        """
+        Lend a connection; statements commit one by one.
+
+        Args:
+            limit_s: When the block is not over by then, the connection is broken off, which shows
+                as an outage inside the block, and all others are replaced before they are lent
+                again: one that is dumb is seldom alone.
+
+        """
         async with self._pool.acquire() as connection:
-            yield connection
+            limit = self._limit(connection, limit_s)
+            try:
+                yield connection
+            except asyncio.CancelledError:
+                connection.terminate()  # who was cancelled does not wait for the server's consent
+                raise
+            finally:
+                if limit is not None:
+                    limit.cancel()
 
     @asynccontextmanager
     async def transaction(
-        self, *, isolation: Isolation = "read_committed", readonly: bool = False
+        self,
+        *,
+        isolation: Isolation = "read_committed",
+        readonly: bool = False,
+        limit_s: float | None = None,
     ) -> AsyncIterator[Connection]:
         """Lend a connection inside a transaction: committed at the end, undone on an error."""
         async with (
-            self._pool.acquire() as connection,
+            self.connection(limit_s=limit_s) as connection,
             connection.transaction(isolation=isolation, readonly=readonly),
         ):
             yield connection
+
+    def _limit(self, connection: Connection, limit_s: float | None) -> asyncio.TimerHandle | None:
+        if limit_s is None:
+            return None
+        loop = asyncio.get_running_loop()
+        return loop.call_later(limit_s, self._break_off, connection, limit_s)
+
+    def _break_off(self, connection: Connection, limit_s: float) -> None:
+        log.warning("Postgres did not answer within %g s: all connections are renewed", limit_s)
+        connection.terminate()
+        self._renewing = asyncio.ensure_future(self._pool.expire_connections())

@@ -19,7 +19,7 @@ import logging
 
 from ledger import credit_types, shards
 from ledger.checks import read_info
-from ledger.database import Database
+from ledger.database import PROMPT_LIMIT_S, Database
 from ledger.errors import CorruptRecord, LedgerUnavailable, PostgresBehind
 from ledger.journal import read_meta, read_tail
 from ledger.keys import Keys
@@ -241,7 +241,7 @@ class Fence:
         after_q = row.last_q
         try:
             while tail := await read_tail(link, self._keys, row.epoch, after_q, SALVAGE_ENTRIES):
-                async with self._database.connection() as connection:
+                async with self._database.connection(limit_s=PROMPT_LIMIT_S) as connection:
                     posted = await post(connection, self._keys.shard, tail)
                 if not isinstance(posted, Posted):
                     log.warning(
@@ -256,14 +256,14 @@ class Fence:
             log.warning("shard %d: the rest is not salvaged: %s", self._keys.shard, corrupt)
 
     async def _advance(self, epoch: int, incarnation: str, *, above: int = 0) -> ShardRow | None:
-        async with self._database.connection() as connection:
+        async with self._database.connection(limit_s=PROMPT_LIMIT_S) as connection:
             return await shards.advance(
                 connection, self._keys.shard, epoch, incarnation, above=above
             )
 
     async def _open(self, link: Link, row: ShardRow) -> None:
         """Open the row's epoch in Redis; harmless when it is open, or a later one is."""
-        async with self._database.connection() as connection:
+        async with self._database.connection(limit_s=PROMPT_LIMIT_S) as connection:
             windows = await credit_types.windows(connection)
         units = {opened.credit_type_id: opened.units for opened in row.open_at_start}
         types = [
@@ -281,7 +281,7 @@ class Fence:
 
     async def _open_session(self, link: Link, epoch: int) -> int | None:
         """Return a new session's number; None when the shard changed under our feet."""
-        async with self._database.connection() as connection:
+        async with self._database.connection(limit_s=PROMPT_LIMIT_S) as connection:
             session = await shards.next_session(connection)
         reply = await self._scripts.run(
             link,
@@ -296,7 +296,7 @@ class Fence:
         return session if reply.word == "OK" and reply.answers == [b"OK"] else None
 
     async def _row(self) -> ShardRow:
-        async with self._database.connection() as connection:
+        async with self._database.connection(limit_s=PROMPT_LIMIT_S) as connection:
             return await shards.read(connection, self._keys.shard)
 
 

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from typing import NamedTuple
 
 from ledger import api_keys
-from ledger.database import Database
+from ledger.database import PROMPT_LIMIT_S, Database
 from ledger.errors import LedgerUnavailable
 from ledger.outage import OUTAGE
 
@@ -56,7 +56,10 @@ class KeyDirectory:
             self._known.move_to_end(sha256)
             return known
         try:
-            async with self._room, self._database.connection() as connection:
+            async with (
+                self._room,
+                self._database.connection(limit_s=PROMPT_LIMIT_S) as connection,
+            ):
                 key = await api_keys.find(connection, sha256)
         except OUTAGE as away:
             raise LedgerUnavailable(f"Postgres does not answer: {away}") from away

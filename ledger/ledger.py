@@ -15,7 +15,7 @@ from typing import Literal, Self
 
 from ledger import admins, charges, credit_types, findings, gateways, partitions, shards
 from ledger.audit_jobs import Auditor
-from ledger.database import Database
+from ledger.database import PROMPT_LIMIT_S, Database
 from ledger.election import Election
 from ledger.errors import LedgerUnavailable
 from ledger.fence import Fence
@@ -32,7 +32,7 @@ from ledger.ports import Clock, SystemClock
 from ledger.poster import Poster
 from ledger.pusher import Pusher
 from ledger.rebuild import Rebuilding, Rebuilt, Reloading, rebuild, reload
-from ledger.reconcile import Stores, reconcile
+from ledger.reconcile import POSITIONS, Stores, reconcile
 from ledger.records import Meta
 from ledger.scripts import Scripts
 from ledger.settler import Settler
@@ -304,11 +304,11 @@ class Ledger:
         )
 
     async def _charge_state(self, hold: bytes) -> charges.Standing:
-        async with self.database.connection() as connection:
+        async with self.database.connection(limit_s=PROMPT_LIMIT_S) as connection:
             return await charges.charge_state(connection, hold, self.options.shard)
 
     async def _closed_of(self, holds: list[bytes]) -> set[bytes]:
-        async with self.database.connection() as connection:
+        async with self.database.connection(limit_s=PROMPT_LIMIT_S) as connection:
             return await charges.closed_of(connection, holds)
 
     async def _tell_windows(self) -> None:
@@ -335,6 +335,11 @@ class Ledger:
     async def _record_findings(self) -> None:
         await self.shard.ready()
         found = await self.reconcile()
+        if any(finding.check in POSITIONS for finding in found):
+            # Redis may have been restarted between the two: then being ready again means that a
+            # fence has mended it, and what was seen is over.
+            await self.shard.ready()
+            found = await self.reconcile()
         async with self.database.connection() as connection:
             await findings.record(connection, found)
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ledger import shards
-from ledger.database import Database
+from ledger.database import PROMPT_LIMIT_S, Database
 from ledger.errors import CorruptRecord
 from ledger.fence import Fence
 from ledger.journal import Reading, read_meta, read_tail
@@ -110,7 +110,7 @@ class Poster:
 
     async def _post(self, link: Link, row: ShardRow, tail: list[Entry]) -> int:
         batch = whole_batch(tail)
-        async with self._database.connection() as connection:
+        async with self._database.connection(limit_s=PROMPT_LIMIT_S) as connection:
             outcome = await post(connection, self._shard.number, batch)
         if isinstance(outcome, Fenced):
             self._row = None
@@ -153,7 +153,7 @@ class Poster:
 
     async def _look(self) -> ShardRow:
         """Read how far Postgres is. That is acknowledged anew: a crash may have come between."""
-        async with self._database.connection() as connection:
+        async with self._database.connection(limit_s=PROMPT_LIMIT_S) as connection:
             row = await shards.read(connection, self._shard.number)
         if self._row is None or self._row.epoch != row.epoch:
             self._closed = []

@@ -34,6 +34,9 @@ _SQL = Queries("reconcile")
 OVERDUE_MS = 90_000
 """A hold past its deadline is expired within a sweep or two, so never this late."""
 
+POSITIONS = frozenset({"epochs_equal", "redis_not_behind"})
+"""What is mended by a fence, which comes with the next connection to Redis that is verified."""
+
 TRIES = 20
 TRY_AGAIN_S = 0.1
 """Posting is at most 0.1 s behind; what moves faster than that for two seconds is left out."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ledger import controls
 from ledger.allocation import read_allocation
-from ledger.database import Database, Queries
+from ledger.database import PROMPT_LIMIT_S, Database, Queries
 from ledger.errors import NotFound
 from ledger.facts import HoldFact
 from ledger.records import ACTIVE, FROZEN, AccountRecord, KeyRecord, Lot, Pool
@@ -38,7 +38,9 @@ async def read_snapshot(database: Database, account_id: int) -> Snapshot:
         NotFound: There is no such account.
 
     """
-    async with database.transaction(isolation="repeatable_read", readonly=True) as connection:
+    async with database.transaction(
+        isolation="repeatable_read", readonly=True, limit_s=PROMPT_LIMIT_S
+    ) as connection:
         row = await connection.fetchrow(_SQL.account, account_id)
         if row is None:
             raise NotFound(f"no account {account_id}")

@@ -52,6 +52,18 @@ LAYERS = (
         {"FAREBOX_EXAMPLES": "5000", "FAREBOX_STEPS": "200"},
     ),
     Layer(
+        "T4",
+        "Chaos on real processes",
+        ("-m", "tests.chaos"),
+        {"FAREBOX_FAULTS": "200", "FAREBOX_REQUESTS": "50000"},
+        {
+            "FAREBOX_FAULTS": "2000",
+            "FAREBOX_REQUESTS": "1000000",
+            "FAREBOX_GATEWAYS": "3",
+            "FAREBOX_LONGEST": "120",
+        },
+    ),
+    Layer(
         "T5",
         "Redis loses what it had",
         (*PYTEST, *(f"tests/flows/test_{name}.py" for name in REDIS_LOSS)),
