@@ -188,5 +188,3 @@ def main(postgres: str, template: str, redis: str) -> None:
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
-
-

@@ -13,8 +13,10 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from ledger import settler
 from ledger.errors import LedgerError
 from ledger.holds import HoldOrder
 from ledger.ledger import Ledger, LedgerOptions, Role
@@ -28,6 +30,8 @@ LIFETIME_MS = 400
 """Of holds: who dies leaves them behind, and the next one waits until they end."""
 
 LONGEST_REST_S = 0.01
+DRAIN_S = 0.2
+settler.SETTLE_AGAIN_S = 0.5  # a settlement told again in vain is told once more
 
 Scenario = Callable[["Run"], Awaitable[None]]
 
@@ -91,7 +95,7 @@ class Run:
 
     def __post_init__(self) -> None:
         self._file = os.open(self.diary, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        with open(self.diary, encoding="utf-8") as lines:
+        with Path(self.diary).open(encoding="utf-8") as lines:
             for line in map(json.loads, lines):
                 match line:
                     case {"done": name, "value": value}:
@@ -157,11 +161,14 @@ class Run:
 
     async def settled(self, ledger: Ledger) -> None:
         """Have everything of this ledger in Postgres, and say so."""
-        await until(lambda: not ledger.settler.unsettled)
-        await ledger.post_all()
-        assert await ledger.settler.drain(QUIET_LIMIT_S) == 0
-        if not ledger.settler.unconfirmed:
-            self.all_safe()
+
+        async def told() -> bool:
+            await ledger.post_all()
+            await ledger.settler.drain(DRAIN_S)
+            return not (ledger.settler.unsettled or ledger.settler.unconfirmed)
+
+        await until(lambda: tried(told))
+        self.all_safe()
 
     def _write(self, line: dict[str, Any]) -> None:
         os.write(self._file, json.dumps(line).encode() + b"\n")
@@ -188,11 +195,7 @@ class Run:
 
     async def _served_again(self, ledger: Ledger, customer: Customer) -> bool:
         """The probe: a request is served."""
-        try:
-            await self.buy(ledger, customer, 1, 1)
-        except (LedgerError, *OUTAGE):
-            return False
-        return True
+        return bool(await tried(lambda: self.buy(ledger, customer, 1, 1)))
 
     async def _quiet(self, ledger: Ledger) -> None:
         async with asyncio.timeout(QUIET_LIMIT_S):
@@ -264,6 +267,15 @@ class Run:
                 accounts,
             )
         return {row["id"].hex() for row in rows}
+
+
+async def tried(do: Callable[[], Awaitable[Any]]) -> Any:
+    """What it returns, or True; False where a store, or the ledger, is not there just now."""
+    try:
+        found = await do()
+    except (LedgerError, *OUTAGE):
+        return False
+    return True if found is None else found
 
 
 async def until(condition: Callable[[], Any]) -> None:
