@@ -33,7 +33,7 @@ from tests.failpoints import runtime  # noqa: E402
 from tests.failpoints.run import Customer, Run, Stage  # noqa: E402
 from tests.failpoints.scenarios import SCENARIOS, set_stage  # noqa: E402
 
-LIVES_PER_STAGE = 20
+LIVES_PER_STAGE = 40
 CUSTOMERS_PER_LIFE = 2
 LIFE_LIMIT_S = 60
 """A process that neither dies nor ends by then is killed, which fails its test."""
