@@ -8,7 +8,8 @@ A wait stands under the scenario that reaches it soonest. `python -m tests.failp
 scenarios and writes it anew; what none reaches stands in `unreached.py`, with why.
 """
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from tests.failpoints.source import Wait, all_waits
@@ -49,7 +50,7 @@ def points_to_die_at() -> Iterator[tuple[str, str]]:
                 yield point, scenarios[wait.name]
 
 
-def write(reached: Mapping[str, Set[str]], order: Mapping[str, float]) -> None:
+def write(reached: Mapping[str, AbstractSet[str]], order: Mapping[str, float]) -> None:
     """Write the list: every wait under the quickest of the scenarios that reach most of it."""
     under: dict[str, list[str]] = {name: [] for name in sorted(order)}
     for wait in all_waits():

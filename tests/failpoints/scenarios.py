@@ -4,17 +4,17 @@ import secrets
 from dataclasses import asdict, replace
 from typing import Any
 
-from ledger import accounts, api_keys, credit_types, grants
+from ledger import accounts, api_keys, credit_types, grants, price_versions
 from ledger.controls import Grant
 from ledger.ledger import Ledger
-from tests.failpoints import ledger_scenarios
+from tests.failpoints import gateway_scenarios, ledger_scenarios
 from tests.failpoints.run import CLOCK, FUNDS, Customer, Scenario, Stage
 
 WINDOW = 10_000_000
 
 SCENARIOS: dict[str, Scenario] = {
     f"{area}: {function.__name__.replace('_', ' ')}": function
-    for area, module in (("ledger", ledger_scenarios),)
+    for area, module in (("ledger", ledger_scenarios), ("gateway", gateway_scenarios))
     for function in module.SCENARIOS
 }
 
@@ -25,6 +25,8 @@ async def set_stage(stage: Stage, count: int) -> dict[str, Any]:
     try:
         async with ledger.database.connection() as connection:
             credit_type = (await credit_types.register(connection, {"credits": 0}))["credits"]
+            rules = [price_versions.Rule(0, "all", "/*", ("GET",), "credits", {})]
+            await price_versions.publish(connection, "the first", rules, actor="test")
         await ledger.set_windows({credit_type: WINDOW})
         customers = []
         async with ledger.database.transaction() as connection:
