@@ -16,9 +16,9 @@ import httpx
 from billing import settling
 from billing.billing import Billing
 from billing.customer import cards, customers
+from billing.errors import BillingError
 from billing.events import inbox_worker
 from billing.events.webhook import accept
-from billing.invoicing import subscriptions
 from billing.packages import catalogue
 from billing.purchases.checkout import Purchase, start, start_setup
 from billing.reconciling import reconciler
@@ -364,11 +364,12 @@ async def a_subscription(run: Run) -> None:
 
 
 async def _cancelled(shop: Shop, subscription: str) -> None:
-    async with shop.ledger.database.connection() as connection:
-        known = await subscriptions.get(connection, subscription, shop.livemode)
-    if known is not None and known.status != "canceled":
-        now = subscriptions_by_people.CancelQuery(when="now")
+    now = subscriptions_by_people.CancelQuery(when="now")
+    try:
         await subscriptions_by_people.cancel_any(shop, subscription, now, actor="admin")
+    except BillingError as refused:
+        if "ended" not in str(refused) and "canceled" not in str(refused):
+            raise
 
 
 async def a_top_up(run: Run) -> None:

@@ -30,6 +30,13 @@ LAYERS = (
         {"FAREBOX_EXAMPLES": "5000", "FAREBOX_STEPS": "200"},
     ),
     Layer(
+        "T3",
+        "Killed before and after every wait",
+        (*PYTEST, "tests/failpoints"),
+        {"FAREBOX_POINTS": "all"},
+        {"FAREBOX_POINTS": "all", "FAREBOX_REPEATS": "20"},
+    ),
+    Layer(
         "T5",
         "Redis loses what it had",
         (*PYTEST, "tests/flows/test_ledger_redis_loss.py"),
