@@ -8,6 +8,7 @@ servers; else they are started for this run.
 """
 
 import asyncio
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -22,7 +23,7 @@ from tests.failpoints.deaths import farms, recorded
 from tests.failpoints.scenarios import SCENARIOS
 from tests.failpoints.source import all_waits
 
-PLAYED = 2
+PLAYED = int(os.environ.get("FAREBOX_PLAYED", "2"))
 """What is passed each time is what a death can be asked for."""
 
 

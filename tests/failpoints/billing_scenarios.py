@@ -19,7 +19,6 @@ from billing.customer import cards, customers
 from billing.errors import BillingError
 from billing.events import inbox_worker
 from billing.events.webhook import accept
-from billing.packages import catalogue
 from billing.purchases.checkout import Purchase, start, start_setup
 from billing.reconciling import reconciler
 from billing.reversing import money_back
@@ -525,18 +524,6 @@ async def events_by_people(run: Run) -> None:
         run.put_in[place.account] += EACH
 
 
-async def packages(run: Run) -> None:
-    """What is for sale, as an admin changes it."""
-    async with market(run) as place:
-        prices = place.shop.prices()
-
-        async def looked() -> None:
-            async with place.shop.ledger.database.connection() as connection:
-                await catalogue.shelves(connection, prices, place.shop.livemode)
-
-        await place.step("looked", looked)
-
-
 SCENARIOS: tuple[Scenario, ...] = (
     a_purchase,
     a_slow_payment,
@@ -551,5 +538,4 @@ SCENARIOS: tuple[Scenario, ...] = (
     cards_and_customers,
     what_nobody_delivered,
     events_by_people,
-    packages,
 )

@@ -125,10 +125,9 @@ def record(stores: Sequence[str], scenario: str) -> dict[str, Any]:
 
 def recorded(farm: Farm, scenario: str) -> dict[str, Any]:
     """As `record`, by a farm that is there."""
-    answer = farm.ask(scenario=scenario)
-    for life in (answer["first"], answer["after"]):
-        if life["status"] != 0:
-            raise RuntimeError(f"{scenario}, without any death: {life['said']}")
+    answer = farm.ask(scenario=scenario, alone=True)
+    if answer["first"]["status"] != 0:
+        raise RuntimeError(f"{scenario}, without any death: {answer['first']['said']}")
     value: dict[str, Any] = answer["first"]["value"]
     return value
 

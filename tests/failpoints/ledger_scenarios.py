@@ -161,6 +161,7 @@ async def controls(run: Run) -> None:
             assert await ledger.pusher.push(one.account) == "applied"
 
         await run.step("grant", lambda: give(50, "g1"))
+        await run.step("grant again", lambda: give(50, "g1"))
         await run.step("claw-back", lambda: claw(20, f"claw {one.account}"))
         for amount in (7, -9):
             await run.step(
@@ -267,9 +268,9 @@ async def grants_for_later(run: Run) -> None:
 
 async def of_grants(ledger: Ledger, customer: Customer, reference: str, what: str) -> bool:
     """Whether the account has no grant of this name of which that is not so."""
-    await ledger.pusher.enter_due()
-    await ledger.sweeper.expire_lots()
-    await ledger.post_all()
+    for do in (ledger.pusher.enter_due, ledger.sweeper.expire_lots, ledger.post_all):
+        if not await tried(do):
+            return False
     async with ledger.database.connection() as connection:
         return not await connection.fetchval(
             "SELECT count(*) FROM grants WHERE account_id = $1 AND reference = $2"
@@ -354,6 +355,7 @@ async def the_steward(run: Run) -> None:
                 assert await ledger.settler.drain(10) == 0
                 run.all_safe()
                 await until(lambda: steward.elected)
+                await its._record_findings()
                 await asyncio.sleep(0.1)
                 assert not steward.failures, steward.failures
             finally:
@@ -388,6 +390,7 @@ async def tidying(run: Run) -> None:
             now = datetime.now(UTC)
             async with ledger.database.connection() as connection:
                 await partitions.ensure(connection, now, ahead=5)
+                await partitions.ensure(connection, now - timedelta(days=400), ahead=1)
                 await partitions.retire(connection, now, 1)
                 await partitions.complete_since(connection)
 
@@ -443,6 +446,156 @@ async def redis_wiped(run: Run) -> None:
 
         await run.step("requests", requests)
         await run.step("settled", lambda: run.settled(ledger))
+
+
+async def another_history(run: Run) -> None:
+    """An older copy again; who had not seen what was lost goes on from it, up to the same number."""
+    [one, two] = run.customers
+    run.begin()
+    async with run.ledger() as ledger, run.ledger() as unaware:
+
+        async def went_back() -> None:
+            await ledger.shard.ready()
+            await unaware.shard.ready()
+            await ledger.post_all()
+            link = await ledger._reading.link()
+            names = [*ledger.shard.keys.of(ledger.shard.epoch)]
+            copies = [await link.call("DUMP", name) for name in names]
+            await run.buy(ledger, one, 10, 6)
+            await until(lambda: not ledger.settler.unsettled)
+            await ledger.post_all()
+            for name, copy in zip(names, copies, strict=True):
+                await link.call("UNLINK", name)
+                if copy is not None:
+                    await link.call("RESTORE", name, 0, copy)
+            await run.buy(unaware, two, 10, 6)
+            await until(lambda: not unaware.settler.unsettled)
+            await tried(unaware.poster.step)  # as many facts as Postgres has, and others
+
+        async def longer() -> None:
+            await until(lambda: tried(lambda: run.buy(unaware, two, 10, 6)))
+            await tried(ledger.poster.step)
+
+        async def no_journal() -> None:
+            await until(lambda: bought(run, ledger, one))
+            link = await ledger._reading.link()
+            await link.call("UNLINK", ledger.shard.keys.journal(ledger.shard.epoch))
+            await tried(ledger.poster.step)
+
+        await run.step("went back", went_back)
+        await run.step("longer", longer)
+        await run.step("no journal", no_journal)
+        await run.step("theirs", lambda: run.settled(unaware))
+        await run.step("settled", lambda: run.settled(ledger))
+
+
+async def a_longer_history(run: Run) -> None:
+    """The same, but it has more facts than Postgres when posting looks at it."""
+    [one, two] = run.customers
+    run.begin()
+    async with run.ledger() as ledger, run.ledger() as unaware:
+
+        async def went_back() -> None:
+            await ledger.shard.ready()
+            await unaware.shard.ready()
+            await ledger.post_all()
+            link = await ledger._reading.link()
+            names = [*ledger.shard.keys.of(ledger.shard.epoch)]
+            copies = [await link.call("DUMP", name) for name in names]
+            await run.buy(ledger, one, 10, 6)
+            await until(lambda: not ledger.settler.unsettled)
+            await ledger.post_all()
+            for name, copy in zip(names, copies, strict=True):
+                await link.call("UNLINK", name)
+                if copy is not None:
+                    await link.call("RESTORE", name, 0, copy)
+            for _ in range(3):
+                await run.buy(unaware, two, 10, 6)
+            await until(lambda: not unaware.settler.unsettled)
+            await tried(ledger.poster.step)
+
+        await run.step("went back", went_back)
+        await run.step("theirs", lambda: run.settled(unaware))
+        await run.step("settled", lambda: run.settled(ledger))
+
+
+async def a_lot_of_an_unloaded_account(run: Run) -> None:
+    """It ends in an epoch in which nobody asked for its account."""
+    [one, _] = run.customers
+    run.begin()
+    async with run.ledger() as ledger:
+
+        async def give() -> None:
+            soon = datetime.now(UTC) + timedelta(milliseconds=SOON_MS)
+            async with ledger.database.connection() as connection:
+                grant = Grant(run.stage.credit_type, 20, expires_at=soon)
+                try:
+                    await grants.give(
+                        connection, one.account, grant, actor="test", reference="ends"
+                    )
+                except LedgerError:
+                    return  # said again when its time has passed
+            await ledger.pusher.poll()
+            await ledger.post_all()
+
+        await run.step("given", give)
+        await run.step("a new epoch", lambda: renewed(ledger))
+        await run.step("ended", lambda: until(lambda: of_grants(ledger, one, "ends", ENDED)))
+
+
+ENDED = "state = 'expired'"
+
+
+async def two_stewards(run: Run) -> None:
+    """One waits for the other's post, which is lost with its connection."""
+    [one, _] = run.customers
+    run.begin()
+    async with run.ledger("steward") as first, run.ledger("steward") as second:
+
+        async def at_work() -> None:
+            stewards = [first.steward(), second.steward()]
+            working = []
+            try:
+                for steward in stewards:
+                    working.append(asyncio.create_task(steward.run()))
+                    await asyncio.sleep(0.03)
+                await until(lambda: any(steward.elected for steward in stewards))
+                async with first.database.connection() as connection:
+                    await connection.execute(
+                        "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
+                        " AND granted AND pid <> pg_backend_pid() AND database ="
+                        " (SELECT oid FROM pg_database WHERE datname = current_database())"
+                    )
+                await asyncio.sleep(0.05)
+                await until(lambda: any(steward.elected for steward in stewards))
+                await run.buy(first, one, 4, 2)
+                await until(lambda: not first.settler.unsettled)
+            finally:
+                for task in working:
+                    task.cancel()
+                await asyncio.gather(*working, return_exceptions=True)
+
+        await run.step("at work", at_work)
+        await run.step("settled", lambda: run.settled(first))
+
+
+async def closing(run: Run) -> None:
+    """A gateway ends in order, with settlements on their way; windows are set meanwhile."""
+    [one, _] = run.customers
+    run.begin()
+    async with run.ledger() as ledger:
+
+        async def ended() -> None:
+            async with run.ledger() as other:
+                await ledger.set_windows({run.stage.credit_type: 10_000_000})
+                await run.buy(other, one, 10, 6)
+                posting = asyncio.create_task(ledger.poster.run())
+                await other.aclose(1.0)
+                posting.cancel()
+                await asyncio.gather(posting, return_exceptions=True)
+
+        await run.step("ended", ended)
+        await run.step("posted", ledger.post_all)
 
 
 async def a_missing_epoch(run: Run) -> None:
@@ -638,7 +791,7 @@ async def a_finding(run: Run) -> None:
 
 async def bought(run: Run, ledger: Ledger, customer: Customer) -> bool:
     """One request, if it is served just now."""
-    return bool(await tried(lambda: run.buy(ledger, customer, 4, 2)))
+    return await tried(lambda: run.buy(ledger, customer, 4, 2))
 
 
 async def wipe(ledger: Ledger) -> None:
@@ -669,6 +822,11 @@ SCENARIOS: tuple[Scenario, ...] = (
     a_restart_of_redis,
     redis_wiped,
     a_missing_epoch,
+    another_history,
+    a_longer_history,
+    a_lot_of_an_unloaded_account,
+    two_stewards,
+    closing,
     redis_went_back,
     rebuilt,
     postgres_went_back,

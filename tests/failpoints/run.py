@@ -195,7 +195,7 @@ class Run:
 
     async def _served_again(self, ledger: Ledger, customer: Customer) -> bool:
         """The probe: a request is served."""
-        return bool(await tried(lambda: self.buy(ledger, customer, 1, 1)))
+        return await tried(lambda: self.buy(ledger, customer, 1, 1))
 
     async def _quiet(self, ledger: Ledger) -> None:
         async with asyncio.timeout(QUIET_LIMIT_S):
@@ -269,13 +269,12 @@ class Run:
         return {row["id"].hex() for row in rows}
 
 
-async def tried(do: Callable[[], Awaitable[Any]]) -> Any:
-    """What it returns, or True; False where a store, or the ledger, is not there just now."""
+async def tried(do: Callable[[], Awaitable[object]]) -> bool:
+    """Whether it was done, and did not say no; a store that is not there just now is a no."""
     try:
-        found = await do()
+        return await do() is not False
     except (LedgerError, *OUTAGE):
         return False
-    return True if found is None else found
 
 
 async def until(condition: Callable[[], Any]) -> None:
