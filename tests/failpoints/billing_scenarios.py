@@ -16,7 +16,7 @@ import httpx
 from billing import settling
 from billing.billing import Billing
 from billing.customer import cards, customers
-from billing.errors import BillingError
+from billing.errors import BillingError, StateConflict
 from billing.events import inbox_worker
 from billing.events.webhook import accept
 from billing.purchases.checkout import Purchase, start, start_setup
@@ -37,6 +37,9 @@ from tests.failpoints.run import CLOCK, FUNDS, BriskClock, Run, Scenario, until
 from tests.flows.purchase_rig import AGE, EACH, PRICES, SECRET
 from tests.flows.purchase_truth import DAILY, REFILL, STARTER
 
+GIFT = f"""
+  gift: {{ name: Gift, credits: {EACH}, price: {{ usd: {STARTER[1]} }}, promotion_codes: true }}
+"""
 LATER_S = 7_200
 """Whoever follows on comes so much later: leases and rests are over."""
 
@@ -151,7 +154,7 @@ async def market(run: Run) -> AsyncIterator[Market]:
 
 
 async def _opened(run: Run, ledger: Ledger) -> Billing:
-    prices = load_price_list(PRICES, environ={})
+    prices = load_price_list(f"{PRICES}{GIFT}", environ={})
     return await Billing.open(
         Settings.from_environment(
             {},
@@ -524,6 +527,175 @@ async def events_by_people(run: Run) -> None:
         run.put_in[place.account] += EACH
 
 
+async def answers_that_are_lost(run: Run) -> None:
+    """Stripe opened the page, and gave the money back, and nobody heard so."""
+    async with market(run) as place:
+
+        async def silence(path: str) -> None:
+            await place.do("fault", kind="cut_after", path=path, method="POST", count=3)
+
+        async def unheard() -> None:
+            try:
+                await start(place.shop, place.account, Purchase(package="starter"))
+            except BillingError:
+                return
+
+        async def opened() -> str:
+            found = (await place.look("/v1/checkout/sessions", limit=100))["data"]
+            mine = [
+                each for each in found if each["metadata"].get("account") == f"acc_{place.account}"
+            ]
+            assert mine, [each["metadata"] for each in found]
+            return str(mine[-1]["id"])
+
+        async def asked() -> None:
+            try:
+                await money_back.refund(
+                    place.shop, session, 333, actor="admin", reference=f"lost {place.account}"
+                )
+            except BillingError:
+                return
+
+        await place.step("no page", lambda: silence("/v1/checkout/sessions"))
+        await place.step("ordered", unheard)
+        await place.step("healed", lambda: place.do("heal"))
+        await place.step("looked", lambda: reconciler.run(place.shop, ["state"]))
+        session = await run.step("opened", opened)
+        await place.step("paid", lambda: place.do("pay", session=session))
+        await place.step("delivered", place.deliver)
+        await place.step("no refund", lambda: silence("/v1/refunds"))
+        await place.step("asked", asked)
+        await place.step("healed again", lambda: place.do("heal"))
+        await place.step("asked again", asked)
+        await place.step("looked again", lambda: money_back.look_again(place.shop))
+        await place.step("looked at all", lambda: reconciler.run(place.shop, ["state"]))
+        await place.step("told", place.deliver)
+        run.put_in[place.account] += EACH - EACH * 333 // STARTER[1]
+
+
+async def a_review(run: Run) -> None:
+    """Nothing was left to pay: a person decides that the credits are given."""
+    async with market(run) as place:
+
+        async def ordered() -> list[str]:
+            started = await start(place.shop, place.account, Purchase(package="gift"))
+            return [started.session_id, started.order_id]
+
+        async def promotion() -> str:
+            coupon = await place.outside.post(
+                "/v1/coupons", data={"duration": "once", "percent_off": "100"}
+            )
+            code = await place.outside.post(
+                "/v1/promotion_codes",
+                data={"promotion[type]": "coupon", "promotion[coupon]": coupon.json()["id"]},
+            )
+            return str(code.json()["code"])
+
+        async def approved() -> None:
+            try:
+                await orders_by_people.approve(place.shop, order, actor="admin")
+            except StateConflict:
+                return  # it was approved before
+
+        session, order = await run.step("ordered", ordered)
+        code = await run.step("promotion", promotion)
+        await place.step(
+            "paid",
+            lambda: place.do("pay", session=session, card=None, promotion_code=code),
+        )
+        await place.step("delivered", place.deliver)
+        await place.step("approved", approved)
+        run.put_in[place.account] += EACH
+
+
+async def a_purchase_of_nobody(run: Run) -> None:
+    """A page made in the dashboard: a person says whose it is."""
+    async with market(run) as place:
+
+        async def made() -> str:
+            line = "line_items[0][price_data]"
+            given = {
+                "mode": "payment",
+                "success_url": "https://example.com",
+                f"{line}[currency]": "usd",
+                f"{line}[unit_amount]": str(STARTER[1]),
+                f"{line}[product_data][name]": "A link",
+                "line_items[0][quantity]": "1",
+            }
+            answer = await place.outside.post("/v1/checkout/sessions", data=given)
+            return str(answer.json()["id"])
+
+        async def attached() -> None:
+            [[number]] = await _rows(
+                place,
+                "SELECT id FROM billing.inbox WHERE object_id = $1"
+                " AND type = 'checkout.session.completed'",
+                session,
+            )
+            attachment = inbox_by_people.Attachment(
+                account=f"acc_{place.account}", package="starter"
+            )
+            try:
+                await inbox_by_people.attach(place.shop, number, attachment, actor="admin")
+            except StateConflict:
+                return  # it was attached before
+
+        session = await run.step("made", made)
+        await place.step("paid", lambda: place.do("pay", session=session))
+        await place.step("delivered", place.deliver)
+        await place.step("attached", attached)
+        run.put_in[place.account] += EACH
+
+
+async def signs_of_fraud(run: Run) -> None:
+    """The bank warns, Stripe reviews and approves: an account is frozen meanwhile."""
+    async with market(run) as place:
+        session = await place.buy()
+        await place.step("delivered", place.deliver)
+        intent = await place.intent_of(session)
+
+        async def reviewed() -> str:
+            return str((await place.do("open_review", payment_intent=intent))["id"])
+
+        await place.step("warned", lambda: place.do("warn", payment_intent=intent))
+        await place.step("told", place.deliver)
+        review = await run.step("review", reviewed)
+        await place.step("told of the review", place.deliver)
+        await place.step("closed", lambda: place.do("close_review", review=review))
+        await place.step("told again", place.deliver)
+        run.put_in[place.account] += EACH
+
+
+async def an_invoice_that_is_not_paid(run: Run) -> None:
+    """A period's payment is refused: no credits, until the buyer pays after all."""
+    async with market(run) as place:
+        session = await place.buy("daily")
+        await place.step("delivered", place.deliver)
+
+        async def found() -> str:
+            return str((await place.look(f"/v1/checkout/sessions/{session}"))["subscription"])
+
+        async def renewed() -> str:
+            return str((await place.do("renew", subscription=subscription))["id"])
+
+        subscription = await run.step("found", found)
+        await place.step("refused", lambda: place.do("refuse_payments", subscription=subscription))
+        invoice = await run.step("renewed", renewed)
+        await place.step("told", place.deliver)
+        await place.step("paid after all", lambda: place.do("pay_invoice", invoice=invoice))
+        await place.step("told of it", place.deliver)
+        await place.step("ends now", lambda: _cancelled(place.shop, subscription))
+        await place.step("told of the end", place.deliver)
+
+        async def noted() -> None:
+            data = {"invoice": invoice, "refund_amount": "500"}
+            await place.outside.post("/v1/credit_notes", data=data)
+
+        await place.step("noted", noted)
+        await place.step("told of the note", place.deliver)
+        run.put_in[place.account] += 2 * DAILY[0] - DAILY[0] * 500 // DAILY[1]
+
+
 SCENARIOS: tuple[Scenario, ...] = (
     a_purchase,
     a_slow_payment,
@@ -538,4 +710,9 @@ SCENARIOS: tuple[Scenario, ...] = (
     cards_and_customers,
     what_nobody_delivered,
     events_by_people,
+    answers_that_are_lost,
+    a_review,
+    a_purchase_of_nobody,
+    signs_of_fraud,
+    an_invoice_that_is_not_paid,
 )

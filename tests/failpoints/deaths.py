@@ -78,8 +78,10 @@ class Farm:
 
     def end(self) -> None:
         assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.close()
         self._process.wait()
+        self._process.stdout.close()
 
 
 @contextmanager
@@ -110,7 +112,10 @@ def die_at(
             point, scenario, hit = asked
             farm = free.get()
             try:
-                return _die(farm, point, scenario, hit if repeat else 1)
+                death = _die(farm, point, scenario, hit if repeat else 1)
+                if death.wrong:
+                    print(f"\n{point} ({scenario}): {death.wrong}", flush=True)
+                return death
             finally:
                 free.put(farm)
 

@@ -4,7 +4,8 @@ The list of points that is kept: which scenario dies where, in `points.txt`.
     [ledger: a charge]
     ledger.holds:HoldBlock.__aenter__: await self._holds.open()
 
-A wait stands under the scenario that reaches it soonest. `python -m tests.failpoints` plays all
+A wait stands under the scenario that passes it soonest, or one point of it, as `before ...`, where
+the other is never passed. `python -m tests.failpoints` plays all
 scenarios and writes it anew; what none reaches stands in `unreached.py`, with why.
 """
 
@@ -30,7 +31,7 @@ def excused() -> frozenset[str]:
 
 
 def read() -> dict[str, str]:
-    """The scenario of each wait."""
+    """The scenario of each wait; of one point alone, where its other one is never passed."""
     found: dict[str, str] = {}
     scenario = ""
     for line in LIST.read_text("utf-8").splitlines():
@@ -46,8 +47,9 @@ def points_to_die_at() -> Iterator[tuple[str, str]]:
     scenarios, without = read(), excused()
     for wait in all_waits():
         for point in wait.points:
-            if point not in without and wait.name in scenarios:
-                yield point, scenarios[wait.name]
+            scenario = scenarios.get(point) or scenarios.get(wait.name)
+            if point not in without and scenario:
+                yield point, scenario
 
 
 def write(reached: Mapping[str, AbstractSet[str]], order: Mapping[str, float]) -> None:
@@ -57,7 +59,8 @@ def write(reached: Mapping[str, AbstractSet[str]], order: Mapping[str, float]) -
         by = {name: sum(point in reached[name] for point in wait.points) for name in order}
         if max(by.values()):
             best = max(by, key=lambda name: (by[name], -order[name]))
-            under[best].append(wait.name)
+            passed = [point for point in wait.points if point in reached[best]]
+            under[best] += [wait.name] if len(passed) == len(wait.points) else passed
     text = "\n".join(f"[{name}]\n" + "".join(f"{w}\n" for w in under[name]) for name in under)
     LIST.write_text(text, "utf-8")
 

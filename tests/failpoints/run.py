@@ -87,6 +87,7 @@ class Run:
     begin_with: Callable[[], None] = lambda: None
     done: dict[str, Any] = field(default_factory=dict)
     served: dict[str, int] = field(default_factory=dict)
+    mine: set[str] = field(default_factory=set)
     safe: set[str] = field(default_factory=set)
     put_in: dict[int, int] = field(default_factory=dict)
     operations: int = 0
@@ -127,11 +128,12 @@ class Run:
         """Write down what was served, as its upstream would: before anybody is told."""
         self._write({"served": hold_id.hex(), "units": units})
         self.served[hold_id.hex()] = units
+        self.mine.add(hold_id.hex())
 
     def all_safe(self) -> None:
-        """Say that everything served so far is in Postgres: from here on nothing may lose it."""
-        self._write({"safe": list(self.served)})
-        self.safe.update(self.served)
+        """Say that what this process served is in Postgres: from here on nothing may lose it."""
+        self._write({"safe": list(self.mine)})
+        self.safe.update(self.mine)
 
     @asynccontextmanager
     async def ledger(self, role: Role = "worker", **options: Any) -> AsyncIterator[Ledger]:
