@@ -220,7 +220,7 @@ async def test_a_push_that_began_in_quarantine_does_not_block_after_the_release(
             await parts.loader.load(account)
 
     loader: Any = ReleasedMeanwhile()
-    pusher = Pusher(parts.database, parts.shard, loader, parts.clock)
+    pusher = Pusher(parts.database, parts.shard, loader, parts.reading, parts.clock)
     assert await pusher.push(customer.account) == "applied"
 
     assert (await customer.hold(100))[1].words == [b"HELD", b"0"]

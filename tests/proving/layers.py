@@ -52,6 +52,13 @@ LAYERS = (
         {"FAREBOX_EXAMPLES": "5000", "FAREBOX_STEPS": "200"},
     ),
     Layer(
+        "T3",
+        "Killed before and after every wait",
+        (*PYTEST, "tests/failpoints"),
+        {"FAREBOX_POINTS": "all"},
+        {"FAREBOX_POINTS": "all", "FAREBOX_REPEATS": "20"},
+    ),
+    Layer(
         "T4",
         "Chaos on real processes",
         ("-m", "tests.chaos"),
