@@ -66,6 +66,7 @@ async def work(parent: Parent) -> None:
 
         async def take(new: InForce) -> None:
             prices.swap(new.list, new.version, new.type_numbers)
+            ledger.poster.prompt = any(route.strict for route in new.list.routes)
             await ledger.set_windows(windows_of(new))
 
         await take(first)

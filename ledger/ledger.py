@@ -7,7 +7,7 @@ The only place where the parts of this package are put together. Nothing here de
 import asyncio
 import logging
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -29,6 +29,7 @@ from ledger.link import Link, RedisError
 from ledger.loader import Loader
 from ledger.outage import OUTAGE, told
 from ledger.ports import Clock, SystemClock
+from ledger.posted_holds import PostedHolds
 from ledger.poster import Poster
 from ledger.pusher import Pusher
 from ledger.rebuild import Rebuilding, Rebuilt, Reloading, rebuild, reload
@@ -87,7 +88,7 @@ class Ledger:
 
     database: Postgres; accounts, keys, grants, charges... are functions that take one of
         its connections.
-    holds: Opens holds. settler: sees them through.
+    holds: Opens holds. settler: sees them through. posted_holds: waits until Postgres has them.
     keys: Finds the account of an API key.
     loader, pusher: Bring accounts, and ordered changes, to Redis.
     poster, sweeper: What the steward does again and again; a command may do it once.
@@ -124,6 +125,7 @@ class Ledger:
             chance=chance,
         )
         self.holds = Holds(self.shard, self.settler, self.loader, clock)
+        self.posted_holds = PostedHolds(self._open_among, clock)
         self.keys = KeyDirectory(database)
         self._asking_postgres: asyncio.Task[None] | None = None
 
@@ -167,6 +169,7 @@ class Ledger:
         unsettled = await self.settler.drain(drain_s) if drain_s else self.settler.unsettled
         if self._asking_postgres is not None:
             self._asking_postgres.cancel()
+        await self.posted_holds.aclose()
         await self.settler.aclose()
         await self.loader.aclose()
         await self.shard.aclose()
@@ -310,6 +313,10 @@ class Ledger:
     async def _closed_of(self, holds: list[bytes]) -> set[bytes]:
         async with self.database.connection() as connection:
             return await charges.closed_of(connection, holds)
+
+    async def _open_among(self, holds: Collection[bytes]) -> charges.OpenAmong:
+        async with self.database.connection() as connection:
+            return await charges.open_among(connection, holds, self.options.shard)
 
     async def _tell_windows(self) -> None:
         """Make Redis' windows those that Postgres has; types that are new to it are added."""
