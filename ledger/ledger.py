@@ -18,6 +18,7 @@ from ledger.audit_jobs import Auditor
 from ledger.database import Database
 from ledger.election import Election
 from ledger.errors import LedgerUnavailable
+from ledger.facts import MAX_AMOUNT
 from ledger.fence import Fence
 from ledger.findings import Finding
 from ledger.holds import Holds
@@ -28,13 +29,14 @@ from ledger.lines import dials_args
 from ledger.link import Link, RedisError
 from ledger.loader import Loader
 from ledger.outage import OUTAGE, told
+from ledger.peaks import Peaks
 from ledger.ports import Clock, SystemClock
 from ledger.posted_holds import PostedHolds
 from ledger.poster import Poster
 from ledger.pusher import Pusher
 from ledger.rebuild import Rebuilding, Rebuilt, Reloading, rebuild, reload
 from ledger.reconcile import Stores, reconcile
-from ledger.records import Meta
+from ledger.records import Meta, TypeMeta
 from ledger.scripts import Scripts
 from ledger.settler import Settler
 from ledger.shard import Shard
@@ -128,6 +130,8 @@ class Ledger:
         self.posted_holds = PostedHolds(self._open_among, clock)
         self.keys = KeyDirectory(database)
         self._asking_postgres: asyncio.Task[None] | None = None
+        self._peaks = Peaks(clock)
+        self._least: dict[int, int] = {}
 
     @classmethod
     async def open(
@@ -177,7 +181,9 @@ class Ledger:
         await self.database.close()
         return unsettled
 
-    async def set_windows(self, windows: Mapping[int, int]) -> None:
+    async def set_windows(
+        self, windows: Mapping[int, int], growing: Collection[int] = frozenset()
+    ) -> None:
         """
         Say how many units of a credit type may be held or spent beyond what is posted.
 
@@ -187,10 +193,15 @@ class Ledger:
 
         Args:
             windows: Credit type -> units of it, at least its largest ceiling.
+            growing: Types of these whose window is larger where ten seconds at the last hour's
+                peak are more; the elected steward sees to that.
 
         """
+        self._least = {number: windows[number] for number in growing}
+        fixed = {number: units for number, units in windows.items() if number not in growing}
         async with self.database.connection() as connection:
-            await credit_types.set_windows(connection, windows)
+            await credit_types.set_windows(connection, fixed)
+            await credit_types.raise_windows(connection, self._least)
         try:
             await self._tell_windows()
         except LedgerUnavailable as away:
@@ -283,7 +294,7 @@ class Ledger:
                 Job("due grants", POLL_S, self.pusher.enter_due),
                 Job("overdue holds", SWEEP_S, self.sweeper.expire_holds),
                 Job("due lots", SWEEP_S, self.sweeper.expire_lots),
-                Job("windows", WINDOWS_S, self._tell_windows),
+                Job("windows", WINDOWS_S, self._size_windows),
                 Job("old epochs", OLD_EPOCHS_S, self.sweeper.drop_epochs),
                 Job("tidying", TIDY_S, self.sweeper.tidy),
                 Job("partitions", TIDY_S, self._keep_partitions),
@@ -318,14 +329,31 @@ class Ledger:
         async with self.database.connection() as connection:
             return await charges.open_among(connection, holds, self.options.shard)
 
+    async def _size_windows(self) -> None:
+        """Give growing windows the room of their peak, take back what it needs no more, tell."""
+        state = await self.state()
+        if state is not None:
+            self._peaks.see(state)
+        sizes = {
+            number: min(max(least, self._peaks.of(number)), MAX_AMOUNT)
+            for number, least in self._least.items()
+        }
+        async with self.database.connection() as connection:
+            await credit_types.set_windows(connection, sizes)
+        await self._tell_windows()
+
     async def _tell_windows(self) -> None:
         """Make Redis' windows those that Postgres has; types that are new to it are added."""
         async with self.database.connection() as connection:
             wanted = await credit_types.windows(connection)
         await self.shard.ready()
         state = await self.state()
-        if state is None or {of.credit_type: of.window for of in state.types} != wanted:
-            await self.shard.run("dials", dials_args(shards.JOURNAL_CAP, wanted.items()))
+        known = {} if state is None else {each.credit_type: each for each in state.types}
+        told = {
+            number: _not_below_use(units, known.get(number)) for number, units in wanted.items()
+        }
+        if {number: each.window for number, each in known.items()} != told:
+            await self.shard.run("dials", dials_args(shards.JOURNAL_CAP, told.items()))
 
     async def _keep_partitions(self) -> None:
         now = datetime.fromtimestamp(self._clock.now_ms() / 1_000, UTC)
@@ -344,6 +372,18 @@ class Ledger:
         found = await self.reconcile()
         async with self.database.connection() as connection:
             await findings.record(connection, found)
+
+
+def _not_below_use(units: int, known: TypeMeta | None) -> int:
+    """
+    Return the window to tell: the one in force for as long as more than `units` is out.
+
+    Lowered below that, it would refuse calls that it let pass a moment ago. 0 is told at once: a
+    finding halts the shard.
+    """
+    if known is None or units == 0 or known.held - known.posted <= units:
+        return units
+    return max(units, known.window)
 
 
 def _silent(store: str, away: Exception) -> LedgerUnavailable:

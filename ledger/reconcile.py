@@ -187,7 +187,7 @@ async def _keys(stores: Stores, epoch: int) -> list[Finding]:
 
 
 async def _account(stores: Stores, epoch: int, account: int) -> list[Finding]:
-    """I8: an account at the same fact is the same in both; I9: or some facts later; I2: it comes."""
+    """I8, I9: an account at the same fact, or some facts later, is the same; I2: it comes there."""
     first: bytes | None = None
     q_then = 0
     for _ in range(TRIES):

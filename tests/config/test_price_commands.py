@@ -82,7 +82,11 @@ def test_a_strict_route_is_said(path: Path) -> None:
     path.write_text(EXAMPLE.replace("price: 2\n", "price: 2\n    strict: true\n", 1))
     assert "1 waits for Postgres" in run(check, str(path))[0].output
     [name] = json.loads(run(check, str(path), "--json")[0].output)["strict_routes"]
-    strict = next(r for r in load_price_list(path.read_text(), environ={"UPSTREAM_TOKEN": "t"}).routes if r.strict)
+    strict = next(
+        r
+        for r in load_price_list(path.read_text(), environ={"UPSTREAM_TOKEN": "t"}).routes
+        if r.strict
+    )
     assert name == strict.name
     target = strict.path.replace("{asin}", "B01")
     assert "only when Postgres has the hold" in run(quote, strict.methods[0], target)[0].output
