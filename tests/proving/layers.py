@@ -32,9 +32,9 @@ LAYERS = (
     Layer(
         "T5",
         "Redis loses what it had",
-        (*PYTEST, "tests/flows/test_ledger_redis_loss.py"),
-        _races(20),
-        _races(100),
+        (*PYTEST, "tests/flows/test_ledger_redis_loss.py", "tests/flows/test_strict.py"),
+        {**_races(20), "FAREBOX_STRICT_ROUNDS": "5"},
+        {**_races(100), "FAREBOX_STRICT_ROUNDS": "50"},
     ),
     Layer(
         "T6",
