@@ -9,9 +9,14 @@ FAREBOX_STRICT_ROUNDS says how many double faults there are (default 2).
 
 import asyncio
 import os
+import shutil
+import signal
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
+import httpx
 import pytest
 
 from gateway.stores import EmbeddedRedis
@@ -20,11 +25,14 @@ from ledger.books import ChargeState
 from ledger.errors import LedgerUnavailable, NotFound
 from ledger.ledger import Ledger, LedgerOptions
 from ledger.reasons import Reason
+from tests.counting_backend import counting_backend
 from tests.flows.ledger_traffic import Shop, assert_sound, new_shop, quiet, running
+from tests.flows.load import charges_of
 from tests.flows.test_ledger_deaths import die
 from tests.flows.test_ledger_double_faults import emptied
 from tests.ledger.waiting import until
 from tests.proof import Proof, tell
+from tests.served import Served, command, funded, start, stop, until_running
 
 pytestmark = pytest.mark.anyio
 
@@ -32,6 +40,11 @@ ROUNDS = int(os.environ.get("FAREBOX_STRICT_ROUNDS", "1"))
 CALLS = 6
 PRICE = 10
 LIFETIME_MS = 4_000
+PRICES = """
+version: 1
+upstreams: { api: { url: "{api}" } }
+routes: [{ path: /hang, methods: [GET], upstream: api, price: 10, strict: true, lifetime: 10s }]
+"""
 
 
 @pytest.fixture
@@ -160,3 +173,48 @@ async def test_a_redis_emptied_while_strict_calls_wait_forwards_none_that_postgr
         balance = await shop.balance(ledgers[0])
         assert (balance.available, balance.held) == (1_000 - shop.served_units, 0)
         await assert_sound(ledgers[0])
+
+
+@pytest.mark.slow
+async def test_real_processes_killed_and_redis_gone_while_the_upstream_works(folder: Path) -> None:
+    """kill -9 of the gateway and its Redis, whose files are gone too: each call is in Postgres."""
+    async with counting_backend() as backend:
+        prices = PRICES.replace("{api}", backend.url)
+        process = start(folder, prices, "--workers", "1")
+        try:
+            served = await asyncio.to_thread(until_running, process, folder)
+            headers = await funded(served, 1_000)
+            async with httpx.AsyncClient(headers=headers, timeout=60) as client:
+                calls = [
+                    asyncio.create_task(client.get(f"{served.url}/hang")) for _ in range(CALLS)
+                ]
+                await until(lambda: len(backend.served) == CALLS)
+                await kill_all(served)
+                await asyncio.gather(*calls, return_exceptions=True)
+            shutil.rmtree(folder / "data" / "redis")
+
+            process = start(folder, prices, "--workers", "1")
+            served = await asyncio.to_thread(until_running, process, folder)
+            known = await charges_of(served)
+            assert known.keys() == backend.served.keys()
+            await until(partial(all_expired, served))
+            shown = await command(served, "account", "show", "acme")
+            (balance,) = shown["balances"]
+            assert (balance["used"], balance["held"], balance["available"]) == (0, 0, 1_000)
+            for audit in ("verify", "reconcile"):
+                await command(served, audit)
+        finally:
+            await asyncio.to_thread(stop, process, folder)
+
+
+async def kill_all(served: Served) -> None:
+    """SIGKILL to every process of a gateway, its stores too."""
+    stores = [served.store_pid("valkey"), served.store_pid("postgres")]
+    for pid in (served.process.pid, *served.children().values(), *stores):
+        with suppress(ProcessLookupError):  # the end of one may be the end of another
+            os.kill(pid, signal.SIGKILL)
+    await asyncio.to_thread(served.process.wait)
+
+
+async def all_expired(served: Served) -> bool:
+    return set((await charges_of(served)).values()) == {ChargeState.EXPIRED}
