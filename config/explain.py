@@ -53,6 +53,7 @@ class Quote:
     final: bool
     observe: bool
     public: bool
+    strict: bool
 
 
 def explain(price: Price, units: Sequence[Unit]) -> Explanation:
@@ -156,4 +157,5 @@ def quote(
         final=measured.final,
         observe=route.observe,
         public=route.public,
+        strict=route.strict,
     )

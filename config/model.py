@@ -115,6 +115,8 @@ class Route:
     observe: bool = False
     """Price, record and show; charge and refuse nothing."""
     websocket: bool = False
+    strict: bool = False
+    """Forward only what Postgres has the hold of: slower, and no loss of Redis hides the call."""
     record: tuple[Recorded, ...] = ()
     max_body: int | None = None
     """Bytes of the request's body; None: no limit, which only streamed bodies may have."""

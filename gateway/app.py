@@ -87,6 +87,7 @@ class App:
         )
         self._proxy = Proxy(
             holds=ledger.holds,
+            posted_holds=ledger.posted_holds,
             identification=Identification(ledger.keys, clock=self._clock),
             prices=prices,
             upstreams=self._upstreams,

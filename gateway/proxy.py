@@ -8,6 +8,7 @@ charged is decided by `outcome`, what a refusal looks like by `problems`. Everyt
 per request and takes what it needs by constructor.
 """
 
+import asyncio
 from collections.abc import Callable
 from typing import Final
 
@@ -37,10 +38,17 @@ from gateway.throttle import Throttle
 from gateway.upstream import UpstreamClient, UpstreamError, UpstreamTimeout
 from gateway.upward import upstream_request
 from gateway.visit import Visit
-from ledger.errors import AboveWindow, InsufficientCredits, LedgerError, NotFound
+from ledger.errors import (
+    AboveWindow,
+    InsufficientCredits,
+    LedgerError,
+    LedgerUnavailable,
+    NotFound,
+)
 from ledger.holds import Held, HoldOrder, Holds
 from ledger.ids import HoldIds, hold_text
 from ledger.ports import Clock
+from ledger.posted_holds import PostedHolds
 from ledger.reasons import Reason
 
 SCOPE_CALL: Final = 1
@@ -54,6 +62,7 @@ class Proxy:
         self,
         *,
         holds: Holds,
+        posted_holds: PostedHolds,
         identification: Identification,
         prices: LivePrices,
         upstreams: UpstreamClient,
@@ -71,6 +80,7 @@ class Proxy:
         bits: in the ids of requests without a hold they replace the session.
         """
         self._holds = holds
+        self._posted_holds = posted_holds
         self._identification = identification
         self._prices = prices
         self._upstreams = upstreams
@@ -136,6 +146,8 @@ class Proxy:
         try:
             async with self._holds.hold(order) as held:
                 visit.request_id = held.text
+                if route.strict:
+                    await self._wait_for_postgres(visit, held)
                 tell = answer.billed(visit.request_id, route, metering, held.available)
                 ending = await self._forward(visit, path, tell, metering)
                 self._settle(visit, held, ending, metering)
@@ -144,6 +156,20 @@ class Proxy:
         except AboveWindow as above:
             raise _above(visit, above) from above
         _say_what_failed(visit)
+
+    async def _wait_for_postgres(self, visit: Visit, held: Held) -> None:
+        """Return when Postgres has the hold: until then the upstream hears of nothing."""
+        with self._presence.watch(visit.request, linger_s=None) as watch:
+            try:
+                await self._posted_holds.wait(held.id, held.epoch)
+            except LedgerUnavailable:
+                held.void(Reason.NOT_POSTED)
+                raise
+            except asyncio.CancelledError:
+                if not watch.absorb():
+                    raise
+                held.void(Reason.CLIENT_GONE_EARLY)
+                raise ClientGone from None
 
     async def _observe(self, visit: Visit, path: bytes) -> None:
         """Price and record, charge and refuse nothing: key and price may both be absent."""

@@ -40,7 +40,8 @@ from ledger.ports import Clock, SystemClock
 from ledger.steward import Job
 
 WINDOW_CEILINGS = 1_000
-"""The default window, in requests of the largest ceiling: what a double fault may cost, at most."""
+"""The default window, in requests of the largest ceiling, or ten seconds of the last hour's peak
+if that is more: what a double fault may cost, at most."""
 
 HEADS_S = 3_600.0
 """How often history is made fast; what is younger than the last head is only chained."""
@@ -66,7 +67,8 @@ async def work(parent: Parent) -> None:
 
         async def take(new: InForce) -> None:
             prices.swap(new.list, new.version, new.type_numbers)
-            await ledger.set_windows(windows_of(new))
+            ledger.poster.prompt = any(route.strict for route in new.list.routes)
+            await ledger.set_windows(windows_of(new), growing_of(new))
 
         await take(first)
         pages_url = parent.orders["pages_url"]
@@ -120,6 +122,12 @@ async def published(ledger: Ledger, settings: Settings, gateway_id: str, clock: 
 def windows_of(prices: InForce) -> dict[int, int]:
     """Return credit type number -> how many of its units Redis may be ahead of Postgres."""
     return {number: window_of(prices.list, name) for name, number in prices.type_numbers.items()}
+
+
+def growing_of(prices: InForce) -> set[int]:
+    """Return the credit types whose window the file leaves to us: it follows the traffic."""
+    chosen = prices.list.credit_types
+    return {number for name, number in prices.type_numbers.items() if chosen[name].window is None}
 
 
 def window_of(prices: PriceList, credit_type: str) -> int:

@@ -1,6 +1,6 @@
 """Charges: priced requests and their outcome, as posted. A charge explains itself."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -82,6 +82,13 @@ class Standing(NamedTuple):
     last_q: int
 
 
+class OpenAmong(NamedTuple):
+    """Which of some charges are open, in the epoch that a shard was in at that moment."""
+
+    epoch: int
+    ids: frozenset[bytes]
+
+
 @dataclass(frozen=True, slots=True)
 class Refund:
     """What a refund gave: the grant, and the control that brings it (push it)."""
@@ -107,6 +114,14 @@ async def closed_of(connection: Connection, ids: Sequence[bytes]) -> set[bytes]:
         return set()
     rows = await connection.fetch(_SQL.closed_of, list(ids), min(ids), max(ids))
     return {row["id"] for row in rows}
+
+
+async def open_among(connection: Connection, ids: Collection[bytes], shard: int = 0) -> OpenAmong:
+    """Return those of the charges (at least one) that are open, and the shard's epoch, as one."""
+    row = await connection.fetchrow(_SQL.open_among, list(ids), min(ids), max(ids), shard)
+    if row is None:
+        raise NotFound(f"no shard {shard}")
+    return OpenAmong(row["epoch"], frozenset(row["ids"]))
 
 
 async def ended_of(connection: Connection, ids: Sequence[bytes]) -> set[bytes]:

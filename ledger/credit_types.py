@@ -73,3 +73,8 @@ async def chosen_windows(connection: Connection) -> dict[int, int]:
 async def set_windows(connection: Connection, windows: Mapping[int, int]) -> None:
     """Choose windows; those of other types stay. A repeat changes nothing."""
     await connection.execute(_SQL.set_windows, list(windows), list(windows.values()))
+
+
+async def raise_windows(connection: Connection, windows: Mapping[int, int]) -> None:
+    """Make windows at least this large. A repeat changes nothing."""
+    await connection.execute(_SQL.raise_windows, list(windows), list(windows.values()))

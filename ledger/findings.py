@@ -21,8 +21,16 @@ log = logging.getLogger(__name__)
 
 Effect: TypeAlias = Literal["account", "shard"]
 
-HALTING = frozenset({"batches-continuous", "batch-chain", "lines-balance", "books-are-the-pools"})
-"""I1, I6, I14."""
+HALTING = frozenset(
+    {
+        "batch-chain",
+        "batch-rows",
+        "batches-continuous",
+        "books-are-the-pools",
+        "lines-balance",
+    }
+)
+"""I1, I6, I14. Rows are sealed by the batch, so whose row was changed cannot be told."""
 
 QUARANTINING = frozenset(
     {

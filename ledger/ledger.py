@@ -7,7 +7,7 @@ The only place where the parts of this package are put together. Nothing here de
 import asyncio
 import logging
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -18,6 +18,7 @@ from ledger.audit_jobs import Auditor
 from ledger.database import PROMPT_LIMIT_S, Database
 from ledger.election import Election
 from ledger.errors import LedgerUnavailable
+from ledger.facts import MAX_AMOUNT
 from ledger.fence import Fence
 from ledger.findings import Finding
 from ledger.holds import Holds
@@ -28,12 +29,14 @@ from ledger.lines import dials_args
 from ledger.link import Link, RedisError
 from ledger.loader import Loader
 from ledger.outage import OUTAGE, told
+from ledger.peaks import Peaks
 from ledger.ports import Clock, SystemClock
+from ledger.posted_holds import PostedHolds
 from ledger.poster import Poster
 from ledger.pusher import Pusher
 from ledger.rebuild import Rebuilding, Rebuilt, Reloading, rebuild, reload
 from ledger.reconcile import POSITIONS, Stores, reconcile
-from ledger.records import Meta
+from ledger.records import Meta, TypeMeta
 from ledger.scripts import Scripts
 from ledger.settler import Settler
 from ledger.shard import Shard
@@ -87,7 +90,7 @@ class Ledger:
 
     database: Postgres; accounts, keys, grants, charges... are functions that take one of
         its connections.
-    holds: Opens holds. settler: sees them through.
+    holds: Opens holds. settler: sees them through. posted_holds: waits until Postgres has them.
     keys: Finds the account of an API key.
     loader, pusher: Bring accounts, and ordered changes, to Redis.
     poster, sweeper: What the steward does again and again; a command may do it once.
@@ -124,8 +127,11 @@ class Ledger:
             chance=chance,
         )
         self.holds = Holds(self.shard, self.settler, self.loader, clock)
+        self.posted_holds = PostedHolds(self._open_among, clock)
         self.keys = KeyDirectory(database)
         self._asking_postgres: asyncio.Task[None] | None = None
+        self._peaks = Peaks(clock)
+        self._least: dict[int, int] = {}
 
     @classmethod
     async def open(
@@ -167,6 +173,7 @@ class Ledger:
         unsettled = await self.settler.drain(drain_s) if drain_s else self.settler.unsettled
         if self._asking_postgres is not None:
             self._asking_postgres.cancel()
+        await self.posted_holds.aclose()
         await self.settler.aclose()
         await self.loader.aclose()
         await self.shard.aclose()
@@ -174,7 +181,9 @@ class Ledger:
         await self.database.close()
         return unsettled
 
-    async def set_windows(self, windows: Mapping[int, int]) -> None:
+    async def set_windows(
+        self, windows: Mapping[int, int], growing: Collection[int] = frozenset()
+    ) -> None:
         """
         Say how many units of a credit type may be held or spent beyond what is posted.
 
@@ -184,10 +193,15 @@ class Ledger:
 
         Args:
             windows: Credit type -> units of it, at least its largest ceiling.
+            growing: Types of these whose window is larger where ten seconds at the last hour's
+                peak are more; the elected steward sees to that.
 
         """
+        self._least = {number: windows[number] for number in growing}
+        fixed = {number: units for number, units in windows.items() if number not in growing}
         async with self.database.connection() as connection:
-            await credit_types.set_windows(connection, windows)
+            await credit_types.set_windows(connection, fixed)
+            await credit_types.raise_windows(connection, self._least)
         try:
             await self._tell_windows()
         except LedgerUnavailable as away:
@@ -280,7 +294,7 @@ class Ledger:
                 Job("due grants", POLL_S, self.pusher.enter_due),
                 Job("overdue holds", SWEEP_S, self.sweeper.expire_holds),
                 Job("due lots", SWEEP_S, self.sweeper.expire_lots),
-                Job("windows", WINDOWS_S, self._tell_windows),
+                Job("windows", WINDOWS_S, self._size_windows),
                 Job("old epochs", OLD_EPOCHS_S, self.sweeper.drop_epochs),
                 Job("tidying", TIDY_S, self.sweeper.tidy),
                 Job("partitions", TIDY_S, self._keep_partitions),
@@ -311,14 +325,35 @@ class Ledger:
         async with self.database.connection(limit_s=PROMPT_LIMIT_S) as connection:
             return await charges.closed_of(connection, holds)
 
+    async def _open_among(self, holds: Collection[bytes]) -> charges.OpenAmong:
+        async with self.database.connection(limit_s=PROMPT_LIMIT_S) as connection:
+            return await charges.open_among(connection, holds, self.options.shard)
+
+    async def _size_windows(self) -> None:
+        """Give growing windows the room of their peak, take back what it needs no more, tell."""
+        state = await self.state()
+        if state is not None:
+            self._peaks.see(state)
+        sizes = {
+            number: min(max(least, self._peaks.of(number)), MAX_AMOUNT)
+            for number, least in self._least.items()
+        }
+        async with self.database.connection() as connection:
+            await credit_types.set_windows(connection, sizes)
+        await self._tell_windows()
+
     async def _tell_windows(self) -> None:
         """Make Redis' windows those that Postgres has; types that are new to it are added."""
         async with self.database.connection() as connection:
             wanted = await credit_types.windows(connection)
         await self.shard.ready()
         state = await self.state()
-        if state is None or {of.credit_type: of.window for of in state.types} != wanted:
-            await self.shard.run("dials", dials_args(shards.JOURNAL_CAP, wanted.items()))
+        known = {} if state is None else {each.credit_type: each for each in state.types}
+        told = {
+            number: _not_below_use(units, known.get(number)) for number, units in wanted.items()
+        }
+        if {number: each.window for number, each in known.items()} != told:
+            await self.shard.run("dials", dials_args(shards.JOURNAL_CAP, told.items()))
 
     async def _keep_partitions(self) -> None:
         now = datetime.fromtimestamp(self._clock.now_ms() / 1_000, UTC)
@@ -342,6 +377,18 @@ class Ledger:
             found = await self.reconcile()
         async with self.database.connection() as connection:
             await findings.record(connection, found)
+
+
+def _not_below_use(units: int, known: TypeMeta | None) -> int:
+    """
+    Return the window to tell: the one in force for as long as more than `units` is out.
+
+    Lowered below that, it would refuse calls that it let pass a moment ago. 0 is told at once: a
+    finding halts the shard.
+    """
+    if known is None or units == 0 or known.held - known.posted <= units:
+        return units
+    return max(units, known.window)
 
 
 def _silent(store: str, away: Exception) -> LedgerUnavailable:

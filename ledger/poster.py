@@ -64,6 +64,8 @@ class Poster:
         self._row: ShardRow | None = None
         self._told_q: int | None = None
         self._closed: list[bytes] = []
+        self.prompt = False
+        """Look every `GATHER_S` also at rest: strict routes wait for what there is to post."""
         self.behind = 0
         """Facts that were in the journal and not in Postgres when last looked at."""
 
@@ -78,7 +80,8 @@ class Poster:
         rest_s = GATHER_S
         while True:
             facts = await self.step()
-            rest_s = GATHER_S if facts else min(rest_s * 2, LONGEST_REST_S)
+            longest_s = GATHER_S if self.prompt else LONGEST_REST_S
+            rest_s = GATHER_S if facts else min(rest_s * 2, longest_s)
             if facts < MOST_FACTS:
                 await self._clock.sleep(rest_s)
 

@@ -26,6 +26,7 @@ class Reason(IntEnum):
     GATEWAY_ERROR = 26
     UPSTREAM_INVALID = 27
     BODY_REJECTED = 28
+    NOT_POSTED = 29  # a strict route, and Postgres did not get the hold
 
     EXPIRED = 40
     OBSERVED = 41

@@ -1,8 +1,9 @@
 """
 Does Redis say what Postgres says? For every account that is loaded, field by field.
 
-Reads only; never corrects. An account is compared when both stores are at the same fact of
-it; what moves all the time is tried again, and left out if it never stands still.
+Reads only; never corrects. An account is compared when both stores are at the same fact of it;
+where Redis is ahead, Postgres' record is first brought on by the journal's facts in between. What
+moves too fast for that is tried again, and left out if it never stands still.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from ledger.database import Database, Queries
 from ledger.errors import CorruptRecord, LedgerUnavailable, NotFound
 from ledger.fence import incarnation_of
 from ledger.findings import Finding
-from ledger.journal import read_meta, scan
+from ledger.followed import followed
+from ledger.journal import read_meta, read_tail, scan
 from ledger.keys import Keys
 from ledger.link import Link
 from ledger.ports import Clock
@@ -40,6 +42,10 @@ POSITIONS = frozenset({"epochs_equal", "redis_not_behind"})
 TRIES = 20
 TRY_AGAIN_S = 0.1
 """Posting is at most 0.1 s behind; what moves faster than that for two seconds is left out."""
+
+
+MOST_ENTRIES_AHEAD = 250
+"""As many as posting takes at once. Where it is further behind, the account is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,10 +190,11 @@ async def _keys(stores: Stores, epoch: int) -> list[Finding]:
 
 
 async def _account(stores: Stores, epoch: int, account: int) -> list[Finding]:
-    """I8: an account at the same fact is the same in both; I2: it comes to the same fact."""
+    """I8, I9: an account at the same fact, or some facts later, is the same; I2: it comes there."""
     first: bytes | None = None
     q_then = 0
     for _ in range(TRIES):
+        posted_q = (await _standing(stores))[0].last_q  # first: what it names can only grow
         raw = await stores.link.call("HGET", stores.keys.balances(epoch), account_field(account))
         try:
             snapshot = await read_snapshot(stores.database, account)
@@ -203,6 +210,12 @@ async def _account(stores: Stores, epoch: int, account: int) -> list[Finding]:
             differences = differences_of(record, snapshot.record)
             differences += await _missing_holds(stores, epoch, snapshot)
             return [Finding("accounts_equal", account, detail) for detail in differences]
+        ahead = await _followed(stores, snapshot, posted_q, record.aseq)
+        if ahead is not None:
+            return [
+                Finding("accounts_equal", account, f"ahead of Postgres: {detail}")
+                for detail in differences_of(record, ahead)
+            ]
         if first is None:
             first, q_then = raw, (await _standing(stores))[1].q
         await stores.clock.sleep(TRY_AGAIN_S)
@@ -210,6 +223,20 @@ async def _account(stores: Stores, epoch: int, account: int) -> list[Finding]:
         return []  # it moves, or posting is behind
     detail = f"Redis is at its fact {record.aseq}, Postgres at {snapshot.record.aseq}"
     return [Finding("accounts_equal", account, detail)]
+
+
+async def _followed(
+    stores: Stores, snapshot: Snapshot, posted_q: int, aseq: int
+) -> AccountRecord | None:
+    """Return what Postgres' record becomes by the next facts; None if they are not all there."""
+    if aseq < snapshot.record.aseq:
+        return None
+    keys, epoch = stores.keys, snapshot.epoch
+    try:
+        entries = await read_tail(stores.link, keys, epoch, posted_q, MOST_ENTRIES_AHEAD)
+    except CorruptRecord:
+        return None  # posting meets it too, and begins another epoch
+    return followed(snapshot, (fact for entry in entries for fact in entry.facts), aseq)
 
 
 def differences_of(redis: AccountRecord, postgres: AccountRecord) -> list[str]:

@@ -4,6 +4,7 @@ from urllib.parse import quote
 
 from config.model import Cors, Recorded, Route, StatusSet, Upstream
 from config.paths import BadPath, canonical_path
+from config.pricing.price import Price
 from config.reading.cors import build_cors
 from config.reading.kinds import Entry, WrongValueError
 from config.reading.nodes import Node
@@ -53,6 +54,7 @@ def _build_route(index: int, entry: Entry, parts: Parts) -> Route:
     if entry.get("public", False) and not price.is_free:
         hint = "Set price: 0, or remove `public`."
         raise WrongValueError(entry.node("public"), "A public route has nobody to charge.", hint)
+    _check_strict(entry, price)
     for key in ("linger", "on_cut"):
         if key in entry.values and not price.after_lines:
             message = f"`{key}` is for prices that the answer decides."
@@ -73,6 +75,7 @@ def _build_route(index: int, entry: Entry, parts: Parts) -> Route:
         public=entry.get("public", False),
         observe=entry.get("observe", parts.observe),
         websocket=websocket,
+        strict=entry.get("strict", False),
         record=_record(entry, path, needs_body=price.needs_body),
         max_body=max_body,
         linger_ms=entry.get("linger", 30_000),
@@ -83,6 +86,21 @@ def _build_route(index: int, entry: Entry, parts: Parts) -> Route:
         cors=cors,
         upstream_cost=_upstream_cost(entry),
     )
+
+
+def _check_strict(entry: Entry, price: Price) -> None:
+    """Refuse `strict` where it would promise what nobody keeps: there is no hold to wait for."""
+    if not entry.get("strict", False):
+        return
+    message = None
+    if price.is_free:
+        message = "A route that costs nothing holds nothing."
+    elif entry.get("observe", False):
+        message = "A route that only observes holds nothing."
+    elif entry.get("websocket", False):
+        message = "A WebSocket cannot be strict yet."
+    if message is not None:
+        raise WrongValueError(entry.node("strict"), message, "Remove `strict`.")
 
 
 def _path(entry: Entry, prefix: str) -> str:

@@ -149,6 +149,7 @@ ROUTE = Fields(
         "public": Field(Truth(), "No key is asked for; the price must be 0."),
         "observe": Field(Truth(), "Price, record and show; charge and refuse nothing."),
         "websocket": Field(Truth(), "The route is a WebSocket."),
+        "strict": Field(Truth(), "Forward only when Postgres has the hold: for dear calls."),
         "max_body": Field(
             Size(LARGEST_BODY), "Largest request body; 1MiB where the body is priced."
         ),

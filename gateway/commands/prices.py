@@ -158,6 +158,7 @@ def _summary(price_list: PriceList) -> dict[str, Any]:
         "upstreams": len(price_list.upstreams),
         "packages": len(price_list.packages),
         "observe": price_list.observe,
+        "strict_routes": [route.name for route in price_list.routes if route.strict],
         "largest_ceilings": {
             name: price_list.largest_ceiling(name) for name in price_list.credit_types
         },
@@ -171,6 +172,9 @@ def _sentence(price_list: PriceList) -> str:
         (len(price_list.packages), "package"),
     )
     sentence = ", ".join(f"{n} {word}{'' if n == 1 else 's'}" for n, word in counts) + "."
+    strict = sum(route.strict and not route.observe for route in price_list.routes)
+    if strict:
+        sentence += f" {strict} wait{'s' if strict == 1 else ''} for Postgres before forwarding."
     if price_list.observe:
         sentence += " It observes only: nothing is charged."
     return sentence
@@ -194,6 +198,7 @@ def _quoted(priced: Quote) -> dict[str, Any]:
         "final": priced.final,
         "observe": priced.observe,
         "public": priced.public,
+        "strict": priced.strict,
     }
 
 
@@ -208,6 +213,8 @@ def _said(priced: Quote, path: Path) -> str:
     ]
     if priced.observe:
         rows.append(("observe", "priced and shown only; nothing is charged"))
+    if priced.strict:
+        rows.append(("strict", "forwarded only when Postgres has the hold"))
     return "\n".join(f"{name:<11} {value}" for name, value in rows)
 
 

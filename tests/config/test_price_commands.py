@@ -78,6 +78,23 @@ def test_quote_answers_in_json(path: Path) -> None:
     )
 
 
+def test_a_strict_route_is_said(path: Path) -> None:
+    path.write_text(EXAMPLE.replace("price: 2\n", "price: 2\n    strict: true\n", 1))
+    assert "1 waits for Postgres" in run(check, str(path))[0].output
+    [name] = json.loads(run(check, str(path), "--json")[0].output)["strict_routes"]
+    strict = next(
+        r
+        for r in load_price_list(path.read_text(), environ={"UPSTREAM_TOKEN": "t"}).routes
+        if r.strict
+    )
+    assert name == strict.name
+    target = strict.path.replace("{asin}", "B01")
+    assert "only when Postgres has the hold" in run(quote, strict.methods[0], target)[0].output
+    assert json.loads(run(quote, strict.methods[0], target, "--json")[0].output)["strict"] is True
+    path.write_text(path.read_text() + "observe: true\n")
+    assert "waits for Postgres" not in run(check, str(path))[0].output
+
+
 def test_quote_of_a_refused_request_says_why(path: Path) -> None:
     result, code = run(quote, "POST", "/v1/search", "-d", "x=1", "-H", "Content-Type: text/plain")
     assert code == 1

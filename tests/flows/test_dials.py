@@ -6,11 +6,18 @@ FAREBOX_CHARGES sets how many charges are made (default 200; the figures: 20000)
 
 import asyncio
 import os
+import time
+from pathlib import Path
 
 import pytest
 
+from gateway.stores import EmbeddedRedis
+from ledger.books import ChargeState
 from ledger.ledger import Ledger, LedgerOptions
-from tests.flows.ledger_traffic import new_shop, quiet, running
+from tests.flows.ledger_traffic import assert_sound, new_shop, quiet, running
+from tests.flows.test_ledger_deaths import die
+from tests.flows.test_strict import state_of
+from tests.ledger.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -65,6 +72,58 @@ async def test_what_is_kept_takes_so_many_bytes(
         assert len(shop.served) == CHARGES
         assert in_redis > 0
         assert in_postgres > 0
+
+
+async def test_a_lifetime_is_how_long_the_hold_of_a_dead_gateway_lasts(
+    database_url: str, redis_url: str, namespace: str
+) -> None:
+    options = LedgerOptions(database_url, redis_url, namespace, postgres_connections=4)
+    dying = await Ledger.open(options, role="worker")
+    shop = await new_shop(dying, 1_000)
+    brief = await dying.holds.open(shop.order(PRICE, lifetime_ms=1_000))
+    lasting = await dying.holds.open(shop.order(PRICE, lifetime_ms=600_000))
+    await dying.post_all()
+    await die(dying)
+    async with running(options, workers=1) as ledgers:
+
+        async def expired() -> bool:
+            await ledgers[0].sweeper.expire_holds()
+            await ledgers[0].post_all()
+            return await state_of(ledgers[0], brief.id) == ChargeState.EXPIRED
+
+        await until(expired)
+        assert await state_of(ledgers[0], lasting.id) == ChargeState.OPEN
+        assert (await shop.balance(ledgers[0])).held == PRICE
+
+
+async def test_syncing_each_write_costs_time_and_changes_no_sum(
+    database_url: str, folder: Path
+) -> None:
+    """`appendfsync always` beside `everysec`, in turns on one server; the ratio is printed."""
+    server = EmbeddedRedis(folder / "redis")
+    server.start()
+    try:
+        options = LedgerOptions(database_url, server.url, postgres_connections=4)
+        async with running(options, workers=1) as ledgers:
+            shop = await new_shop(ledgers[0], 100 * CHARGES)
+            link = await ledgers[0]._reading.link()
+            assert await link.call("CONFIG", "GET", "appendfsync") == [b"appendfsync", b"everysec"]
+            for at_once in (1, AT_ONCE):
+                took = {"everysec": 0.0, "always": 0.0}
+                for setting in list(took) * 2:
+                    await link.call("CONFIG", "SET", "appendfsync", setting)
+                    began = time.monotonic()
+                    for _ in range(max(CHARGES // 8 // at_once, 1)):
+                        calls = (shop.buy(ledgers[0], PRICE, PRICE // 2) for _ in range(at_once))
+                        assert all(await asyncio.gather(*calls))
+                    took[setting] += time.monotonic() - began
+                ratio = took["always"] / took["everysec"] if took["everysec"] else 0
+                print(f"{at_once} at once: with appendfsync always a call takes {ratio:.1f} times")
+            await quiet(ledgers)
+            assert await shop.collected(ledgers[0]) == shop.served
+            await assert_sound(ledgers[0])
+    finally:
+        server.stop()
 
 
 async def charges_bytes(ledger: Ledger) -> int:

@@ -6,7 +6,7 @@ import pytest
 
 from config import load_price_list
 from gateway.price_feed import InForce
-from gateway.steward import running, windows_of
+from gateway.steward import growing_of, running, windows_of
 
 TEXT = """
 version: 1
@@ -27,7 +27,9 @@ def test_a_window_has_room_for_a_thousand_of_the_dearest_requests() -> None:
 
 def test_a_window_in_the_file_is_taken_as_it_is() -> None:
     text = TEXT.replace("credits: { scale: 0 }", "credits: { scale: 0, window: 50 }")
-    assert windows_of(InForce(load_price_list(text, environ={}), 1, NUMBERS))[1] == 50
+    prices = InForce(load_price_list(text, environ={}), 1, NUMBERS)
+    assert windows_of(prices)[1] == 50
+    assert growing_of(prices) == {2, 3}
 
 
 @pytest.mark.anyio

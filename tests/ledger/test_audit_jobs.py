@@ -110,7 +110,7 @@ DAMAGE = {
     "single rows are what was posted": (
         "UPDATE charges SET note = 'nothing to see' WHERE state = 5",
         "batch-rows",
-        None,
+        "shard",
     ),
 }
 

@@ -11,6 +11,7 @@ REDIS_LOSS = (
     "redis_failover",
     "redis_full",
     "redis_loss_bounds",
+    "strict",
 )
 
 
@@ -74,8 +75,8 @@ LAYERS = (
         "T5",
         "Redis loses what it had",
         (*PYTEST, *(f"tests/flows/test_{name}.py" for name in REDIS_LOSS)),
-        {"FAREBOX_ROUNDS": "20", "FAREBOX_CUTS": "50"},
-        {"FAREBOX_ROUNDS": "100", "FAREBOX_CUTS": "0"},
+        {"FAREBOX_ROUNDS": "20", "FAREBOX_CUTS": "50", "FAREBOX_STRICT_ROUNDS": "5"},
+        {"FAREBOX_ROUNDS": "100", "FAREBOX_CUTS": "0", "FAREBOX_STRICT_ROUNDS": "50"},
     ),
     Layer(
         "T6",

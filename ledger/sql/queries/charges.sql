@@ -7,6 +7,13 @@ SELECT s.epoch, s.last_q, c.state
 SELECT id FROM charges
  WHERE id = ANY ($1::bytea[]) AND id >= $2 AND id <= $3 AND state IN (2, 3, 5, 6)
 
+-- name: open_among
+-- One statement, one moment: in an epoch later than the hold's, what is not there will never come.
+SELECT s.epoch,
+       ARRAY(SELECT c.id FROM charges c WHERE c.id = ANY ($1::bytea[]) AND c.id >= $2 AND c.id <= $3 AND c.state = 1) AS ids
+  FROM shards s
+ WHERE s.id = $4
+
 -- name: ended_of
 SELECT id FROM charges WHERE id = ANY ($1::bytea[]) AND id >= $2 AND id <= $3 AND state <> 1
 

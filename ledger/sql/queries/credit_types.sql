@@ -20,3 +20,8 @@ SELECT id, window_units FROM credit_types ORDER BY id
 UPDATE credit_types t SET window_units = n.units
   FROM unnest($1::smallint[], $2::bigint[]) AS n (id, units)
  WHERE t.id = n.id AND t.window_units <> n.units
+
+-- name: raise_windows
+UPDATE credit_types t SET window_units = n.units
+  FROM unnest($1::smallint[], $2::bigint[]) AS n (id, units)
+ WHERE t.id = n.id AND t.window_units < n.units
