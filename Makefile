@@ -3,12 +3,13 @@
 #   make demo     a gateway with credits, a key and a backend to call; Ctrl-C stops it
 #   make test     the test suite, on real Postgres and Valkey
 #   make prove    money safety, layer by layer, with a table; LAYERS="T2 T5" for some; make prove-long for a night
+#   make bench    CPU per request beside nginx and others, in one run; needs nginx and wrk (bench/README.md)
 #   make check    format, lint, types, import contracts, tests: the whole gate
 #   make setup    only .venv, with .venv/bin/farebox ready; the others begin with it
 #
 # Another interpreter: make setup PYTHON=/path/to/python3.12
 
-.PHONY: setup demo test check check-code test-pages prove prove-long lock
+.PHONY: setup demo test check check-code test-pages bench prove prove-long lock
 
 BIN := .venv/bin
 READY := .venv/farebox-ready
@@ -64,7 +65,11 @@ check: check-code test
 test-pages: setup
 	@echo "There are no browser tests yet: the pages are later work."
 
+bench: setup
+	@$(BIN)/python -m bench $(BENCH)
+
 # Some layers only: make prove LAYERS="T2 T5". The table of the document: make prove PROVE="--write docs/safety.md"
+BENCH ?=
 LAYERS ?=
 PROVE ?=
 

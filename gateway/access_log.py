@@ -12,6 +12,7 @@ import json
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 from ledger.ids import account_text, key_text
@@ -93,22 +94,29 @@ class AccessLog:
 
 def render(lines: list[Line]) -> bytes:
     """Return the lines as JSON documents, one per line."""
-    return b"".join(_document(line) for line in lines)
+    return "".join(map(_document, lines)).encode()
 
 
-def _document(line: Line) -> bytes:
-    fields = {
-        "at": datetime.fromtimestamp(line.at_us / 1e6, UTC).isoformat(timespec="microseconds"),
-        "id": line.request_id,
-        "method": line.method,
-        "route": line.route,
-        "status": line.status,
-        "account": account_text(line.account) if line.account else None,
-        "key": key_text(line.key) if line.key else None,
-        "captured": line.captured,
-        "reason": line.reason,
-        "ms": line.duration_us / 1000,
-        "sent_bytes": line.sent_bytes,
-        "client": line.client,
-    }
-    return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
+def _document(line: Line) -> str:
+    # Written out: `json.dumps` of the same fields costs three times as much, on every request.
+    second, microsecond = divmod(line.at_us, 1_000_000)
+    account = f'"{account_text(line.account)}"' if line.account else "null"
+    key = f'"{key_text(line.key)}"' if line.key else "null"
+    return (
+        f'{{"at":"{_moment(second)}.{microsecond:06}+00:00","id":"{line.request_id}"'
+        f',"method":{_quoted(line.method)},"route":{_quoted(line.route)},"status":{line.status}'
+        f',"account":{account},"key":{key},"captured":{line.captured}'
+        f',"reason":{_quoted(line.reason)},"ms":{line.duration_us / 1000}'
+        f',"sent_bytes":{line.sent_bytes},"client":{_quoted(line.client)}}}\n'
+    )
+
+
+@lru_cache(maxsize=64)
+def _moment(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).replace(tzinfo=None).isoformat()
+
+
+# Methods, routes, reasons and most clients are the same few thousand texts again and again.
+@lru_cache(maxsize=4096)
+def _quoted(text: str) -> str:
+    return json.dumps(text)

@@ -11,9 +11,8 @@ owns the settlement from then on, so a client that hangs up cannot keep it from 
 
 import asyncio
 import logging
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, NoReturn
+from typing import Final, NamedTuple, NoReturn
 
 from ledger.errors import (
     AboveWindow,
@@ -41,8 +40,7 @@ LONGEST_HOLD_MS: Final = 24 * 3_600_000
 """A stream that outlives this is not renewed any more: its hold expires."""
 
 
-@dataclass(frozen=True, slots=True)
-class HoldOrder:
+class HoldOrder(NamedTuple):
     """
     What to hold.
 

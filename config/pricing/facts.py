@@ -5,7 +5,6 @@ What a price may look at, and how it refuses.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -26,8 +25,7 @@ class Unpriceable(Exception):
         super().__init__(message)
 
 
-@dataclass(frozen=True, slots=True)
-class RequestFacts:
+class RequestFacts(NamedTuple):
     """One request, as far as a price can depend on it."""
 
     path_params: Mapping[str, str]
@@ -53,8 +51,7 @@ class Unit(NamedTuple):
     quantity: int
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
+class Measured(NamedTuple):
     """What is known of a request before the call."""
 
     ceiling: int

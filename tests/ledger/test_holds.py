@@ -3,7 +3,6 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import pytest
 
@@ -152,14 +151,14 @@ async def test_a_hundred_holds_on_credit_for_ten_are_ten(
 
 async def test_refusals_say_why(rig: ShardRig, holds: Holds) -> None:
     await rig.load(ACCOUNT)
-    limited = replace(ORDER, ceiling=1, rate=(1_000_000, 0))
+    limited = ORDER._replace(ceiling=1, rate=(1_000_000, 0))
     with pytest.raises(InsufficientCredits) as short:
-        await holds.open(replace(ORDER, ceiling=1_001))
+        await holds.open(ORDER._replace(ceiling=1_001))
     assert (short.value.needed, short.value.available, short.value.shortfall) == (1_001, 1_000, 1)
     with pytest.raises(BadKey):
-        await holds.open(replace(ORDER, key=99))
+        await holds.open(ORDER._replace(key=99))
     with pytest.raises(ScopeMissing):
-        await holds.open(replace(ORDER, scope=4))
+        await holds.open(ORDER._replace(scope=4))
     await holds.open(limited)
     with pytest.raises(RateLimited) as late:
         await holds.open(limited)
@@ -168,10 +167,10 @@ async def test_refusals_say_why(rig: ShardRig, holds: Holds) -> None:
     with pytest.raises(LedgerBusy):
         await holds.open(ORDER)  # beside the one that is open
     with pytest.raises(AboveWindow) as above:
-        await holds.open(replace(ORDER, ceiling=ORDER.ceiling + 1))
+        await holds.open(ORDER._replace(ceiling=ORDER.ceiling + 1))
     assert (above.value.needed, above.value.window) == (ORDER.ceiling + 1, ORDER.ceiling)
     with pytest.raises(LedgerUnavailable):
-        await holds.open(replace(ORDER, credit_type=2))
+        await holds.open(ORDER._replace(credit_type=2))
     await rig.control(ACCOUNT, Control("f", 2, flags=1))
     with pytest.raises(AccountFrozen):
         await holds.open(ORDER)
@@ -180,13 +179,13 @@ async def test_refusals_say_why(rig: ShardRig, holds: Holds) -> None:
 @pytest.mark.parametrize("ceiling", [0, -1, 9 * 10**13 + 1])
 async def test_a_ceiling_out_of_range_is_never_asked(holds: Holds, ceiling: int) -> None:
     with pytest.raises(ValueError, match="a hold of"):
-        await holds.open(replace(ORDER, ceiling=ceiling))
+        await holds.open(ORDER._replace(ceiling=ceiling))
 
 
 async def test_a_free_request_is_checked_and_leaves_nothing(rig: ShardRig, holds: Holds) -> None:
-    assert await holds.check(replace(ORDER, ceiling=0)) == 1_000
+    assert await holds.check(ORDER._replace(ceiling=0)) == 1_000
     with pytest.raises(BadKey):
-        await holds.check(replace(ORDER, key=99))
+        await holds.check(ORDER._replace(key=99))
 
     assert len(await rig.facts()) == 1
 
@@ -259,7 +258,7 @@ async def test_a_long_block_keeps_its_hold(
         assert isinstance(kept, HoldFact)
         return kept.deadline_ms
 
-    async with holds.hold(replace(ORDER, lifetime_ms=200)) as held:
+    async with holds.hold(ORDER._replace(lifetime_ms=200)) as held:
         first = held.deadline_ms
         await until(lambda: held.deadline_ms > first)
         await until(lambda: is_later(deadline, first))

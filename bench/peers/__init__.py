@@ -1,0 +1,18 @@
+"""The gateways that are compared: ours, the floor, and what else an engineer would write."""
+
+from bench.peers.farebox import farebox
+from bench.peers.hello import hello
+from bench.peers.nginx import nginx_lua, nginx_proxy
+from bench.peers.peer import Opener, Peer, Stage
+from bench.peers.simple import simple
+
+PEERS: dict[str, Opener] = {
+    "farebox": farebox,
+    "nginx+lua": nginx_lua,
+    "nginx": nginx_proxy,
+    "hello": hello,
+    "simple": simple,
+}
+"""By name, in the order of the tables."""
+
+__all__ = ["PEERS", "Opener", "Peer", "Stage"]

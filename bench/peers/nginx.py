@@ -1,0 +1,82 @@
+"""nginx as the floor, without billing, and with Lua and Redis, as a good engineer would do it."""
+
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import redis
+
+from bench.peers.peer import Peer, Stage
+from bench.processes import children_of
+from bench.upstream import free_port, nginx
+
+HERE = Path(__file__).parent
+MODULES = Path("/usr/lib/nginx/modules")
+KEY = "bench-key"
+PLENTY = 1_000_000_000_000
+
+
+def lua_missing() -> str | None:
+    """Return what to do where nginx has no Lua, or Lua no Redis client."""
+    module = MODULES / "ngx_http_lua_module.so"
+    client = Path("/usr/share/lua/5.1/nginx/redis.lua")
+    if module.exists() and client.exists():
+        return None
+    return "nginx has no Lua or no Redis client: apt install libnginx-mod-http-lua lua-nginx-redis"
+
+
+@asynccontextmanager
+async def nginx_proxy(stage: Stage) -> AsyncIterator[Peer]:
+    port = free_port()
+    http = f"{_backend(stage)} server {{ listen 127.0.0.1:{port}; location / {{ {_PASS} }} }}"
+    async with nginx(stage.folder / "nginx-proxy", "", http, port=port) as master:
+        yield Peer(f"http://127.0.0.1:{port}/hello", {}, children_of(master))
+
+
+@asynccontextmanager
+async def nginx_lua(stage: Stage) -> AsyncIterator[Peer]:
+    port, folder = free_port(), stage.folder / "nginx-lua"
+    with redis.Redis(unix_socket_path=str(stage.redis_socket)) as client:
+        hold, settle = install(client, hashlib.md5(KEY.encode()).digest())
+        names = ("ndk_http_module", "ngx_http_lua_module")
+        main = "".join(f"load_module {MODULES}/{name}.so; " for name in names)
+        http = (
+            f'lua_package_path "{folder}/?.lua;/usr/share/lua/5.1/?.lua;;";'
+            f" init_worker_by_lua_block {{ billing = require 'billing' }} {_backend(stage)}"
+            f" server {{ listen 127.0.0.1:{port}; location / {{"
+            " access_by_lua_block { billing.hold() } log_by_lua_block { billing.settle() }"
+            f" {_PASS} }} }}"
+        )
+        text = (HERE / "nginx.lua").read_text()
+        for name, value in {"SOCKET": stage.redis_socket, "HOLD": hold, "SETTLE": settle}.items():
+            text = text.replace(f"BENCH_{name}", f'"{value}"')
+        library = stage.folder / "nginx-lua-code"
+        library.mkdir()
+        (library / "billing.lua").write_text(text)
+        http = http.replace(f"{folder}/?.lua", f"{library}/?.lua")
+        async with nginx(folder, main, http, port=port) as master:
+            yield Peer(
+                f"http://127.0.0.1:{port}/hello",
+                {"X-Api-Key": KEY},
+                children_of(master),
+                charged=lambda: PLENTY - int(client.hget("{b}balances", "acme") or 0),
+            )
+
+
+def install(client: redis.Redis, key_hash: bytes) -> tuple[str, str]:
+    """Load the scripts and fund the account; returns what they are called by."""
+    client.hset("{b}keys", key_hash, "acme")
+    client.hset("{b}balances", "acme", str(PLENTY))
+    hold = client.script_load((HERE / "hold.lua").read_text())
+    settle = client.script_load((HERE / "settle.lua").read_text())
+    return str(hold), str(settle)
+
+
+def _backend(stage: Stage) -> str:
+    server = stage.upstream.url.removeprefix("http://")
+    kept = "keepalive 512; keepalive_requests 1000000000;"
+    return f"upstream backend {{ server {server}; {kept} }}"
+
+
+_PASS = 'proxy_http_version 1.1; proxy_set_header Connection ""; proxy_pass http://backend;'
