@@ -105,7 +105,7 @@ async def measure(served: Served, rounds: int, seconds: float) -> None:
 
 
 async def machine(served: Served) -> str:
-    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())  # noqa: ASYNC240
+    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     connection = await asyncpg.connect(served.running.postgres_url)
     postgres = await connection.fetchval("SHOW server_version")
     await connection.close()

@@ -49,6 +49,26 @@ async def test_what_is_posted_reopens_the_window_and_loses_its_mark(parts: Parts
     assert (await customer.balance()).used == 10
 
 
+@pytest.mark.parametrize(("prompt", "longest_s"), [(False, 0.1), (True, 0.02)])
+async def test_at_rest_it_looks_more_often_where_strict_routes_wait(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch, prompt: bool, longest_s: float
+) -> None:
+    await parts.customer(0)
+    await parts.post_all()
+    rests: list[float] = []
+
+    async def rest(seconds: float) -> None:
+        rests.append(seconds)
+        if len(rests) == 10:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(parts.poster._clock, "sleep", rest)
+    parts.poster.prompt = prompt
+    with pytest.raises(asyncio.CancelledError):
+        await parts.poster.run()
+    assert max(rests) == longest_s
+
+
 async def test_an_open_hold_keeps_its_units_in_the_window(parts: Parts) -> None:
     customer = await parts.customer(100)
     await customer.held(30)
