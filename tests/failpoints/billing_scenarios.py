@@ -40,6 +40,14 @@ from tests.flows.purchase_truth import DAILY, REFILL, STARTER
 GIFT = f"""
   gift: {{ name: Gift, credits: {EACH}, price: {{ usd: {STARTER[1]} }}, promotion_codes: true }}
 """
+_OLDER_ORDERS = """
+UPDATE billing.orders SET created_at = created_at - interval '{} s' WHERE account_id = $1
+"""
+_OLDER_REFUNDS = """
+UPDATE billing.refunds AS r SET created_at = r.created_at - interval '{} s'
+  FROM billing.payments AS p WHERE p.id = r.payment_id AND p.account_id = $1
+"""
+OLDER = (_OLDER_ORDERS, _OLDER_REFUNDS)
 LATER_S = 7_200
 """Whoever follows on comes so much later: leases and rests are over."""
 
@@ -95,9 +103,11 @@ class Market:
         await inbox_worker.work(self.shop)
 
     async def pass_time(self) -> None:
-        """Have the tries of automatic top-up be older; Postgres' clock cannot be moved."""
+        """Have what was asked for be older; Postgres' clock cannot be moved."""
         async with self.shop.ledger.database.connection() as connection:
             await connection.execute(AGE.format(f"interval '{LATER_S} s'"))
+            for statement in OLDER:
+                await connection.execute(statement.format(LATER_S), self.account)
 
     async def buy(self, package: str = "starter", quantity: int = 1) -> str:
         """An order, paid on Stripe's page; returns its session."""
@@ -283,7 +293,7 @@ async def money_back_by_an_admin(run: Run) -> None:
         await place.buy()
         order = run.done["ordered"][1]
         await place.step("delivered", place.deliver)
-        draft = orders_by_people.MoneyBackDraft(amount_minor=333, reference="one")
+        draft = orders_by_people.MoneyBackDraft(amount_minor=333, reference=f"back {order}")
         await place.step(
             "back", lambda: orders_by_people.give_back(place.shop, order, draft, actor="admin")
         )
@@ -396,7 +406,7 @@ async def a_top_up_without_an_answer(run: Run) -> None:
         await place.step(
             "silence",
             lambda: place.do(
-                "fault", kind="cut_after", path="/v1/payment_intents", method="POST", count=3
+                "fault", kind="cut_after", path="/v1/payment_intents", method="POST", count=20
             ),
         )
         await place.step("topped up", lambda: topups.scan(place.shop))
@@ -478,6 +488,36 @@ async def what_nobody_delivered(run: Run) -> None:
         run.put_in[place.account] += EACH
 
 
+async def found_without_events(run: Run) -> None:
+    """A subscription, a purchase, its refund and its dispute, of which no event ever comes."""
+    async with market(run) as place:
+        session = await place.buy()
+
+        async def subscribed() -> str:
+            purchase = Purchase(package="daily")
+            return (await start(place.shop, place.account, purchase)).session_id
+
+        async def look() -> None:
+            await reconciler.run(place.shop, ["state"])
+
+        daily = await run.step("subscribed", subscribed)
+        await place.step("paid for it", lambda: place.do("pay", session=daily))
+        await place.step("found", look)
+        intent = await place.intent_of(session)
+        await place.step("refunded", lambda: place.do("refund", payment_intent=intent, amount=333))
+        await place.step("found the refund", look)
+        await place.step("disputed", lambda: place.do("dispute", payment_intent=intent))
+        await place.step("found the dispute", look)
+
+        async def won() -> None:
+            found = await place.look("/v1/disputes", payment_intent=intent)
+            await place.do("dispute_step", dispute=found["data"][0]["id"], step="win")
+
+        await place.step("won", won)
+        await place.step("found it won", look)
+        run.put_in[place.account] += EACH - EACH * 333 // STARTER[1] + DAILY[0]
+
+
 async def events_by_people(run: Run) -> None:
     """Looked at, tried again, and closed by hand."""
     async with market(run) as place:
@@ -532,7 +572,7 @@ async def answers_that_are_lost(run: Run) -> None:
     async with market(run) as place:
 
         async def silence(path: str) -> None:
-            await place.do("fault", kind="cut_after", path=path, method="POST", count=3)
+            await place.do("fault", kind="cut_after", path=path, method="POST", count=20)
 
         async def unheard() -> None:
             try:
@@ -559,6 +599,7 @@ async def answers_that_are_lost(run: Run) -> None:
         await place.step("no page", lambda: silence("/v1/checkout/sessions"))
         await place.step("ordered", unheard)
         await place.step("healed", lambda: place.do("heal"))
+        await place.step("later", place.pass_time)
         await place.step("looked", lambda: reconciler.run(place.shop, ["state"]))
         session = await run.step("opened", opened)
         await place.step("paid", lambda: place.do("pay", session=session))
@@ -566,7 +607,7 @@ async def answers_that_are_lost(run: Run) -> None:
         await place.step("no refund", lambda: silence("/v1/refunds"))
         await place.step("asked", asked)
         await place.step("healed again", lambda: place.do("heal"))
-        await place.step("asked again", asked)
+        await place.step("later again", place.pass_time)
         await place.step("looked again", lambda: money_back.look_again(place.shop))
         await place.step("looked at all", lambda: reconciler.run(place.shop, ["state"]))
         await place.step("told", place.deliver)
@@ -709,6 +750,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     a_declined_top_up,
     cards_and_customers,
     what_nobody_delivered,
+    found_without_events,
     events_by_people,
     answers_that_are_lost,
     a_review,
