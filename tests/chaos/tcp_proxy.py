@@ -112,7 +112,7 @@ class TcpProxy:
                         self.lost_questions -= 1
                         self.lost += 1
                         return
-                    if self.lost_answers:
+                    if self.lost_answers and not connection.lose_answer:
                         self.lost_answers -= 1
                         connection.lose_answer = True
                 writer.write(piece)

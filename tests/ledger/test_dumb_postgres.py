@@ -56,12 +56,19 @@ async def test_who_is_cancelled_does_not_wait_for_a_dumb_one(
     between: TcpProxy, database: Database
 ) -> None:
     between.swallow()
-    asking = asyncio.create_task(ask(database, None))
-    await asyncio.sleep(0)
-    async with asyncio.timeout(10):
-        while not asking.done():
-            asking.cancel()
-            await asyncio.sleep(0.01)
+    asks = asyncio.Event()
+
+    async def ask_for_ever() -> None:
+        async with database.connection() as connection:
+            asks.set()
+            await connection.execute("SELECT 1")
+
+    asking = asyncio.create_task(ask_for_ever())
+    await asks.wait()
+    await asyncio.sleep(0)  # now the question is on its way
+    asking.cancel()
+    done, _ = await asyncio.wait([asking], timeout=10)
+    assert done
     assert asking.cancelled()
     between.heal()
 
