@@ -24,6 +24,9 @@ LONGEST_RETRY_S = 5.0
 TERM_CHECK_S = 1.0
 """How often a working steward makes sure that it is still elected."""
 
+CANCEL_AGAIN_S = 0.5
+"""A job ends in a turn or two of the loop; one that has not by then did not hear it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -70,9 +73,7 @@ class Steward:
             while await self._election.still_elected():
                 await self._clock.sleep(TERM_CHECK_S)
         finally:
-            for job in jobs:
-                job.cancel()
-            await asyncio.gather(*jobs, return_exceptions=True)
+            await _end(jobs)
 
     async def _repeat(self, job: Job) -> None:
         retry_s = FIRST_RETRY_S
@@ -96,3 +97,17 @@ class Steward:
             unexpected = None if isinstance(failure, (*OUTAGE, *job.expected)) else failure
             log.warning("%s will be tried again: %s", job.name, reason, exc_info=unexpected)
         self.failures[job.name] = reason
+
+
+async def _end(jobs: Sequence["asyncio.Task[None]"]) -> None:
+    """
+    End the jobs, whatever it takes: as long as one goes on, nobody is steward, and nobody posts.
+
+    A cancellation can be lost: while a connection to Postgres breaks, asyncpg may raise an error
+    of its own in its place, which looks like any failure that is tried again.
+    """
+    working = set(jobs)
+    while working:
+        for job in working:
+            job.cancel()
+        _, working = await asyncio.wait(working, timeout=CANCEL_AGAIN_S)

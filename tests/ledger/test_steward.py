@@ -86,3 +86,35 @@ async def test_a_second_steward_takes_over_when_the_first_is_gone(empty_database
     await until(lambda: "second" in worked)
     second_task.cancel()
     await asyncio.gather(first_task, second_task, return_exceptions=True)
+
+
+async def test_a_job_that_loses_its_cancellation_does_not_hold_up_the_next_term(
+    empty_database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """asyncpg, whose connection is lost just then, raises an error of its own instead."""
+    caplog.set_level(logging.INFO, "ledger")
+    clock = QuickClock()
+    running, terms = 0, 0
+
+    async def stubborn() -> None:
+        nonlocal running, terms
+        running, terms = running + 1, terms + 1
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if terms == 1:
+                raise ConnectionError("played: release() called on a free connection") from None
+            raise
+        finally:
+            running -= 1
+
+    election = Election(empty_database_url, "shard 0", clock)
+    steward = Steward(election, [Job("stubborn", 1, stubborn)], clock)
+    working = asyncio.create_task(steward.run())
+    await until(lambda: running)
+    await election.resign()
+    await until(lambda: caplog.messages.count("elected steward") == 2 and running)
+    assert running == 1
+    working.cancel()
+    await until(working.done)
+    assert running == 0
