@@ -338,8 +338,9 @@ class Ledger:
             number: min(max(least, self._peaks.of(number)), MAX_AMOUNT)
             for number, least in self._least.items()
         }
-        async with self.database.connection() as connection:
-            await credit_types.set_windows(connection, sizes)
+        if sizes:
+            async with self.database.connection() as connection:
+                await credit_types.set_windows(connection, sizes)
         await self._tell_windows()
 
     async def _tell_windows(self) -> None:

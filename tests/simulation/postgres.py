@@ -241,8 +241,8 @@ class Postgres:
             back, self._back = self._back, None
             back.set_result(None)
 
-    async def trip(self) -> None:
-        """The way there or back; raises if it is not to be had."""
+    async def trip(self, given_up: asyncio.Future[None]) -> None:
+        """The way there or back; raises if it is not to be had, or is given up meanwhile."""
         trouble = self.trouble
         if self.on_trip is not None:
             self.on_trip()
@@ -250,7 +250,13 @@ class Postgres:
             if trouble.hangs:
                 if self._back is None:
                     self._back = self.loop.create_future()
-                await asyncio.wait_for(asyncio.shield(self._back), STATEMENT_LIMIT_S)
+                ended, _ = await asyncio.wait(
+                    (self._back, given_up),
+                    timeout=STATEMENT_LIMIT_S,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                if not ended:
+                    raise TimeoutError
             raise asyncpg.ConnectionDoesNotExistError(GONE)
         drawn = self.chance.random()
         if drawn < trouble.broken:
@@ -273,6 +279,9 @@ class Postgres:
         finally:
             session.end()
 
+    async def expire_connections(self) -> None:
+        """As the pool's: here each connection is lent once, so there is none to renew."""
+
     async def close(self) -> None:
         """As the pool's."""
 
@@ -285,10 +294,17 @@ class Session:
         self._postgres = postgres
         self._transaction: Transaction | None = None
         self._broken = False
+        self._given_up: asyncio.Future[None] = postgres.loop.create_future()
+
+    def terminate(self) -> None:
+        """As asyncpg's: what waits for an answer is told at once that there will be none."""
+        self.end()
 
     def end(self) -> None:
         """Be gone; an open transaction is undone."""
         self._broken = True
+        if not self._given_up.done():
+            self._given_up.set_result(None)
         if self._transaction is not None and not self._transaction.over:
             self._postgres.end(self._transaction)
             self._log("ROLLBACK")
@@ -363,7 +379,7 @@ class Session:
         if self._broken:
             raise asyncpg.ConnectionDoesNotExistError(GONE)
         try:
-            await self._postgres.trip()
+            await self._postgres.trip(self._given_up)
         except (asyncpg.ConnectionDoesNotExistError, TimeoutError):
             self.end()
             raise

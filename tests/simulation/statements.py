@@ -586,6 +586,28 @@ def _(tx: Transaction) -> list[Row]:
     return [row for found in rows for row in only(found, "id", "window_units")]
 
 
+@answers(controls._SQL.applied)
+def _(tx: Transaction, account: int, cseq: int) -> list[Row]:
+    row = tx.get("accounts", account)
+    return [] if row is None else [{"applied": row["cseq_applied"] >= cseq}]
+
+
+@answers(credit_types._SQL.set_windows)
+def _(tx: Transaction, numbers: list[int], units: list[int]) -> list[Row]:
+    for number, window in zip(numbers, units, strict=True):
+        tx.change("credit_types", number, window_units=window)
+    return []
+
+
+@answers(credit_types._SQL.raise_windows)
+def _(tx: Transaction, numbers: list[int], units: list[int]) -> list[Row]:
+    for number, window in zip(numbers, units, strict=True):
+        row = tx.get("credit_types", number)
+        if row is not None and row["window_units"] < window:
+            tx.change("credit_types", number, window_units=window)
+    return []
+
+
 @answers(sweeper._SQL.overdue)
 def _(tx: Transaction, shard: int, now_ms: int, *place: Any) -> list[Row]:
     *after, limit = place
