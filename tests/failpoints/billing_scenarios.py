@@ -78,6 +78,11 @@ class Market:
         assert answer.status_code == 200 or self.repeats, answer.text
         return answer.json()
 
+    async def silence(self, path: str) -> None:
+        """Stripe does the next thing asked for there, and its answers do not come."""
+        await self.do("fault", kind="cut_after", path=path, method="POST", count=1)
+        await self.do("fault", kind="cut_before", path=path, method="POST", count=20)
+
     @property
     def repeats(self) -> bool:
         return not self.run.dying
@@ -403,12 +408,7 @@ async def a_top_up_without_an_answer(run: Run) -> None:
     async with market(run) as place:
         await _with_card(place)
         await place.step("agreed", lambda: _agreed(place))
-        await place.step(
-            "silence",
-            lambda: place.do(
-                "fault", kind="cut_after", path="/v1/payment_intents", method="POST", count=20
-            ),
-        )
+        await place.step("silence", lambda: place.silence("/v1/payment_intents"))
         await place.step("topped up", lambda: topups.scan(place.shop))
         await place.step("healed", lambda: place.do("heal"))
         await place.step("later", place.pass_time)
@@ -571,9 +571,6 @@ async def answers_that_are_lost(run: Run) -> None:
     """Stripe opened the page, and gave the money back, and nobody heard so."""
     async with market(run) as place:
 
-        async def silence(path: str) -> None:
-            await place.do("fault", kind="cut_after", path=path, method="POST", count=20)
-
         async def unheard() -> None:
             try:
                 await start(place.shop, place.account, Purchase(package="starter"))
@@ -596,7 +593,7 @@ async def answers_that_are_lost(run: Run) -> None:
             except BillingError:
                 return
 
-        await place.step("no page", lambda: silence("/v1/checkout/sessions"))
+        await place.step("no page", lambda: place.silence("/v1/checkout/sessions"))
         await place.step("ordered", unheard)
         await place.step("healed", lambda: place.do("heal"))
         await place.step("later", place.pass_time)
@@ -604,7 +601,7 @@ async def answers_that_are_lost(run: Run) -> None:
         session = await run.step("opened", opened)
         await place.step("paid", lambda: place.do("pay", session=session))
         await place.step("delivered", place.deliver)
-        await place.step("no refund", lambda: silence("/v1/refunds"))
+        await place.step("no refund", lambda: place.silence("/v1/refunds"))
         await place.step("asked", asked)
         await place.step("healed again", lambda: place.do("heal"))
         await place.step("later again", place.pass_time)

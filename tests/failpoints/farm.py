@@ -55,6 +55,7 @@ class Farm:
         self._name = ""
         self._warm = False
         self._standin = 0
+        self._held = 0
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         if self._stage is None or self._played >= LIVES_PER_STAGE or request.get("fresh"):
@@ -107,6 +108,7 @@ class Farm:
         if self._standin:
             os.kill(self._standin, signal.SIGKILL)
             os.waitpid(self._standin, 0)
+            os.close(self._held)
             self._standin = 0
 
         async def drop() -> None:
@@ -137,10 +139,14 @@ class Farm:
     def _play_stripe(self) -> tuple[str, str]:
         """Raise a Stripe that outlives every life of this stage."""
         told, ready = os.pipe()
+        lifeline, held = os.pipe()
         self._standin = os.fork()
         if self._standin == 0:
+            os.close(held)
 
             async def play() -> None:
+                # Ends with the farm, however that ends: nobody holds the other end then.
+                asyncio.get_running_loop().add_reader(lifeline, os._exit, 0)
                 standin = StandIn(World())
                 await standin.start()
                 os.write(ready, json.dumps([standin.url, standin.world.key]).encode() + b"\n")
@@ -148,6 +154,8 @@ class Farm:
 
             _live(play, self._folder / "standin", self._folder / "standin.log", limit_s=0)
         os.close(ready)
+        os.close(lifeline)
+        self._held = held
         with os.fdopen(told) as lines:
             url, key = json.loads(lines.readline())
         return url, key

@@ -31,7 +31,7 @@ LIFETIME_MS = 400
 
 LONGEST_REST_S = 0.01
 DRAIN_S = 0.2
-settler.SETTLE_AGAIN_S = 0.5  # a settlement told again in vain is told once more
+vars(settler)["SETTLE_AGAIN_S"] = 0.5  # a settlement told again in vain is told once more
 
 Scenario = Callable[["Run"], Awaitable[None]]
 

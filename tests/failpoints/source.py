@@ -194,7 +194,8 @@ def marked(module: str, text: str) -> ast.Module:
     place = next(n for n, each in enumerate(_heads(tree.body)) if not each)
     load = ast.ImportFrom("tests.failpoints", [ast.alias("runtime", Marking.RUNTIME)], 0)
     tree.body.insert(place, load)
-    return ast.fix_missing_locations(tree)
+    with_points: ast.Module = ast.fix_missing_locations(tree)
+    return with_points
 
 
 def _heads(body: Sequence[ast.stmt]) -> Iterator[bool]:

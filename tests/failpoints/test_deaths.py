@@ -9,6 +9,8 @@ import os
 import random
 from collections import defaultdict
 
+import pytest
+
 from tests.failpoints.deaths import Death, die_at
 from tests.failpoints.listed import points_to_die_at
 from tests.proof import Proof, tell
@@ -19,6 +21,7 @@ SEED = int(os.environ.get("FAREBOX_SEED", "1"))
 AT = os.environ.get("FAREBOX_AT", "")
 
 
+@pytest.mark.slow
 def test_whoever_dies_anywhere_is_followed_by_one_that_finds_all_well(
     postgres_server: str, template_database: str, redis_url: str
 ) -> None:
