@@ -3,7 +3,7 @@ A trial: people buy while one kind of fault happens again and again; then everyt
 
 The judge is what was served (`Shop.served`). With a gateway alive nothing may be lost by anyone.
 
-FAREBOX_ROUNDS sets how many faults each trial has (default 2).
+FAREBOX_ROUNDS sets how many faults each trial has (default 1).
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from tests.flows.ledger_traffic import Shop, assert_sound, new_shop, quiet
 from tests.ledger.waiting import until
 from tests.proof import Proof, tell
 
-ROUNDS = int(os.environ.get("FAREBOX_ROUNDS", "2"))
+ROUNDS = int(os.environ.get("FAREBOX_ROUNDS", "1"))
 OF_EACH = max(ROUNDS // 2, 1)
 """Rounds on each program, where a kind of fault is tried on Valkey and on Redis."""
 

@@ -4,7 +4,7 @@ A power failure takes the end of the append-only file: from any command of the l
 One history is recorded up to the crash: Postgres, the file, and what the gateways knew. From each
 cut of the file the world goes on, with the gateways alive, or with everything lost that they knew.
 
-FAREBOX_CUTS sets how many cuts are tried (default 4); 0: every one.
+FAREBOX_CUTS sets how many cuts are tried (default 3); 0: every one.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from tests.proof import Proof, tell
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
-CUTS = int(os.environ.get("FAREBOX_CUTS", "4"))
+CUTS = int(os.environ.get("FAREBOX_CUTS", "3"))
 LAST_S = 2.0
 WINDOW = 120
 BUYERS = 3

@@ -1,7 +1,7 @@
 """
 Whatever Redis loses, what was served is collected once, as long as the gateways live.
 
-FAREBOX_ROUNDS sets how many faults each test causes (default 2).
+FAREBOX_ROUNDS sets how many faults each test causes (default 1).
 """
 
 import random

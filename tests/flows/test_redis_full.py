@@ -1,7 +1,7 @@
 """
 Redis has no room: in memory, or for its file. What cannot be booked is refused before it is served.
 
-FAREBOX_ROUNDS sets how often (default 2).
+FAREBOX_ROUNDS sets how often (default 1).
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """
 How much is lost when two things fail at once: never a customer's credit, of the house's the window.
 
-FAREBOX_ROUNDS sets how often (default 2).
+FAREBOX_ROUNDS sets how often (default 1).
 """
 
 import asyncio
