@@ -23,7 +23,11 @@ LATER_HITS = 4
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """One point, one death, and what was found afterwards; `wrong` is empty if all was well."""
+    """
+    One point, one death, and what was found afterwards; `wrong` is empty if all was well.
+
+    died: False where the point was never passed, as those may be that depend on who is quicker.
+    """
 
     point: str
     scenario: str
@@ -31,6 +35,7 @@ class Death:
     operations: int = 0
     lost: int = 0
     probe_ms: int = 0
+    died: bool = True
 
     @property
     def area(self) -> str:
@@ -147,7 +152,7 @@ def _die(farm: Farm, point: str, scenario: str, hit: int) -> Death:
             return Death(point, scenario, f"ended by itself:\n{first['said']}")
         hit = 1
     else:
-        return Death(point, scenario, "was not reached")
+        return Death(point, scenario, died=False)
     if after["status"] != 0:
         return Death(point, scenario, f"the next one:\n{after['said']}")
     found = after["value"]

@@ -18,6 +18,9 @@ from tests.proof import Proof, tell
 POINTS = os.environ.get("FAREBOX_POINTS", "20")
 REPEATS = int(os.environ.get("FAREBOX_REPEATS", "1"))
 SEED = int(os.environ.get("FAREBOX_SEED", "1"))
+MISSED_ONE_IN = 50
+"""Which of two tasks is quicker decides whether some points are passed; few may be missed so."""
+
 AT = os.environ.get("FAREBOX_AT", "")
 
 
@@ -35,9 +38,12 @@ def test_whoever_dies_anywhere_is_followed_by_one_that_finds_all_well(
     wrong = [death for death in deaths if death.wrong]
     shown = "\n".join(f"{each.point} ({each.scenario})" for each in wrong)
     assert not wrong, f"{len(wrong)} of {len(deaths)} deaths, their ends are above\n{shown}"
+    missed = [death.point for death in deaths if not death.died]
+    assert len(missed) <= max(1, len(deaths) // MISSED_ONE_IN), missed
     by_area: dict[str, list[Death]] = defaultdict(list)
     for death in deaths:
-        by_area[death.area].append(death)
+        if death.died:
+            by_area[death.area].append(death)
     for area, died in sorted(by_area.items()):
         proof = Proof(
             layer="T3",
