@@ -19,13 +19,13 @@ from dataclasses import dataclass, field
 import asyncpg
 
 from ledger.books import ChargeState
-from ledger.ids import hold_id
+from ledger.ids import MAX_SESSION, hold_id
 from ledger.link import Link, RedisError
 from ledger.outage import OUTAGE
 from ledger.ports import SystemClock
 from ledger.reasons import Reason
 from ledger.records import Meta
-from tests.chaos.backend import DEAREST, Backend
+from tests.chaos.backend import DEAREST, Backend, Service
 from tests.chaos.clients import Account
 from tests.chaos.fleet import WINDOW, Fleet
 
@@ -49,15 +49,23 @@ class Kill:
     """
     Gateways that were killed, and what they knew that Postgres did not.
 
+    confirmed: What Postgres showed closed before, since the last rest.
+    last: The largest id that they can have made: ids begin with the clock.
     with_tail: Redis lost its tail in the same breath.
     """
 
     gateways: frozenset[str]
-    unconfirmed: frozenset[str]
+    confirmed: frozenset[str]
+    last: str
     with_tail: bool = False
     lost: int = 0
     lost_requests: int = 0
     kind: str = ""
+
+    def knew(self, request: str, service: Service) -> bool:
+        """Whether it was theirs, and only theirs: the backend may have seen it a little later."""
+        ours = service.gateway in self.gateways and request <= self.last
+        return ours and request not in self.confirmed
 
 
 @dataclass(eq=False)
@@ -90,12 +98,8 @@ class Judge:
             pass  # then Postgres may have more than we know
         closed = frozenset(self._closed)
         yield
-        served = {
-            one
-            for one, service in self.backend.served.items()
-            if service.gateway in gateways and one not in closed
-        }
-        self.kills.append(Kill(frozenset(gateways), frozenset(served)))
+        last = hold_id(time.time_ns() // 1_000, MAX_SESSION).hex()
+        self.kills.append(Kill(frozenset(gateways), closed, last))
 
     async def watch(self) -> None:
         """Look all the time, until cancelled or something is wrong."""
@@ -185,15 +189,17 @@ class Judge:
             return f"Redis has {meta}, Postgres epoch {epoch} and fact {last_q}", rows
         if unapplied:
             return f"{unapplied} accounts wait for controls", rows
-        lost = self._lost(rows).keys() - self._excused()
+        lost = [one for one in self._lost(rows) if self._kill_of(one) is None]
         if lost:
             which = min(lost)
             state = [dict(row) for row in rows if row["id"] == which]
             return f"{len(lost)} served and not captured, as {which}: {state}", rows
         return "", rows
 
-    def _excused(self) -> set[str]:
-        return {one for kill in self.kills for one in kill.unconfirmed}
+    def _kill_of(self, request: str) -> Kill | None:
+        """The latest kill that may have lost it."""
+        service = self.backend.served[request]
+        return next((kill for kill in reversed(self.kills) if kill.knew(request, service)), None)
 
     def _lost(self, rows: list[asyncpg.Record]) -> dict[str, int]:
         """Served since the last rest, and not booked: the units of each."""
@@ -215,7 +221,8 @@ class Judge:
         for one, units in self._lost(rows).items():
             if one > until:
                 continue
-            kill = next(kill for kill in reversed(self.kills) if one in kill.unconfirmed)
+            kill = self._kill_of(one)
+            assert kill is not None, "waited for before"
             kill.lost += units
             kill.lost_requests += 1
         for kill in self.kills:
@@ -257,7 +264,7 @@ class Judge:
             del self.backend.served[one]
         self._closed = {one for one in self._closed if one > until}
         for kill in self.kills:
-            kill.unconfirmed = frozenset(one for one in kill.unconfirmed if one > until)
+            kill.confirmed = frozenset(one for one in kill.confirmed if one > until)
 
 
 assert WINDOW >= DEAREST
