@@ -78,6 +78,20 @@ async def test_old_months_are_dropped_and_the_books_still_balance(bank: Bank) ->
     assert await bank.verify() == []
 
 
+async def test_a_month_that_a_clock_set_back_made_again_is_dropped_again(bank: Bank) -> None:
+    """What was retired is added up: the books need both."""
+    account = await bank.account(units=100)
+    for _ in range(2):
+        async with bank.database.connection() as connection:
+            await partitions.ensure(connection, datetime(2026, 9, 5, tzinfo=UTC), ahead=0)
+        await spent(bank, account.id, id_in(2026, 9))
+        async with bank.database.connection() as connection:
+            dropped = await partitions.retire(connection, NOW, 1)
+        assert dropped == [Month(2026, 8), Month(2026, 9)]
+    [retired] = await bank.rows("SELECT charges FROM retired_partitions WHERE charges > 0")
+    assert retired["charges"] == 2
+
+
 async def test_a_month_with_an_open_hold_stays(bank: Bank) -> None:
     account = await bank.account(units=100)
     async with bank.database.connection() as connection:

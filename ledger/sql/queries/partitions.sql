@@ -26,7 +26,9 @@ ALTER TABLE charges ATTACH PARTITION {name} FOR VALUES FROM ('\x{low}') TO ('\x{
 SELECT count(*) AS charges, count(*) FILTER (WHERE state = 1) AS open FROM {name}
 
 -- name: remember
+-- A steward whose clock was set back makes a month again that was dropped.
 INSERT INTO retired_partitions (name, from_id, to_id, charges) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (name) DO UPDATE SET charges = retired_partitions.charges + EXCLUDED.charges
 
 -- name: drop
 DROP TABLE {name}
