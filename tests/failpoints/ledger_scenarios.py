@@ -385,17 +385,23 @@ async def tidying(run: Run) -> None:
             await until(lambda: tried(Sweeper(*parts, AheadClock()).tidy))
             await ledger.sweeper.drop_epochs()
 
+        async def old_months() -> None:
+            # Of this life alone: what is retired is never made again.
+            long_ago = datetime.now(UTC) - timedelta(days=400 + 93 * (one.account // 2))
+            async with ledger.database.connection() as connection:
+                await partitions.ensure(connection, long_ago, ahead=1)
+
         async def months() -> None:
             now = datetime.now(UTC)
             async with ledger.database.connection() as connection:
                 await partitions.ensure(connection, now, ahead=5)
-                await partitions.ensure(connection, now - timedelta(days=400), ahead=1)
                 await partitions.retire(connection, now, 1)
                 await partitions.complete_since(connection)
 
         await run.step("unheard", unheard)
         await run.step("a new epoch", lambda: renewed(ledger))
         await run.step("tidied", tidy)
+        await run.step("old months", old_months)
         await run.step("months", months)
 
 
