@@ -102,7 +102,7 @@ async def kill_parent(scene: Scene) -> AsyncIterator[None]:
 async def restart(scene: Scene) -> AsyncIterator[None]:
     """In order, as for a new release: nothing may be lost. It drains while the rest goes on."""
     for gateway in scene.gateways:
-        send(signal.SIGTERM, await gateway.pids("parent"))
+        gateway.tell_to_end()
     yield
     await asyncio.gather(*(gateway.end() for gateway in scene.gateways))
     await asyncio.gather(*(gateway.start() for gateway in scene.gateways))
