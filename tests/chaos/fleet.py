@@ -103,7 +103,7 @@ class Gateway:
         """SIGTERM, once: a second one means that somebody is in a hurry, and kills."""
         assert self.served is not None
         if not self.told_to_end:
-            send(signal.SIGTERM, [self.served.process.pid])
+            self.served.process.send_signal(signal.SIGTERM)  # not if it has ended already
         self.told_to_end = True
 
     async def end(self) -> None:
