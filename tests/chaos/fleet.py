@@ -20,13 +20,13 @@ from gateway.stores import EmbeddedPostgres, EmbeddedRedis
 from gateway.stores.process import LAUNCHER
 from tests.chaos.backend import PRICES
 from tests.chaos.tcp_proxy import COMMIT, SCRIPT, TcpProxy, proxy
-from tests.served import FAREBOX, Served, farebox, log_of, stop, until_running
+from tests.served import FAREBOX, Served, farebox, log_of, until_running
 
 WINDOW = 600
 """Units that Redis may be ahead of Postgres: what the loss of both Redis and gateways may cost."""
 
 LIFETIME_S = 10  # the shortest there is
-END_LIMIT_S = 60
+END_LIMIT_S = 90
 
 
 @dataclass(eq=False)
@@ -40,6 +40,7 @@ class Gateway:
     postgres: TcpProxy
     backend: str
     served: Served | None = None
+    told_to_end: bool = False
 
     @property
     def url(self) -> str:
@@ -74,6 +75,7 @@ class Gateway:
                 stdout=log,
                 stderr=log,
             )  # fmt: skip
+        self.told_to_end = False
         try:
             self.served = await asyncio.to_thread(until_running, process, self.folder, variables)
         except BaseException:
@@ -97,10 +99,18 @@ class Gateway:
         send(signal.SIGKILL, await self.pids("whole"))
         await asyncio.to_thread(self.served.process.wait)
 
+    def tell_to_end(self) -> None:
+        """SIGTERM, once: a second one means that somebody is in a hurry, and kills."""
+        assert self.served is not None
+        if not self.told_to_end:
+            self.served.process.send_signal(signal.SIGTERM)  # not if it has ended already
+        self.told_to_end = True
+
     async def end(self) -> None:
         """End it in order."""
         assert self.served is not None
-        await asyncio.to_thread(stop, self.served.process, self.folder)
+        self.tell_to_end()
+        await asyncio.to_thread(self.served.process.wait, END_LIMIT_S)
 
 
 @dataclass
