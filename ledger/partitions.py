@@ -53,6 +53,16 @@ async def existing(connection: Connection) -> list[Month]:
     return sorted(Month(int(match[1]), int(match[2])) for match in found if match)
 
 
+async def hold_still(connection: Connection) -> None:
+    """
+    Keep months from being made or dropped until this transaction ends.
+
+    Who reads ranges of charges as of one moment asks first, before any other statement: Postgres
+    chooses partitions as they are now and rows as they were then, so a row that moved is in none.
+    """
+    await connection.execute(_SQL.hold_still)
+
+
 async def ensure(connection: Connection, now: datetime, ahead: int = MONTHS_AHEAD) -> list[Month]:
     """
     Make the partitions from last month to `ahead` months from now; return those made.

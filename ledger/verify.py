@@ -95,6 +95,7 @@ async def verify(connection: Connection, heads: Sequence[Head] = ()) -> list[Fin
 async def one_snapshot(connection: Connection) -> AsyncIterator[None]:
     """Read as of one moment for as long as the block runs."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
+        await partitions.hold_still(connection)
         yield
 
 

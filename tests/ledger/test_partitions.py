@@ -1,11 +1,12 @@
 """The months of charges: made ahead, filled from the default, dropped when old."""
 
 import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
 
-from ledger import charges, partitions
+from ledger import charges, partitions, verify
 from ledger.errors import InvalidInput, LedgerUnavailable, NotFound
 from ledger.partitions import Month
 from tests.ledger.bank import Bank
@@ -132,6 +133,22 @@ async def test_posting_goes_on_while_months_are_made(bank: Bank) -> None:
         await connection.execute("UPDATE charges SET note = 'posting writes what it read'")
     await keeper
     assert (await bank.row("SELECT note FROM charges"))["note"] is not None
+
+
+async def test_who_reads_as_of_one_moment_misses_no_charge_that_moves_meanwhile(bank: Bank) -> None:
+    """Tables are chosen as they are now, rows as they were then: a moved row would be in none."""
+    account = await bank.account(units=100)
+    await spent(bank, account.id, id_in(2026, 12))
+    async with bank.database.connection() as reading, verify.one_snapshot(reading):
+        await reading.fetch("SELECT id FROM accounts")
+        async with bank.database.connection() as connection:
+            with suppress(LedgerUnavailable):
+                await partitions.ensure(connection, NOW)
+        first, last = id_in(2026, 12, 1), id_in(2026, 12, 5)
+        found = await reading.fetch(
+            "SELECT id FROM charges WHERE id >= $1 AND id <= $2", first, last
+        )
+        assert [row["id"] for row in found] == [id_in(2026, 12)]
 
 
 async def test_the_keeper_gives_way_to_long_reading(bank: Bank) -> None:

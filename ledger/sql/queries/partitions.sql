@@ -12,6 +12,9 @@ SELECT to_regclass($1) IS NOT NULL
 -- name: lock
 LOCK TABLE charges IN ACCESS EXCLUSIVE MODE
 
+-- name: hold_still
+LOCK TABLE charges IN ACCESS SHARE MODE
+
 -- name: create
 CREATE TABLE {name} (LIKE charges INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES)
 
