@@ -253,8 +253,6 @@ MUTANTS = (
         "incarnation",
         "a new server is not noticed when connecting",
         python=(NO_INCARNATION,),
-        expected=False,
-        why="watermark, position and chain notice the same loss a little later",
     ),
     Mutant(
         "watermark",
