@@ -26,6 +26,7 @@ class Reason(IntEnum):
     GATEWAY_ERROR = 26
     UPSTREAM_INVALID = 27
     BODY_REJECTED = 28
+    UNUSED = 29  # held ahead for a WebSocket that ended before
 
     EXPIRED = 40
     OBSERVED = 41

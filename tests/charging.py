@@ -27,6 +27,7 @@ from billing.billing import Billing
 from config import Settings, load_price_list
 from gateway.app import App
 from gateway.prices import LivePrices
+from gateway.websocket import WebSocketLimits
 from ledger import accounts, api_keys, charges, credit_types, grants, price_versions
 from ledger.charges import Charge
 from ledger.controls import Grant
@@ -179,6 +180,7 @@ async def charging(
     *,
     upstream: str | None = None,
     metrics_folder: Path | None = None,
+    websockets: WebSocketLimits | None = None,
     **settings: Any,
 ) -> AsyncIterator[Charging]:
     """Run a gateway with these prices; `{api}` in them is the backend's address."""
@@ -216,6 +218,7 @@ async def charging(
                 link_secret=SECRET,
                 write_log=log.append,
                 metrics_folder=metrics_folder,
+                websockets=websockets,
             )
             limits = httpx.Limits(max_connections=None)
             async with (

@@ -20,6 +20,7 @@ REASONS = {
     "gateway-error": "the gateway failed",
     "upstream-invalid": "the upstream's answer was no valid HTTP",
     "body-rejected": "the request's body was refused on the way",
+    "unused": "it was held ahead for a WebSocket, which ended before it was needed",
     "expired": "the gateway died before the end; the hold ran out and came back",
     "observed": "the route only records",
     "late": "the end of the call was booked after the hold had run out",
