@@ -39,7 +39,12 @@ class Head(NamedTuple):
 
 
 def read_head(data: bytes, at: int) -> Head | None:
-    """Read the head that begins at `at`; None where it has not come whole."""
+    """
+    Read the head that begins at `at`; None where it has not come whole.
+
+    A length in more bytes than it needs is let pass: it has one meaning only, and whether it is
+    an error is the receiver's to say.
+    """
     here = len(data) - at
     if here < 2:
         return None
@@ -47,17 +52,13 @@ def read_head(data: bytes, at: int) -> Head | None:
     masked = second >= 0x80
     length = second & 0x7F
     size = 2 if length < _LENGTH_16 else 4 if length == _LENGTH_16 else 10
-    least = 0
     if here < size + 4 * masked:
         return None
     if size > 2:
-        least = _LENGTH_16 if size == 4 else 0x10000
         length = int.from_bytes(data[at + 2 : at + size], "big")
     opcode, fin = first & 0x0F, first >= 0x80
     fault = ""
-    if length < least:
-        fault = "a length longer than it need be"
-    elif length > _LARGEST_LENGTH:
+    if length > _LARGEST_LENGTH:
         fault, length = "a length beyond all bounds", 0
     elif opcode not in _DATA_OPCODES and opcode not in (CLOSE, PING, PONG):
         fault = "an opcode without meaning"
@@ -66,12 +67,13 @@ def read_head(data: bytes, at: int) -> Head | None:
     return Head(opcode, fin, first >> 4 & 0x07, masked, size + 4 * masked, length, fault)
 
 
-def unmasked(frame: bytes) -> bytes:
+def unmasked(frame: bytes, head: Head) -> bytes:
     """Return the payload of a whole control frame, masked or not."""
-    if frame[1] < 0x80:
-        return frame[2:]
-    mask = frame[2:6]
-    return bytes(byte ^ mask[place % 4] for place, byte in enumerate(frame[6:]))
+    payload = frame[head.size :]
+    if not head.masked:
+        return payload
+    mask = frame[head.size - 4 : head.size]
+    return bytes(byte ^ mask[place % 4] for place, byte in enumerate(payload))
 
 
 def control_frame(opcode: int, payload: bytes, mask: bytes | None = None) -> bytes:

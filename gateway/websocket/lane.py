@@ -118,7 +118,7 @@ class Lane:
                 whole = at + head.size + head.length
                 if whole > end:
                     break
-                if head.opcode == PONG and self._is_ours(data[at:whole]):
+                if head.opcode == PONG and self._is_ours(data[at:whole], head):
                     out.append(data[start:at])
                     start = whole
                 self.closed = self.over = head.opcode == CLOSE
@@ -176,8 +176,8 @@ class Lane:
             return "a message within a message" if first else "a continuation of nothing"
         return ""
 
-    def _is_ours(self, frame: bytes) -> bool:
-        if not self.awaited or unmasked(frame) != self.awaited:
+    def _is_ours(self, frame: bytes, head: Head) -> bool:
+        if not self.awaited or unmasked(frame, head) != self.awaited:
             return False
         self.awaited = b""
         return True

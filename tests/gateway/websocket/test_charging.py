@@ -4,8 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.websocket import WebSocketLimits
-from tests.charging import Charging, Stores, charging, fresh_stores
+from tests.charging import Charging, charging, fresh_stores
 from tests.websockets import TEXT, WsBackend, connected, ws_backend
 
 pytestmark = pytest.mark.anyio
@@ -18,13 +17,17 @@ routes:
   - { path: /live, upstream: api, websocket: true, price: { per: [{ seconds: true, unit: 60, cost: 2 }] } }
 """
 
+
 @pytest.fixture(scope="module")
 async def backend() -> AsyncIterator[WsBackend]:
     async with ws_backend() as backend:
         yield backend
 
+
 @pytest.fixture(scope="module")
-async def gateway(postgres_server, template_database, redis_url, backend) -> AsyncIterator[Charging]:
+async def gateway(
+    postgres_server, template_database, redis_url, backend
+) -> AsyncIterator[Charging]:
     async with (
         fresh_stores(postgres_server, template_database, redis_url) as stores,
         charging(stores, PRICES, upstream=backend.url) as gateway,
