@@ -97,6 +97,19 @@ class Charging:
         assert await self.ledger.pusher.push(account.id) == "applied"
         return Customer(account.id, made.key.id, made.secret)
 
+    async def give(self, customer: Customer, amount: int) -> None:
+        """Give credits of the first type."""
+        async with self.ledger.database.connection() as connection:
+            grant = Grant(self.type_numbers["credits"], amount)
+            await grants.give(connection, customer.account, grant, actor="test")
+        assert await self.ledger.pusher.push(customer.account) == "applied"
+
+    async def revoke(self, customer: Customer) -> None:
+        """Revoke the customer's key."""
+        async with self.ledger.database.connection() as connection:
+            await api_keys.revoke(connection, customer.key, actor="test")
+        assert await self.ledger.pusher.push(customer.account) == "applied"
+
     def forget(self) -> None:
         """Forget what was seen, for the next test."""
         self.backend.heads.clear()
