@@ -58,8 +58,10 @@ def frame_bytes(
             length = b"\x7f" + size.to_bytes(8, "big")
     if mask is None:
         return head + length + payload
-    repeated = mask * (len(payload) // 4 + 1)
-    masked = bytes(a ^ b for a, b in zip(payload, repeated, strict=False))
+    size = len(payload)
+    repeated = (mask * (size // 4 + 1))[:size]
+    number = int.from_bytes(payload, "big") ^ int.from_bytes(repeated, "big")
+    masked = number.to_bytes(size, "big")
     return head + bytes((length[0] | 0x80,)) + length[1:] + mask + masked
 
 
@@ -201,7 +203,7 @@ class WsBackend:
     def answer(self, connection: ServerConnection, request: Request) -> Response | None:
         self.heads.append({name.lower(): value for name, value in request.headers.raw_items()})
         if request.path.startswith("/no"):
-            return connection.respond(int(request.path[3:6]), "not today")
+            return connection.respond(int(request.path[4:7]), "not today")
         return None
 
     async def serve(self, connection: ServerConnection) -> None:
