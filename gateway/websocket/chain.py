@@ -10,7 +10,7 @@ ledger that does not answer).
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from math import inf
+from math import ceil, inf
 from types import TracebackType
 from typing import Self
 
@@ -190,7 +190,10 @@ class Chain:
         try:
             async with asyncio.timeout(left_s):
                 self._next = await self._next_link()
-        except (LedgerUnavailable, LedgerBusy, TimeoutError) as error:
+        except TimeoutError:
+            if not self._refused:  # what the ledger did say, it would have said again
+                self._note("ledger-unavailable", may_come_back=True)
+        except (LedgerUnavailable, LedgerBusy) as error:
             self._note(_name_of(error), may_come_back=True)
         except LedgerError as error:
             self._note(_name_of(error), may_come_back=False)
@@ -237,15 +240,15 @@ class Chain:
         return least
 
     def _elapsed_ms(self) -> int:
-        """Return how long the link has covered the connection; never longer than it may."""
+        """Return how long the link has covered the connection; a part of a millisecond is one."""
         now = min(self._clock.monotonic(), self._until)
-        return max(0, round((now - self._since) * 1000))
+        return max(0, ceil(round((now - self._since) * 1000, 3)))
 
     def _left_s(self) -> float:
         return self._until - self._clock.monotonic()
 
 
-def _name_of(error: LedgerError | TimeoutError) -> str:
+def _name_of(error: LedgerError) -> str:
     """Return the name of the problem that a request would have been refused with."""
     match error:
         case InsufficientCredits():
@@ -254,7 +257,5 @@ def _name_of(error: LedgerError | TimeoutError) -> str:
             return "price-too-high"
         case NotFound():
             return "key-invalid"
-        case LedgerError():
-            return from_ledger(error).name
         case _:
-            return "ledger-unavailable"
+            return from_ledger(error).name
