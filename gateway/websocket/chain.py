@@ -110,13 +110,15 @@ class Chain:
         meter = metering.meter
         if meter is None:
             return True
-        if metering.is_bounded:
-            due = meter.due(self._elapsed_ms(), more_messages=1)
-            if due > self.link.ceiling and meter.messages:
-                self._exhausted = self._asked = True
-                return False
-            self._weigh(due)
+        if not metering.is_bounded:
+            meter.message()
+            return True
+        due = meter.due(self._elapsed_ms(), more_messages=1)
+        if due > self.link.ceiling and meter.messages:
+            self._exhausted = self._asked = True
+            return False
         meter.message()
+        self._weigh(due)
         return True
 
     def delivered(self, payload_bytes: int) -> bool:
