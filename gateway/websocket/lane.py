@@ -73,6 +73,11 @@ class Lane:
         """Whether a frame of our own can stand here."""
         return self._left == 0
 
+    @property
+    def left_bytes(self) -> int:
+        """How much of the frame under way is still to come."""
+        return self._left
+
     def feed(self, data: bytes) -> bytes:
         """Take bytes, give those to pass on."""
         if self.over:

@@ -21,6 +21,9 @@ PROTOCOL_ERROR = 1002
 TOO_LARGE = 1009
 RESTARTING = 1012
 
+MOST_UNPAID_BYTES = 256 * 1024
+"""Of a frame that has begun, so that a Close can follow it. With more to come it is cut."""
+
 
 class Relay:
     """
@@ -98,6 +101,9 @@ class Relay:
         down.finish()
         if not down.closed:
             self._close = close_payload(code, reason)
+        if self._spent and down.left_bytes > MOST_UNPAID_BYTES:
+            self._part()
+        self._spent = False
         self._say_close()
         self.paced()
         if up.closed:

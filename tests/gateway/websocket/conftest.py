@@ -21,6 +21,7 @@ routes:
   - { path: /seen, upstream: api, websocket: true, observe: true, price: { hold: 50, per: [{ messages: true, cost: 1 }] } }
   - { path: /chat, upstream: api, websocket: true, price: { hold: 10, per: [{ messages: true, cost: 1 }] } }
   - { path: /deaf, upstream: api, websocket: true, price: { hold: 10, per: [{ messages: true, cost: 1 }] } }
+  - { path: /stream, upstream: api, websocket: true, price: { hold: 1000, per: [{ messages: true, cost: 1 }] } }
   - { path: /bytes, upstream: api, websocket: true, price: { hold: 10, per: [{ response_bytes: true, unit: 1000, cost: 1 }] } }
   - { path: /mixed, upstream: api, websocket: true, price: { hold: 10, per: [{ seconds: true, unit: 1, cost: 20 }, { messages: true, cost: 1 }] } }
   - { path: /small, upstream: api, websocket: true, max_body: 100, price: 1 }
@@ -30,6 +31,12 @@ routes:
   - { path: /gone, upstream: away, websocket: true, price: 4 }
   - { path: /plain, methods: [GET], upstream: api, price: 1 }
 """
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> tuple[str, dict[str, bool]]:
+    """The workers' event loop: its transports are not asyncio's."""
+    return "asyncio", {"use_uvloop": True}
 
 
 @pytest.fixture(scope="module")

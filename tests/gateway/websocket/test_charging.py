@@ -1,5 +1,7 @@
 """What a WebSocket costs: each slice of it a charge of its own, held before the last is captured."""
 
+import asyncio
+import os
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -9,10 +11,19 @@ from gateway.stores import EmbeddedRedis
 from gateway.websocket import WebSocketLimits
 from ledger.books import ChargeState
 from ledger.charges import Charge
-from tests.charging import Charging, Customer, Stores, charging, fresh_stores
+from tests.charging import WINDOW, Charging, Customer, Stores, charging, fresh_stores
 from tests.gateway.serving import until
 from tests.gateway.websocket.conftest import PRICES
-from tests.websockets import CLOSE, TEXT, WsBackend, WsClient, connected, frame_bytes, ws_backend
+from tests.websockets import (
+    BINARY,
+    CLOSE,
+    TEXT,
+    WsBackend,
+    WsClient,
+    connected,
+    frame_bytes,
+    ws_backend,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -321,6 +332,26 @@ async def test_a_burst_in_one_piece_is_counted_to_the_message(
     assert await gateway.available(customer) == 497
 
 
+async def test_of_many_frames_each_is_paid_once(gateway: Charging, backend: WsBackend) -> None:
+    """FAREBOX_FRAMES says how many."""
+    frames = int(os.environ.get("FAREBOX_FRAMES", "20000"))
+    customer = await gateway.customer(credits=WINDOW)
+    before = backend.messages["/stream"]
+    async with connected(gateway.url, "/stream", customer.headers) as client:
+        piece = frame_bytes(TEXT, b"x" * 20) * 1_000
+        for _ in range(frames // 1_000):
+            await client.raw(piece)
+        await client.send(CLOSE, b"\x03\xe8")
+        async with asyncio.timeout(60 + frames / 1_000):
+            await client.reader.read()
+    assert backend.messages["/stream"] - before == frames
+    charges = await charges_of(gateway, customer)
+    assert sum(one.captured for one in charges) == frames
+    assert {one.uncollected for one in charges} == {0}
+    assert await gateway.available(customer) == WINDOW - frames
+    print(f"{frames} messages in {len(charges)} charges, each paid once")
+
+
 async def test_bytes_of_the_backend_roll_too(gateway: Charging) -> None:
     customer = await gateway.customer(credits=100)
     async with connected(gateway.url, "/bytes", customer.headers) as client:
@@ -331,6 +362,24 @@ async def test_bytes_of_the_backend_roll_too(gateway: Charging) -> None:
     assert sum(one.captured + (one.uncollected or 0) for one in charges) == 25
     assert sum(one.uncollected or 0 for one in charges) <= len(charges)  # at most a message each
     assert len(charges) >= 2
+
+
+async def test_a_huge_frame_is_cut_where_nobody_pays_for_the_rest(gateway: Charging) -> None:
+    customer = await gateway.customer(credits=10)
+    async with connected(gateway.url, "/bytes", customer.headers) as client:
+        await client.send(BINARY, bytes(8 << 20))
+        assert await client.closing() == (None, "")
+    [charge] = await charges_of(gateway, customer)
+    assert (charge.captured, charge.reason) == (10, "uncollected")
+    assert (charge.uncollected or 0) < 2_000  # kilobytes: what was under way, not the whole frame
+
+
+async def test_a_frame_under_way_ends_before_the_close(gateway: Charging) -> None:
+    customer = await gateway.customer(credits=10)
+    async with connected(gateway.url, "/bytes", customer.headers) as client:
+        await client.send(BINARY, bytes(100_000))
+        assert len(await client.message()) == 100_000
+        assert await client.closing() == (1008, "insufficient-credits")
 
 
 async def test_time_and_messages_share_a_hold(gateway: Charging) -> None:
