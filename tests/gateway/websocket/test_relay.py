@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import pytest
+from websockets.asyncio.client import connect
+from websockets.typing import Subprotocol
 
 from gateway.websocket import WebSocketLimits
 from gateway.websocket.relay import Relay
@@ -351,3 +353,22 @@ async def test_many_that_vanish_leave_no_hold_and_no_connection(
     await until(lambda: not backend.open)
     assert gateway.ledger.holds._open == {}
     assert await gateway.available(customer) == 1_000 - 60
+
+
+async def test_a_client_of_the_library_notices_nothing(gateway: Charging) -> None:
+    customer = await gateway.customer(credits=10)
+    async with connect(
+        gateway.url.replace("http", "ws") + "/live",
+        additional_headers=customer.headers,
+        subprotocols=[Subprotocol("chat.v2")],
+        compression="deflate",
+        max_size=None,
+        proxy=None,
+    ) as client:
+        assert client.subprotocol == "chat.v2"
+        for size in (0, 10, 100_000, 1 << 20):
+            await client.send("ä" * size)
+            assert await client.recv() == "ä" * size
+        assert await (await client.ping()) > 0
+        await client.close(4000, "done")
+    assert (client.close_code, client.close_reason) == (4000, "done")
