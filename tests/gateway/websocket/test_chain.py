@@ -16,6 +16,7 @@ from gateway.websocket.relay import Relay
 from ledger.errors import BadKey, InsufficientCredits, LedgerError, LedgerUnavailable
 from ledger.holds import Held
 from ledger.reasons import Reason
+from tests.gateway.serving import until
 
 pytestmark = pytest.mark.anyio
 
@@ -70,6 +71,7 @@ class Rig:
     captured: list[int] = field(default_factory=list)
     refusals: list[LedgerError] = field(default_factory=list)
     asked: int = 0
+    silent: bool = False
 
     async def at(self, now_s: float) -> None:
         """Set the clock, and let the chain do what it does then."""
@@ -93,6 +95,8 @@ async def rig(price: str) -> AsyncIterator[Rig]:
 
     async def next_link() -> Link:
         made.asked += 1
+        if made.silent:
+            await asyncio.Event().wait()
         if made.refusals:
             raise made.refusals.pop(0)
         made.links.append(FakeHeld())
@@ -172,6 +176,17 @@ async def test_a_ledger_that_does_not_answer_closes_with_1013_at_the_end() -> No
         await at_work.at(55.1)
         await at_work.at(60.1)
         assert at_work.relay.said == [(1013, "ledger-unavailable")]
+
+
+async def test_a_last_try_without_an_answer_does_not_hide_what_was_answered() -> None:
+    async with rig(BY_TIME) as at_work:
+        at_work.refusals = [InsufficientCredits(2, 0, 1)]
+        await at_work.at(55.1)
+        at_work.silent = True
+        await at_work.at(59.99)  # the try may take what is left of the slice: 10 ms
+        at_work.clock.now_s = 60.1
+        await until(lambda: at_work.relay.said)
+        assert (at_work.asked, at_work.relay.said) == (2, [(1008, "insufficient-credits")])
 
 
 async def test_messages_are_let_in_up_to_the_hold_and_then_by_the_next() -> None:
