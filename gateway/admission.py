@@ -72,12 +72,20 @@ def check_head(request: Request, route: Route) -> None:
     Refuse what could make the backend do something else than what is priced.
 
     Raises:
-        Problem: A WebSocket, or a method override in the query.
+        Problem: A WebSocket where none is served, or none where one is; a method override in
+            the query.
         BodyTooLarge: Content-Length says so already.
     """
-    if route.websocket:
-        raise Problem("websocket-not-available", "This route is a WebSocket, which are not served.")
-    if request.upgrade.lower() == b"websocket":
+    asked = request.upgrade.lower() == b"websocket"
+    if route.websocket and not (asked and request.method == "GET"):
+        raise Problem(
+            "upgrade-required",
+            "This route is a WebSocket: begin with its handshake.",
+            headers=((b"connection", b"upgrade"), (b"upgrade", b"websocket")),
+        )
+    if route.websocket and not request.can_upgrade:
+        raise websocket_not_available()
+    if asked and not route.websocket:
         raise Problem("upgrade-refused", "This route is not a WebSocket.")
     if route.observe:
         return  # nothing is priced, so nothing can be cheated
@@ -85,6 +93,11 @@ def check_head(request: Request, route: Route) -> None:
         raise Problem("method-override", "The query may not name `_method`: the method is priced.")
     if route.max_body is not None and (request.body_bytes or 0) > route.max_body:
         raise BodyTooLarge(route.max_body)
+
+
+def websocket_not_available() -> Problem:
+    """Say that this gateway, as it is run, has no WebSockets."""
+    return Problem("websocket-not-available", "This gateway is set up without WebSockets.")
 
 
 def _overrides_method(query: bytes) -> bool:

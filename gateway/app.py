@@ -24,6 +24,7 @@ from gateway.prices import LivePrices
 from gateway.proxy import Proxy
 from gateway.request import Receive, Request, Scope, Send
 from gateway.upstream import H1Client, HttpxClient, UpstreamClient
+from gateway.websocket import WebSocketLimits
 from ledger.ledger import Ledger
 from ledger.ports import Clock, SystemClock
 
@@ -51,6 +52,7 @@ class App:
         write_log: Callable[[bytes], object],
         metrics_folder: Path | None = None,
         clock: Clock | None = None,
+        websockets: WebSocketLimits | None = None,
     ) -> None:
         """
         Build everything that serves requests.
@@ -97,6 +99,7 @@ class App:
             buy_link=self.buy_link,
             clock=self._clock,
             nonce=secrets.randbits(32),
+            websockets=websockets,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

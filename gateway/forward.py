@@ -19,6 +19,7 @@ from gateway.upstream import (
     UpstreamClient,
     UpstreamCut,
     UpstreamError,
+    UpstreamInvalid,
     UpstreamRefused,
     UpstreamRequest,
     UpstreamReset,
@@ -33,8 +34,17 @@ WHOLE_BYTES = 64 * 1024
 # Without a body by definition, whatever the headers say (RFC 9110 6.4.1).
 _BODILESS = frozenset({204, 304})
 
+_SWITCHING = 101
+
 Tell = Callable[[int, bool], Headers]
 """(status, the answer's body was read whole) -> our headers for the answer's head."""
+
+
+class Switch(Protocol):
+    """Has the connection of a WebSocket once the upstream has answered 101."""
+
+    async def run(self, response: UpstreamResponse, headers: Headers) -> End:
+        """Answer the client with these headers, and say how the connection ended."""
 
 
 class Observer(Protocol):
@@ -59,9 +69,11 @@ class Exchange:
     """
 
     __slots__ = (
+        "_end",
         "_meter",
         "_request",
         "_send",
+        "_switch",
         "_tell",
         "failed",
         "sent_bytes",
@@ -69,7 +81,17 @@ class Exchange:
         "status",
     )
 
-    def __init__(self, request: Request, send: Send, *, meter: Observer | None, tell: Tell) -> None:
+    def __init__(
+        self,
+        request: Request,
+        send: Send,
+        *,
+        meter: Observer | None,
+        tell: Tell,
+        switch: Switch | None = None,
+    ) -> None:
+        self._end = End.COMPLETE
+        self._switch = switch
         self._request = request
         self._send = send
         self._meter = meter
@@ -109,11 +131,14 @@ class Exchange:
             except UpstreamError as error:
                 self.failed = error
                 return _end_of(error)
-            return End.GONE_LATER if watch.gone else End.COMPLETE
+            return End.GONE_LATER if watch.gone else self._end
 
     async def _answer(self, response: UpstreamResponse, watch: Watch) -> None:
         """Pass the answer on to the client, or, once it has left, only to the meter."""
         self.status = response.status
+        if response.status == _SWITCHING:
+            await self._hand_over(response, watch)
+            return
         head = self._request.method == "HEAD"
         bodiless = head or response.status in _BODILESS
         left = 0 if bodiless else _length(response.headers)
@@ -132,6 +157,18 @@ class Exchange:
             pieces.append(piece)
         await self._start(response, whole=True, watch=watch)
         await self._body(b"".join(pieces), watch, more=False)
+
+    async def _hand_over(self, response: UpstreamResponse, watch: Watch) -> None:
+        """Leave the rest to the WebSocket, which sees for itself when the client leaves."""
+        if self._switch is None:
+            raise UpstreamInvalid("101, which nobody asked for")
+        watch.over = self.started = True
+        headers = downward(response.headers, status=_SWITCHING, head=False)
+        try:
+            self._end = await self._switch.run(response, headers + self._tell(_SWITCHING, False))
+        except UpstreamError:
+            self.started = False  # the client was told nothing yet
+            raise
 
     async def _pass(self, response: UpstreamResponse, left: int | None, watch: Watch) -> None:
         """Pass the body on; the last piece of a known length also ends it, saving a call."""

@@ -23,6 +23,8 @@ class Metering:
         "_charge",
         "_clock",
         "_cost",
+        "_elapsed_ms",
+        "_note",
         "_price",
         "_request",
         "_since_us",
@@ -30,7 +32,11 @@ class Metering:
         "meter",
     )
 
-    def __init__(self, price: Price, measured: Measured, request: Request, clock: Clock) -> None:
+    def __init__(
+        self, price: Price, measured: Measured, request: Request, clock: Clock, *, note: str = ""
+    ) -> None:
+        self._note = note
+        self._elapsed_ms: int | None = None
         self._price = price
         self._request = request
         self._clock = clock
@@ -55,8 +61,38 @@ class Metering:
             self._charge = Charge(ceiling, cost.amount, final=False, missing=cost.missing)
         return self._charge
 
+    def next_slice(self, first: str) -> "Metering":
+        """Meter the next slice of a WebSocket connection; `first` is the id of its first charge."""
+        price = self._price
+        following = Metering(
+            price,
+            price.next_slice(self.measured),
+            self._request,
+            self._clock,
+            note=f"continues {first}",
+        )
+        if following.meter is not None:
+            following.meter.continues()
+        return following
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether what passes through a WebSocket may use up what is held for it."""
+        return self._price.hold is not None
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether time may do so as well."""
+        return self.is_bounded and any(one.source == "seconds" for one in self._price.after_lines)
+
+    def end(self, elapsed_ms: int) -> None:
+        """Count no more time than this: what comes later is another charge's."""
+        self._elapsed_ms = elapsed_ms
+
     def elapsed_ms(self) -> int:
-        """Return how long it has been since the price was asked."""
+        """Return how long it has been since the price was asked, or until the `end`."""
+        if self._elapsed_ms is not None:
+            return self._elapsed_ms
         return max(0, self._clock.now_us() - self._since_us) // 1000
 
     def detail_before(self, record: Mapping[str, str]) -> bytes:
@@ -77,6 +113,8 @@ class Metering:
             kept["u"] = [unit.quantity for unit in self.measured.units]
         if record:
             kept["r"] = dict(record)
+        if self._note:
+            kept["x"] = self._note
         return kept
 
     def _after(self, uncollected: int) -> dict[str, object]:

@@ -48,6 +48,7 @@ CATALOGUE: Mapping[str, tuple[int, str]] = {
     "invalid-input": (422, "The input is not valid"),
     "not-for-sale": (422, "The package is not for sale"),
     "price-too-high": (422, "The request costs more than may be in flight"),
+    "upgrade-required": (426, "A WebSocket handshake is needed"),
     "rate-limited": (429, "Too many requests"),
     "internal-error": (500, "The gateway failed"),
     "websocket-not-available": (501, "WebSockets are not available"),

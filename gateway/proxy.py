@@ -15,14 +15,14 @@ from typing import Final
 from config import BadPath, RequestFacts, Unpriceable, canonical_path, format_amount
 from gateway import answer
 from gateway.access_log import AccessLog
-from gateway.admission import check_head, find_route
+from gateway.admission import check_head, find_route, websocket_not_available
 from gateway.answer import Tell
-from gateway.forward import Exchange
+from gateway.forward import Exchange, Switch
 from gateway.headers import client_address
 from gateway.identify import Caller, Identification
 from gateway.metering import Metering
 from gateway.metrics import Metrics
-from gateway.outcome import NOTHING, Ending, Outcome, outcome
+from gateway.outcome import NOTHING, End, Ending, Outcome, outcome
 from gateway.presence import Presence
 from gateway.prices import LivePrices
 from gateway.problems import (
@@ -38,6 +38,7 @@ from gateway.throttle import Throttle
 from gateway.upstream import UpstreamClient, UpstreamError, UpstreamTimeout
 from gateway.upward import upstream_request
 from gateway.visit import Visit
+from gateway.websocket import Chain, Counted, Free, Link, Tunnel, WebSocketLimits
 from ledger.errors import (
     AboveWindow,
     InsufficientCredits,
@@ -72,6 +73,7 @@ class Proxy:
         buy_link: Callable[[int, Request], str],
         clock: Clock,
         nonce: int,
+        websockets: WebSocketLimits | None = None,
     ) -> None:
         """
         Build it from its parts.
@@ -90,6 +92,7 @@ class Proxy:
         self._buy_link = buy_link
         self._clock = clock
         self._nonce = nonce
+        self._websockets = websockets or WebSocketLimits()
         self._ids = HoldIds(clock)
         self._preflights = Throttle(PREFLIGHTS_PER_MINUTE, clock=clock)
 
@@ -125,6 +128,8 @@ class Proxy:
             await self._forward_free(visit, path)
             return
         check_head(request, visit.route)
+        if visit.route.websocket and not self._upstreams.websockets:
+            raise websocket_not_available()
         if visit.route.observe:
             await self._observe(visit, path)
         elif visit.route.public:
@@ -149,8 +154,11 @@ class Proxy:
                 if route.strict:
                     await self._wait_for_postgres(visit, held)
                 tell = answer.billed(visit.request_id, route, metering, held.available)
-                ending = await self._forward(visit, path, tell, metering)
-                self._settle(visit, held, ending, metering)
+                if route.websocket:
+                    await self._charge_slices(visit, path, tell, Link(metering, held), order)
+                else:
+                    ending = await self._forward(visit, path, tell, metering)
+                    self._settle(visit, held, ending, metering)
         except InsufficientCredits as short:
             raise self._insufficient(visit, caller, short) from short
         except AboveWindow as above:
@@ -171,11 +179,43 @@ class Proxy:
                 held.void(Reason.CLIENT_GONE_EARLY)
                 raise ClientGone from None
 
+    async def _charge_slices(
+        self, visit: Visit, path: bytes, tell: Tell, first: Link, order: HoldOrder
+    ) -> None:
+        """Forward a WebSocket: each slice of the connection is a charge, the next held ahead."""
+
+        def capture(link: Link) -> None:
+            covered = visit.route.charge_on.covers(101)
+            self._settle(visit, link.held, Ending(End.COMPLETE, 101, covered), link.metering)
+
+        async def next_link() -> Link:
+            metering = first.metering.next_slice(visit.request_id)
+            ceiling = metering.measured.ceiling
+            detail = metering.detail_before(visit.record)
+            # It is no request of its own, so it does not count as one.
+            again = order._replace(ceiling=ceiling, rate=(0, 0), detail=detail)
+            if ceiling == 0:
+                await self._holds.check(again)
+                return Link(metering, None)
+            return Link(metering, await self._holds.open(again))
+
+        limits = self._websockets
+        async with Chain(
+            first, next_link=next_link, capture=capture, clock=self._clock, limits=limits
+        ) as chain:
+            most = visit.route.max_body
+            tunnel = Tunnel(visit.request, chain, limits, max_message_bytes=most, keep=chain.keep)
+            ending = await self._forward(visit, path, tell, first.metering, tunnel)
+            last = chain.close()
+            self._settle(visit, last.held, ending, last.metering)
+
     async def _observe(self, visit: Visit, path: bytes) -> None:
         """Price and record, charge and refuse nothing: key and price may both be absent."""
         caller = visit.caller = await self._identification.caller_if_known(visit.request)
         metering = await self._price_if_possible(visit)
-        ending = await self._forward(visit, path, self._free(visit), metering)
+        ending = await self._forward(
+            visit, path, self._free(visit), metering, self._free_tunnel(visit, metering)
+        )
         if metering is not None:
             result = self._decide(visit, ending, metering)
             visit.captured, visit.reason = 0, Reason.OBSERVED.word
@@ -194,12 +234,22 @@ class Proxy:
 
     async def _forward_free(self, visit: Visit, path: bytes, available: int | None = None) -> None:
         """Pass on what costs nothing: no hold, no charge, nothing to settle."""
-        ending = await self._forward(visit, path, self._free(visit, available), None)
+        tell, tunnel = self._free(visit, available), self._free_tunnel(visit, None)
+        ending = await self._forward(visit, path, tell, None, tunnel)
         visit.reason = outcome(ending, NOTHING).reason.word
         _say_what_failed(visit)
 
     def _free(self, visit: Visit, available: int | None = None) -> Tell:
         return answer.free(self._id_of(visit), visit.route.price.scale, available)
+
+    def _free_tunnel(self, visit: Visit, metering: Metering | None) -> Tunnel | None:
+        """Return what a WebSocket that nobody pays for goes through; it is counted at most."""
+        if not visit.route.websocket or visit.match is None:
+            return None
+        meter = metering.meter if metering is not None else None
+        toll = Free() if meter is None else Counted(meter)
+        most = visit.route.max_body
+        return Tunnel(visit.request, toll, self._websockets, max_message_bytes=most)
 
     async def _facts(self, visit: Visit) -> RequestFacts:
         """Gather what the price and the record may look at; the body only where it is priced."""
@@ -249,19 +299,27 @@ class Proxy:
         )
 
     async def _forward(
-        self, visit: Visit, path: bytes, tell: Tell, metering: Metering | None
+        self,
+        visit: Visit,
+        path: bytes,
+        tell: Tell,
+        metering: Metering | None,
+        tunnel: Switch | None = None,
     ) -> Ending:
         """Pass the request on and the answer back; say how it ended."""
         route, request = visit.route, visit.request
         self._id_of(visit)
         meter = metering.meter if metering else None
-        exchange = visit.exchange = Exchange(request, visit.send, meter=meter, tell=tell)
+        websocket = tunnel is not None
+        exchange = visit.exchange = Exchange(
+            request, visit.send, meter=meter, tell=tell, switch=tunnel
+        )
         end = await exchange.run(
             self._upstreams,
-            upstream_request(visit, path, metered=meter is not None),
+            upstream_request(visit, path, metered=meter is not None, websocket=websocket),
             visit.prices.backends[route.index].address,
             self._presence,
-            linger_s=route.linger_ms / 1000 if meter else None,
+            linger_s=route.linger_ms / 1000 if meter and not websocket else None,
         )
         visit.status, visit.sent_bytes = exchange.status, exchange.sent_bytes
         if exchange.failed is not None and exchange.started:
@@ -273,12 +331,15 @@ class Proxy:
         result = outcome(
             ending, metering.charge(), cut_is_delivered=visit.route.on_cut == "delivered"
         )
-        visit.captured, visit.reason = result.amount, result.reason.word
+        visit.captured += result.amount  # of a WebSocket there are several
+        visit.reason = result.reason.word
         return result
 
-    def _settle(self, visit: Visit, held: Held, ending: Ending, metering: Metering) -> None:
+    def _settle(self, visit: Visit, held: Held | None, ending: Ending, metering: Metering) -> None:
         """Queue the settlement; it outlives the request and awaits nothing here."""
         result = self._decide(visit, ending, metering)
+        if held is None:
+            return  # nothing was due, so nothing was held
         if result.capture:
             credit_type = visit.route.price.credit_type
             self._metrics.settled(credit_type, result.amount, result.uncollected)

@@ -8,7 +8,7 @@ both cases it is limited, and what was gathered is what is forwarded, byte for b
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 
-from gateway.framing import CUT, REFUSED
+from gateway.framing import CUT, REFUSED, UPGRADE, Given, Successor
 from gateway.headers import Headers
 
 Scope = MutableMapping[str, Any]
@@ -109,6 +109,16 @@ class Request:
         cut = self._scope.get(CUT)
         if cut is not None:
             cut()
+
+    @property
+    def can_upgrade(self) -> bool:
+        """Whether it is a WebSocket handshake, by a server that can give its connection away."""
+        return UPGRADE in self._scope
+
+    def upgrade_to(self, successor: Successor, head: bytes) -> Given | None:
+        """Answer the handshake with this head; None where the client is gone."""
+        given: Given | None = self._scope[UPGRADE](successor, head)
+        return given
 
     async def gather(self, limit_bytes: int) -> bytes:
         """

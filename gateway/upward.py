@@ -3,12 +3,15 @@
 from gateway.headers import Headers, forwarded, upward
 from gateway.upstream import UpstreamRequest
 from gateway.visit import Visit
+from gateway.websocket import offered_extensions
 from ledger.ids import account_text, key_text
 
 _ENCODING = frozenset({b"accept-encoding"})
 
 
-def upstream_request(visit: Visit, path: bytes, *, metered: bool) -> UpstreamRequest:
+def upstream_request(
+    visit: Visit, path: bytes, *, metered: bool, websocket: bool = False
+) -> UpstreamRequest:
     """
     Write the request for the backend of a visit's route.
 
@@ -24,7 +27,8 @@ def upstream_request(visit: Visit, path: bytes, *, metered: bool) -> UpstreamReq
     if metered and route.price.wants_identity:
         replaced |= _ENCODING
         headers.append((b"accept-encoding", b"identity"))
-    headers += upward(request.headers, trusted=trusted, replaced=replaced)
+    ours = offered_extensions(request.headers) if websocket else request.headers
+    headers += upward(ours, trusted=trusted, replaced=replaced)
     headers += forwarded(
         request.headers,
         peer=request.peer,
@@ -44,4 +48,5 @@ def upstream_request(visit: Visit, path: bytes, *, metered: bool) -> UpstreamReq
         headers=headers,
         body=request.body(None if route.observe else route.max_body),
         body_bytes=request.body_bytes,
+        websocket=websocket,
     )

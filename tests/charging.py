@@ -27,6 +27,7 @@ from billing.billing import Billing
 from config import Settings, load_price_list
 from gateway.app import App
 from gateway.prices import LivePrices
+from gateway.websocket import WebSocketLimits
 from ledger import accounts, api_keys, charges, credit_types, grants, price_versions
 from ledger.charges import Charge
 from ledger.controls import Grant
@@ -95,6 +96,19 @@ class Charging:
                 await grants.give(connection, account.id, grant, actor="test")
         assert await self.ledger.pusher.push(account.id) == "applied"
         return Customer(account.id, made.key.id, made.secret)
+
+    async def give(self, customer: Customer, amount: int) -> None:
+        """Give credits of the first type."""
+        async with self.ledger.database.connection() as connection:
+            grant = Grant(self.type_numbers["credits"], amount)
+            await grants.give(connection, customer.account, grant, actor="test")
+        assert await self.ledger.pusher.push(customer.account) == "applied"
+
+    async def revoke(self, customer: Customer) -> None:
+        """Revoke the customer's key."""
+        async with self.ledger.database.connection() as connection:
+            await api_keys.revoke(connection, customer.key, actor="test")
+        assert await self.ledger.pusher.push(customer.account) == "applied"
 
     def forget(self) -> None:
         """Forget what was seen, for the next test."""
@@ -179,6 +193,7 @@ async def charging(
     *,
     upstream: str | None = None,
     metrics_folder: Path | None = None,
+    websockets: WebSocketLimits | None = None,
     **settings: Any,
 ) -> AsyncIterator[Charging]:
     """Run a gateway with these prices; `{api}` in them is the backend's address."""
@@ -216,6 +231,7 @@ async def charging(
                 link_secret=SECRET,
                 write_log=log.append,
                 metrics_folder=metrics_folder,
+                websockets=websockets,
             )
             limits = httpx.Limits(max_connections=None)
             async with (

@@ -37,6 +37,7 @@ class Meter:
         self._seen_bytes = 0
         self._request_bytes: int | None = None
         self._messages = 0
+        self._connections = 1
         self._pointers = [
             (line.label, line.pointer) for line in price.after_lines if line.source == "response"
         ]
@@ -50,6 +51,29 @@ class Meter:
     def message(self) -> None:
         """Count one message from the client of a WebSocket."""
         self._messages += 1
+
+    @property
+    def messages(self) -> int:
+        """How many there were."""
+        return self._messages
+
+    def passed(self, payload_bytes: int) -> None:
+        """Count bytes that a WebSocket's upstream sent: payload of data frames, as sent."""
+        self._seen_bytes += payload_bytes
+
+    def continues(self) -> None:
+        """Watch a connection that an earlier charge has counted already."""
+        self._connections = 0
+
+    def due(self, elapsed_ms: int, *, more_messages: int = 0) -> int:
+        """Compute what a WebSocket costs by now, and with so many more messages."""
+        units = list(self._measured.units)
+        for line in self._price.after_lines:
+            quantity = self._quantity(line, elapsed_ms)
+            if quantity is not None:
+                quantity += more_messages if line.source == "messages" else 0
+                units.append(Unit(line.label, quantity))
+        return self._price.cost(units)
 
     def head(self, status: int, headers: Headers) -> None:  # noqa: ARG002
         """Take the answer's head: how to read its body, and counts in headers."""
@@ -114,7 +138,7 @@ class Meter:
         if line.source == "response_bytes":
             return self._seen_bytes
         if line.source == "connection":
-            return 1
+            return self._connections
         if line.source == "messages":
             return self._messages
         # -1 marks a value that was there and is no count: the default is for absent ones only.

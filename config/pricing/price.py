@@ -107,6 +107,12 @@ class Price:
             return self.fixed
         return self._measured(measure(self.before_lines, facts, self.body_limit))
 
+    def next_slice(self, first: Measured) -> Measured:
+        """Measure a later charge of a WebSocket connection, which is not counted again."""
+        if first.final or self.hold is not None:
+            return first
+        return Measured(self._slice(first.units, connections=0), first.units, final=False)
+
     def meter(self, measured: Measured) -> Meter:
         """Watch the answer of one request; only needed where `measured.final` is false."""
         return Meter(self, measured)
@@ -156,8 +162,8 @@ class Price:
             raise Unpriceable(411, "length-required", sentence)
         return most
 
-    def _slice(self, units: Sequence[Unit]) -> int:
+    def _slice(self, units: Sequence[Unit], *, connections: int = 1) -> int:
         """Give the most that one slice of a WebSocket connection costs; others have a hold."""
-        most = {"seconds": SLICE_S * 1000, "connection": 1}
+        most = {"seconds": SLICE_S * 1000, "connection": connections}
         after = [Unit(line.label, most[line.source]) for line in self.after_lines]
         return self.cost([*units, *after])

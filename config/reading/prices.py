@@ -93,6 +93,10 @@ def _line(unit: Entry, kind: CreditType, route: Entry) -> Line:
         raise WrongValueError(unit.node(source), f"The path has no {{{selector}}}.", hint)
     if source in CONNECTION and not route.get("websocket", False):
         raise WrongValueError(unit.at, f"`{source}` is for routes with `websocket: true`.")
+    if source in {"response", "response_header"} and route.get("websocket", False):
+        message = f"A WebSocket has no answer to read `{source}` from."
+        hint = "Price `seconds`, `messages`, `response_bytes` or `connection`."
+        raise WrongValueError(unit.at, message, hint)
     default = unit.get("default")
     if default is not None and source in NEVER_ABSENT:
         raise WrongValueError(unit.node("default"), f"`{source}` is never absent.", "Remove this.")

@@ -8,13 +8,17 @@ from gateway.framing.framing import Framing
 from gateway.framing.limits import FramingLimits
 from gateway.framing.protocol import CUT, REFUSED, StrictHttpProtocol, strict_http
 from gateway.framing.refusal import Refusal
+from gateway.framing.upgrade import UPGRADE, Given, Successor
 
 __all__ = [
     "CUT",
     "REFUSED",
+    "UPGRADE",
     "Framing",
     "FramingLimits",
+    "Given",
     "Refusal",
     "StrictHttpProtocol",
+    "Successor",
     "strict_http",
 ]

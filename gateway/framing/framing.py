@@ -35,9 +35,20 @@ class Framing:
         phase: What is awaited; a time limit may hang on it.
         refusal: Why nothing more is passed on. Final.
         last: Nothing after this request is looked at.
+        upgrade: It is a WebSocket handshake; what follows is kept back for `give_up`.
     """
 
-    __slots__ = ("_blank", "_chunks", "_kept", "_left", "_limits", "last", "phase", "refusal")
+    __slots__ = (
+        "_blank",
+        "_chunks",
+        "_kept",
+        "_left",
+        "_limits",
+        "last",
+        "phase",
+        "refusal",
+        "upgrade",
+    )
 
     def __init__(self, limits: FramingLimits) -> None:
         self._limits = limits
@@ -48,6 +59,7 @@ class Framing:
         self.phase = Phase.IDLE
         self.refusal: Refusal | None = None
         self.last = False
+        self.upgrade = False
 
     @property
     def kept_bytes(self) -> int:
@@ -59,6 +71,8 @@ class Framing:
         if self.phase is Phase.BODY:
             return self._body(data)
         if self.phase is Phase.REFUSED or (self.last and self.phase is Phase.COMPLETE):
+            if self.upgrade:
+                self._kept += data
             return b""
         if self._kept:
             data = self._kept + data
@@ -75,6 +89,11 @@ class Framing:
         self._blank = 0
         self.phase = Phase.IDLE
         return self._head(data) if data else b""
+
+    def give_up(self) -> bytes:
+        """Follow the connection no more: it has left HTTP. Give what was kept back."""
+        data, self._kept = self._kept, b""
+        return data
 
     def _head(self, data: bytes) -> bytes:
         # Only what came in one piece is tried at once, as nearly all heads do: trying again at
@@ -106,6 +125,7 @@ class Framing:
             return self._refuse(head)
         rest = data[end:] if end < len(data) else b""
         self.last = head.last
+        self.upgrade = head.upgrade
         if head.body_bytes == 0:
             self.phase = Phase.COMPLETE
             self._keep(rest)
@@ -138,7 +158,7 @@ class Framing:
         return passed
 
     def _keep(self, rest: bytes) -> None:
-        self._kept = b"" if self.last else rest
+        self._kept = b"" if self.last and not self.upgrade else rest
 
     def _skip_blank_lines(self, data: bytes) -> bytes:
         while data[:2] == b"\r\n":

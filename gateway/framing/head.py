@@ -47,11 +47,13 @@ class Head(NamedTuple):
         passed: What may be passed on: the head, without the headers that must not have effect.
         body_bytes: Length of the body; -1 if it is chunked.
         last: No further request is read from the connection.
+        upgrade: A WebSocket handshake: what follows it is no request.
     """
 
     passed: bytes
     body_bytes: int
     last: bool
+    upgrade: bool = False
 
 
 _Fields = list[tuple[bytes, bytes]]
@@ -151,11 +153,12 @@ def _unusual(head: bytes, fields: _Fields, length: int, *, old: bool, last: bool
     if expected and old:
         head = _without(head, b"expect")  # a client of that age would not understand a 100
     upgrades = _values(fields, b"upgrade")
-    if upgrades == [b"websocket"] and b"upgrade" in _tokens(fields, b"connection"):
+    if upgrades == [b"websocket"] and b"upgrade" in _tokens(fields, b"connection") and not old:
         if length:
             return Refusal(400, "bad-request", "A WebSocket handshake has no body.")
-        return Head(head, 0, last=True)
-    # Any other protocol, h2c above all, would take the connection out of our sight.
+        return Head(head, 0, last=True, upgrade=True)
+    # Any other protocol, h2c above all, would take the connection out of our sight, and HTTP/1.0
+    # knows no upgrade (RFC 9110 7.8).
     return Head(_without(head, b"upgrade") if upgrades else head, length, last)
 
 

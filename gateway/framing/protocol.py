@@ -16,6 +16,7 @@ from gateway.framing.limits import FramingLimits
 from gateway.framing.refusal import Refusal
 from gateway.framing.sweep import Sweep
 from gateway.framing.until_close import UntilClose
+from gateway.framing.upgrade import UPGRADE, Given, Successor
 from gateway.framing.writes import JoinedWrites
 
 REFUSED = "farebox.refused"
@@ -110,6 +111,8 @@ class StrictHttpProtocol(HttpToolsProtocol):
         _ours(self.scope)[CUT] = partial(self._cut, self.cycle)
         if self._framing.last and self.cycle is not None:
             self.cycle.keep_alive = False
+            if self._framing.upgrade:
+                _ours(self.scope)[UPGRADE] = partial(self._give_away, self.cycle)
             if self.scope["http_version"] == "1.0":
                 self._until_close = UntilClose(self.cycle)
 
@@ -213,6 +216,24 @@ class StrictHttpProtocol(HttpToolsProtocol):
             self._writes.reset()  # an orderly end would say that this was all
         else:
             self._writes.close()
+
+    def _give_away(
+        self, cycle: RequestResponseCycle, successor: Successor, head: bytes
+    ) -> Given | None:
+        """Answer a handshake and leave the connection; see `UPGRADE`."""
+        if cycle.disconnected or cycle.response_started or self._writes.is_closing():
+            return None
+        cycle.response_started = cycle.response_complete = True
+        cycle.message_event.set()
+        connections = cast("set[Successor]", self.server_state.connections)
+        connections.discard(self)
+        connections.add(successor)
+        self.server_state.total_requests += 1
+        self._writes.write(head)
+        transport = self._writes.bare()
+        transport.set_protocol(cast("asyncio.Protocol", successor))
+        transport.resume_reading()
+        return Given(transport, partial(connections.discard, successor), self._framing.give_up())
 
     def _refuse(self, refusal: Refusal) -> None:
         """Answer, if an answer is still possible, and let the client go."""

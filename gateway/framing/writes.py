@@ -82,6 +82,11 @@ class JoinedWrites:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGERING)
         self._transport.abort()
 
+    def bare(self) -> asyncio.Transport:
+        """Send what was gathered, and give the transport away."""
+        self.flush()
+        return self._transport
+
     def write_eof(self) -> None:
         """Send what was gathered, then say that nothing more will come."""
         self.flush()

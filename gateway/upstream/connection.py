@@ -71,9 +71,9 @@ class Connection(asyncio.Protocol):
 
     # What the exchange does with it
 
-    def begin(self, *, head_only: bool, timeout_s: float) -> None:
-        """Take the connection into use for one request; `head_only` for HEAD."""
-        self.response.begin(head_only=head_only)
+    def begin(self, *, head_only: bool, timeout_s: float, websocket: bool = False) -> None:
+        """Take the connection into use for one request; see `ResponseReader.begin`."""
+        self.response.begin(head_only=head_only, websocket=websocket)
         self._timeout_s = timeout_s
         self.deadline = inf
         self.waiting_for_body = False
@@ -121,6 +121,15 @@ class Connection(asyncio.Protocol):
             self.deadline = self._loop.time() + self._timeout_s
             self._transport.resume_reading()
         return response.take()
+
+    def switch(self, successor: asyncio.Protocol) -> tuple[asyncio.Transport, bytes]:
+        """Leave the transport to another protocol; see the door."""
+        if self._closed or self._transport.is_closing():
+            why = "the upstream closed the connection behind its handshake"
+            raise UpstreamReset(why, sent=True, head_sent=True)
+        self.deadline = inf
+        self._transport.set_protocol(successor)
+        return self._transport, self.response.take()
 
     def finish(self) -> bool:
         """End the use; True if another request may follow on this connection."""
@@ -207,7 +216,8 @@ class Connection(asyncio.Protocol):
         except UpstreamInvalid as error:
             self.fail(error)
             self._transport.abort()
-        if response.buffered > self._limits.buffer_bytes and not response.done:
+        full = response.buffered > self._limits.buffer_bytes and not response.done
+        if full or response.switched:
             self._read_paused = True
             self._transport.pause_reading()
         waiter = self._waiter

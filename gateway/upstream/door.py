@@ -1,5 +1,6 @@
 """The door every upstream client stands behind; `tests/gateway/upstream` holds its promises."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -58,6 +59,8 @@ class UpstreamRequest:
         body: None sends no body and no length; an iterator is streamed as it comes.
         body_bytes: Length of an iterator's body; None sends it chunked. What the iterator
             raises comes out of the block unchanged, and the connection is closed.
+        websocket: Ask for a WebSocket; the answer may be a 101 then, and `switch` gives its
+            connection. Such a request is never repeated and has a connection of its own.
         head_sent: Set by the client when the request's head has left: from here on the
             upstream may act on it.
     """
@@ -67,6 +70,7 @@ class UpstreamRequest:
     headers: Headers
     body: AsyncIterator[bytes] | bytes | None = None
     body_bytes: int | None = None
+    websocket: bool = False
     head_sent: bool = False
 
 
@@ -75,7 +79,7 @@ class UpstreamResponse(Protocol):
 
     @property
     def status(self) -> int:
-        """Three digits, never 1xx."""
+        """Three digits; of 1xx only the 101 that was asked for."""
 
     @property
     def headers(self) -> Headers:
@@ -91,9 +95,27 @@ class UpstreamResponse(Protocol):
             UpstreamInvalid: Its chunks are malformed.
         """
 
+    def switch(self, successor: asyncio.Protocol) -> tuple[asyncio.Transport, bytes]:
+        """
+        Leave the connection of a 101 to another protocol, for as long as the block lasts.
+
+        Returns its transport, which does not read until it is told to, and what has come behind
+        the answer's head already.
+
+        Raises:
+            UpstreamReset: The connection is gone.
+        """
+
 
 class UpstreamClient(Protocol):
-    """Sends requests to any number of upstreams and keeps connections to each."""
+    """
+    Sends requests to any number of upstreams and keeps connections to each.
+
+    Attributes:
+        websockets: Requests for a WebSocket can be sent.
+    """
+
+    websockets: bool
 
     def send(
         self, request: UpstreamRequest, upstream: UpstreamAddress

@@ -31,6 +31,8 @@ class H1Client:
     Certificates are verified, against `ca_file` where the upstream has one.
     """
 
+    websockets = True
+
     def __init__(self, limits: UpstreamLimits | None = None) -> None:
         self._limits = limits or UpstreamLimits()
         self._pools: dict[_Place, Pool] = {}
@@ -138,11 +140,18 @@ class Exchange:
         while piece := await connection.read():
             yield piece
 
+    def switch(self, successor: asyncio.Protocol) -> tuple[asyncio.Transport, bytes]:
+        """Give the connection away; see the door."""
+        return self._open().switch(successor)
+
     async def __aenter__(self) -> Self:
         """Send, and wait for the response head."""
         request = self._request
         pool = self._pool = self._client.pool_of(self._address)
         head = request_head(request, self._address.authority)
+        if request.websocket:
+            await self._try(await pool.fresh(), head)
+            return self
         may_repeat = request.method in _IDEMPOTENT and not request.body
         connection = await pool.connection(surely=not may_repeat)
         try:
@@ -181,7 +190,9 @@ class Exchange:
     def _write(self, connection: Connection, head: bytes) -> None:
         request, body = self._request, self._request.body
         connection.begin(
-            head_only=request.method == b"HEAD", timeout_s=self._address.timeout_ms / 1000
+            head_only=request.method == b"HEAD",
+            timeout_s=self._address.timeout_ms / 1000,
+            websocket=request.websocket,
         )
         request.head_sent = True
         if body is None or isinstance(body, bytes):

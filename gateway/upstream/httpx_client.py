@@ -1,5 +1,6 @@
 """The reference upstream client: the same door over httpx, slower and with known differences."""
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -28,8 +29,10 @@ class HttpxClient:
     Differences: it parses with h11, which accepts what `H1Client` calls invalid (equal doubled
     lengths, made one); interim responses and head sizes are bounded by h11;
     a streamed body is sent to its end before the response is looked at; it never repeats a
-    request.
+    request, and it has no WebSockets.
     """
+
+    websockets = False
 
     def __init__(self, limits: UpstreamLimits | None = None) -> None:
         self._limits = limits or UpstreamLimits()
@@ -103,6 +106,10 @@ class HttpxResponse:
         self._response = response
         self.status = response.status_code
         self.headers: Headers = [(name.lower(), value) for name, value in response.headers.raw]
+
+    def switch(self, successor: asyncio.Protocol) -> tuple[asyncio.Transport, bytes]:
+        """Refuse: httpx does not give its connections away."""
+        raise UpstreamInvalid(f"101, which nobody asked for ({type(successor).__name__})")
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Give the body as it comes; see the door."""

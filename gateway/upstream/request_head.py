@@ -30,6 +30,9 @@ def request_head(request: UpstreamRequest, authority: bytes) -> bytes:
     if not has_host:
         parts += (b"host: ", authority, b"\r\n")
         lines += 1
+    if request.websocket:
+        parts.append(b"connection: Upgrade\r\nupgrade: websocket\r\n")
+        lines += 2
     length = _framing_line(request)
     if length:
         parts.append(length)

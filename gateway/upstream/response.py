@@ -32,6 +32,7 @@ class ResponseReader:
         keep: The upstream lets the connection be used again.
         dirty: Bytes came that belong to no response; the connection is not to be used again.
         buffered: Bytes of body that were not taken yet.
+        switched: The upstream has left HTTP, as it was asked to; the body is what it said since.
     """
 
     def __init__(self, limits: UpstreamLimits) -> None:
@@ -40,12 +41,14 @@ class ResponseReader:
         self._head_only = False
         self.begin(head_only=False)
 
-    def begin(self, *, head_only: bool) -> None:
-        """Expect a response; `head_only` for HEAD."""
+    def begin(self, *, head_only: bool, websocket: bool = False) -> None:
+        """Expect a response; `head_only` for HEAD, `websocket` where 101 is welcome."""
         if self._head_only:
             # The parser still waits for the body that the answer to HEAD only announced.
             self._parser = httptools.HttpResponseParser(self)
         self._head_only = head_only
+        self._websocket = websocket
+        self.switched = False
         self.status = 0
         self.headers: Headers = []
         self.started = False
@@ -62,11 +65,21 @@ class ResponseReader:
     def feed(self, data: bytes) -> None:
         """Read on. Raises UpstreamInvalid; what had come of the body before can be taken."""
         self.started = True
+        if self.switched:
+            self._pieces.append(data)
+            self.buffered += len(data)
+            return
         self._quiet += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._refuse("101 Switching Protocols, which nobody asked for")
+        except httptools.HttpParserUpgrade as end:
+            if self.status != _SWITCHING_PROTOCOLS:
+                self._refuse("101 Switching Protocols, which nobody asked for")
+            self.switched = True
+            self._quiet = 0
+            if early := data[end.args[0] :]:
+                self.feed(early)
+            return
         except httptools.HttpParserCallbackError as error:
             # Raised by our own methods below, and wrapped by the parser.
             self._refuse(str(error.__context__ or error))
@@ -108,15 +121,15 @@ class ResponseReader:
         if self.head_done:
             return
         status: int = self._parser.get_status_code()
+        if status == _SWITCHING_PROTOCOLS and self._websocket:
+            self._switching()
+            return
         if status < _FIRST_FINAL_STATUS:
             self._interim(status)
             return
         if status > _LAST_STATUS:
             raise UpstreamInvalid(f"status {status}")
-        if len(self.headers) > self._limits.header_lines or (
-            self._quiet > self._limits.head_bytes and self._head_bytes() > self._limits.head_bytes
-        ):
-            raise UpstreamInvalid("the response head is too large")
+        self._check_size()
         self.keep = self._parser.should_keep_alive()
         self.status = status
         self._until_close = self._framing() and status not in _NO_BODY and not self._head_only
@@ -134,9 +147,25 @@ class ResponseReader:
         self.buffered += len(data)
 
     def on_message_complete(self) -> None:
-        """Note the end of the body; that of an interim response is none."""
-        if self.head_done:
+        """Note the end of the body; an interim response and a 101 have none."""
+        if self.head_done and self.status != _SWITCHING_PROTOCOLS:
             self.done = True
+
+    def _switching(self) -> None:
+        """Judge the head of a 101; the parser stops behind it if it names the new protocol."""
+        if not self._parser.should_upgrade():
+            raise UpstreamInvalid("101 that does not say to which protocol")
+        self._check_size()
+        if any(name in FRAMING_HEADERS for name, _ in self.headers):
+            raise UpstreamInvalid("101 that announces a body")
+        self.status = _SWITCHING_PROTOCOLS
+        self.head_done = True
+
+    def _check_size(self) -> None:
+        if len(self.headers) > self._limits.header_lines or (
+            self._quiet > self._limits.head_bytes and self._head_bytes() > self._limits.head_bytes
+        ):
+            raise UpstreamInvalid("the response head is too large")
 
     def _interim(self, status: int) -> None:
         self._informational += 1

@@ -170,6 +170,7 @@ def test_what_is_not_plain_yaml_is_refused(text: str, said: str) -> None:
         ("path: /a, price: { per: [{ messages: true, cost: 1 }] }", "websocket: true"),
         ("path: /a, price: { per: [{ connection: true, cost: 1 }] }", "websocket: true"),
         ("path: /a, websocket: true, price: { per: [{ messages: true, cost: 1 }] }", "Give `hold`"),
+        ("path: /a, websocket: true, price: { hold: 1, settle: { response: /u, cost: 1 } }", "no answer"),
         ("path: /a, price: { per: [{ request_bytes: true, cost: 1, default: 1 }] }", "never absent"),
         ("path: /a, price: { per: [{ header: cookie, cost: 1 }] }", "secret header"),
         ("path: /a, websocket: true, methods: [POST], price: 1", "begins with GET"),

@@ -125,6 +125,18 @@ def test_a_slice_of_a_connection_is_at_most_a_minute() -> None:
     assert live.meter(measured).close(30_000).amount == 6
 
 
+def test_a_later_slice_does_not_count_the_connection_again() -> None:
+    live = price(
+        "{ per: [{ seconds: true, unit: 60, cost: 2 }, { connection: true, cost: 5 }] }",
+        websocket="true",
+    )
+    later = live.next_slice(live.before(facts()))
+    assert (later.ceiling, later.final) == (2, False)
+    meter = live.meter(later)
+    meter.continues()
+    assert (meter.due(30_000), meter.close(60_000).amount) == (1, 2)
+
+
 def test_messages_are_counted_within_the_hold() -> None:
     chatty = price("{ hold: 50, per: [{ messages: true, unit: 10, cost: 1 }] }", websocket="true")
     meter = chatty.meter(chatty.before(facts()))

@@ -126,10 +126,22 @@ def test_an_upgrade_to_http2_is_just_not_taken(prices: PriceList) -> None:
     admit(prices, request(upgrade=b"h2c", connection=b"upgrade"))
 
 
-def test_a_websocket_route_says_that_it_is_not_available(prices: PriceList) -> None:
+def test_under_a_server_that_gives_no_connection_away_there_are_no_websockets(
+    prices: PriceList,
+) -> None:
     with pytest.raises(Problem) as problem:
         admit(prices, request(path=b"/live", upgrade=b"websocket"))
     assert (problem.value.status, problem.value.name) == (501, "websocket-not-available")
+
+
+@pytest.mark.parametrize(("method", "more"), [("GET", {}), ("HEAD", {"upgrade": b"websocket"})])
+def test_a_websocket_route_takes_nothing_but_a_handshake(
+    prices: PriceList, method: str, more: dict[str, bytes]
+) -> None:
+    with pytest.raises(Problem) as problem:
+        admit(prices, request(method, path=b"/live", **more))
+    assert (problem.value.status, problem.value.name) == (426, "upgrade-required")
+    assert (b"upgrade", b"websocket") in problem.value.headers
 
 
 def test_a_body_too_large_by_its_own_account_is_refused_unread(prices: PriceList) -> None:

@@ -181,6 +181,22 @@ def test_it_is_passed_on_byte_for_byte(name: str) -> None:
     assert (framing.refusal, framing.phase, passed) == (None, Phase.COMPLETE, ACCEPTED[name])
 
 
+def test_http_1_0_knows_no_upgrade() -> None:
+    head = request(b"Connection: upgrade", b"Upgrade: websocket", first=b"GET /a HTTP/1.0")
+    framing, passed = framing_after(head)
+    assert (framing.refusal, framing.upgrade) == (None, False)
+    assert b"Upgrade: websocket" not in passed
+
+
+def test_what_follows_a_websocket_handshake_is_kept_and_never_read_as_a_request() -> None:
+    head = request(b"Connection: upgrade", b"Upgrade: websocket")
+    framing, passed = framing_after(head + b"\x81\x85abcd")
+    assert (framing.upgrade, passed) == (True, head)
+    assert framing.feed(request()) == b""
+    assert framing.next() == b""
+    assert framing.give_up() == b"\x81\x85abcd" + request()
+
+
 def test_trailers_are_dropped() -> None:
     body = b"1\r\na\r\n0\r\nAuthorization: Bearer x\r\nContent-Length: 4\r\n\r\n"
 

@@ -350,7 +350,7 @@ async def test_a_key_that_may_only_manage_may_not_call(gateway: Charging) -> Non
         ("/ok/", 404, "no-route"),
         ("/OK", 404, "no-route"),
         ("/%66arebox/v1/account", 404, "no-route"),
-        ("/live", 501, "websocket-not-available"),
+        ("/live", 426, "upgrade-required"),
         ("/ok?_method=DELETE", 400, "method-override"),
     ],
 )

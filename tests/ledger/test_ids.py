@@ -103,6 +103,7 @@ def test_reasons_have_stable_codes_and_words() -> None:
         27: "upstream-invalid",
         28: "body-rejected",
         29: "not-posted",
+        30: "unused",
         40: "expired",
         41: "observed",
         42: "late",

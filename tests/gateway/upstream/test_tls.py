@@ -64,3 +64,32 @@ async def test_a_certificate_for_another_name_is_refused(
             await fetch(client, upstream)
 
     assert upstream.heads == []
+
+
+async def test_the_name_in_the_url_is_asked_for(
+    client: UpstreamClient, server_side: ssl.SSLContext, ca_file: str
+) -> None:
+    asked: list[str | None] = []
+
+    def note(_socket: ssl.SSLObject, name: str | None, _context: ssl.SSLContext) -> None:
+        asked.append(name)
+
+    server_side.sni_callback = note  # type: ignore[assignment]
+    async with misbehaving_upstream([read_request(), answer()], tls=server_side) as upstream:
+        upstream.ca_file = ca_file
+        upstream.host = "localhost"
+
+        await fetch(client, upstream)
+
+    assert asked == ["localhost"]
+
+
+async def test_a_file_of_authorities_that_is_not_there_trusts_nobody(
+    own: UpstreamClient, server_side: ssl.SSLContext, tmp_path: Path
+) -> None:
+    async with misbehaving_upstream([read_request(), answer()], tls=server_side) as upstream:
+        upstream.ca_file = str(tmp_path / "absent.pem")
+        with pytest.raises(UpstreamRefused, match="certificates"):
+            await fetch(own, upstream)
+
+    assert upstream.heads == []
