@@ -92,6 +92,9 @@ class Proxy:
             await self._serve(visit)
         except ClientGone:
             visit.reason = Reason.CLIENT_GONE_EARLY.word
+            if request.refused is not None:
+                visit.reason = request.refused.refusal.name
+                visit.status = request.refused.refusal.status
         except BodyTooLarge as error:
             await self._refuse(visit, _too_large(error))
         except NotFound:
@@ -108,6 +111,8 @@ class Proxy:
     async def _serve(self, visit: Visit) -> None:
         """Find the route, then serve by what it says of keys and charging."""
         request, prices = visit.request, visit.prices.list
+        if request.refused is not None:
+            raise ClientGone  # its body came with its head, and broke a rule
         path = canonical_path(request.raw_path)
         visit.match, preflight = find_route(prices, request, path)
         if preflight:
@@ -136,6 +141,7 @@ class Proxy:
         try:
             async with self._holds.hold(order) as held:
                 visit.request_id = held.text
+                visit.request.named(held.text)
                 tell = answer.billed(visit.request_id, route, metering, held.available)
                 ending = await self._forward(visit, path, tell, metering)
                 self._settle(visit, held, ending, metering)
@@ -147,7 +153,9 @@ class Proxy:
 
     async def _observe(self, visit: Visit, path: bytes) -> None:
         """Price and record, charge and refuse nothing: key and price may both be absent."""
-        caller = visit.caller = await self._identification.caller_if_known(visit.request)
+        caller = visit.caller = await self._identification.caller_if_known(
+            visit.request, visit.prices.list
+        )
         metering = await self._price_if_possible(visit)
         ending = await self._forward(visit, path, self._free(visit), metering)
         if metering is not None:
@@ -238,6 +246,8 @@ class Proxy:
             linger_s=route.linger_ms / 1000 if meter else None,
         )
         visit.status, visit.sent_bytes = exchange.status, exchange.sent_bytes
+        if request.refused is not None:
+            visit.status = request.refused.refusal.status
         if exchange.failed is not None and exchange.started:
             request.cut()
         return Ending(end, exchange.status, covered=route.charge_on.covers(exchange.status))
@@ -302,7 +312,10 @@ class Proxy:
     def _id_of(self, visit: Visit) -> str:
         """Return the hold's id, or one of the same form for a request that has no hold."""
         if not visit.request_id:
-            visit.request_id = hold_text(self._ids.mint(self._nonce))
+            refused = visit.request.refused
+            told = refused.request_id if refused is not None else ""
+            visit.request_id = told or hold_text(self._ids.mint(self._nonce))
+            visit.request.named(visit.request_id)
         return visit.request_id
 
     def _note(self, visit: Visit) -> None:

@@ -8,7 +8,7 @@ both cases it is limited, and what was gathered is what is forwarded, byte for b
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 
-from gateway.framing import CUT, REFUSED
+from gateway.framing import CUT, REFUSED, REQUEST_ID, Refused
 from gateway.headers import Headers
 
 Scope = MutableMapping[str, Any]
@@ -95,9 +95,14 @@ class Request:
         self.body_ended = self.body_bytes == 0
 
     @property
-    def refused(self) -> bool:
-        """Whether the client was told that its body broke a rule, and that nothing is charged."""
-        return bool(self._scope.get(REFUSED))
+    def refused(self) -> Refused | None:
+        """What the client was told whose body broke a rule: that nothing is charged, above all."""
+        told: Refused | None = self._scope.get(REFUSED)
+        return told
+
+    def named(self, request_id: str) -> None:
+        """Say what the request is called, so that a refusal amid its body says so too."""
+        self._scope[REQUEST_ID] = request_id
 
     @property
     def left_unread(self) -> bool:

@@ -18,7 +18,6 @@ import uvloop
 from billing.billing import Billing
 from config import PriceFileError, PriceList, Settings
 from gateway.app import App
-from gateway.framing import StrictHttpProtocol
 from gateway.parent import DRAIN_LIMIT_S, Parent, log_to_stderr
 from gateway.price_feed import InForce, PriceFeed
 from gateway.prices import LivePrices
@@ -62,7 +61,7 @@ async def work(parent: Parent) -> None:
                 clock=clock,
             )
             following = asyncio.create_task(feed.follow(take), name="follow prices")
-            await serve_app(app, parent, socket_fd=parent.orders["socket"], http=StrictHttpProtocol)
+            await serve_app(app, parent, socket_fd=parent.orders["socket"], http=app.protocol())
             following.cancel()
     finally:
         await ledger.aclose(DRAIN_LIMIT_S)

@@ -38,6 +38,17 @@ class KeyDirectory:
         self._known: OrderedDict[bytes, KeyRef] = OrderedDict()
         self._room = asyncio.Semaphore(MOST_AT_ONCE)
 
+    def remembered(self, secret: bytes) -> KeyRef | None:
+        """Return whose key this is where that was found out before; asks nobody."""
+        sha256 = api_keys.check_secret(secret.decode("latin-1"))
+        return None if sha256 is None else self._remembered(sha256)
+
+    def _remembered(self, sha256: bytes) -> KeyRef | None:
+        known = self._known.get(sha256)
+        if known is not None:
+            self._known.move_to_end(sha256)
+        return known
+
     async def find(self, secret: bytes) -> KeyRef | None:
         """
         Return whose key this is; None when it is nobody's.
@@ -51,9 +62,8 @@ class KeyDirectory:
         sha256 = api_keys.check_secret(secret.decode("latin-1"))
         if sha256 is None:
             return None
-        known = self._known.get(sha256)
+        known = self._remembered(sha256)
         if known is not None:
-            self._known.move_to_end(sha256)
             return known
         try:
             async with self._room, self._database.connection() as connection:

@@ -6,15 +6,26 @@ Start at `framing.py`, which does no I/O; `protocol.py` puts it in front of uvic
 
 from gateway.framing.framing import Framing
 from gateway.framing.limits import FramingLimits
-from gateway.framing.protocol import CUT, REFUSED, StrictHttpProtocol, strict_http
+from gateway.framing.protocol import (
+    CUT,
+    REFUSED,
+    REQUEST_ID,
+    Refused,
+    StrictHttpProtocol,
+    strict_http,
+)
 from gateway.framing.refusal import Refusal
+from gateway.framing.witness import Witness
 
 __all__ = [
     "CUT",
     "REFUSED",
+    "REQUEST_ID",
     "Framing",
     "FramingLimits",
     "Refusal",
+    "Refused",
     "StrictHttpProtocol",
+    "Witness",
     "strict_http",
 ]
