@@ -46,7 +46,7 @@ routes:
     methods: [POST]
     upstream: api
     name: search
-    max_body: 1000
+    max_body: 20000
     price: { flat: 1, per: [{ body: /limit, unit: 1, cost: 1 }], max: 50 }
   - path: /upload
     methods: [POST, PUT]
