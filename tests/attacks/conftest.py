@@ -31,6 +31,7 @@ async def target(shared: Target) -> Target:
     shared.gateway.forget()
     shared.echo.seen.clear()
     shared.echo.gate.clear()
+    shared.echo.plays.clear()
     shared.heard.clear()
     shared.customer = await shared.gateway.customer(credits=CREDITS)
     return shared

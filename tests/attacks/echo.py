@@ -42,12 +42,14 @@ class Echo:
         seen: Every request whose head arrived, also one whose body never ended.
         broken: What h11 said of bytes that are no request. Stays empty.
         gate: `/hang` answers once this is set.
+        plays: Bytes to answer with instead, by path; the connection is closed behind them.
     """
 
     port: int = 0
     seen: list[Seen] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
+    plays: dict[str, bytes] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -90,6 +92,9 @@ class Echo:
             return False
         if target.startswith("/hang"):
             await self.gate.wait()
+        if target in self.plays:
+            writer.write(self.plays[target])
+            return False
         answer = json.dumps(
             {
                 "method": method,
