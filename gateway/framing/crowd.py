@@ -18,6 +18,9 @@ class Crowd:
         self._by_caller: Counter[str] = Counter()
         self._all = 0
 
+    def __len__(self) -> int:
+        return self._all
+
     def enter(
         self, address: str, limits: FramingLimits, shared: Callable[[str], bool]
     ) -> Refusal | None:
