@@ -109,7 +109,7 @@ async def test_a_client_that_sends_a_far_too_large_body_first_can_still_read_the
 
 
 async def test_a_head_that_never_ends_is_408_and_holds_nothing(stores: Stores) -> None:
-    quick = limited(head_ms=300, sweep_ms=20)
+    quick = limited(head_ms=500, sweep_ms=20)
     async with attacked(stores, http=quick) as target, target.unharmed():
         reader, writer = await target.connect()
         for byte in target.request(b"/costly")[:40]:
@@ -128,7 +128,7 @@ async def test_a_body_that_stops_is_408_and_void(
 ) -> None:
     lines = [b"content-length: 20", b"content-type: application/json"]
     lines += [b"expect: 100-continue"] if expects else []
-    quick = limited(body_ms=300, sweep_ms=20)
+    quick = limited(body_ms=1_000, sweep_ms=20)
     # Where the price is in the body nobody is asked before it is there.
     forwarded = int(path == b"/costly")
     async with (
