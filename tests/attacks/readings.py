@@ -35,7 +35,6 @@ FLAT = {
     "post": 2,
     "delete": 20,
     "hang": 2,
-    "chat": 7,  # the echo always tells as much usage
     "free": 0,
 }
 
@@ -80,6 +79,8 @@ def costs_read(route: str, seen: Seen) -> set[int]:
     """Every cost that follows from some way to read the query, header or body."""
     if route in FLAT:
         return {FLAT[route]}
+    if route == "chat":  # the echo always tells as much usage; an answer without body none
+        return {30 if seen.method == "HEAD" else 7}
     if route == "upload":
         return {min(len(seen.body), 500)}
     if route == "search":

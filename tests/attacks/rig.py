@@ -11,6 +11,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from tests.attacks.echo import Echo, Seen, echoing
 from tests.charging import Charging, Customer, Stores, charging
@@ -160,8 +161,18 @@ class Target:
         if closed is not None:
             assert reply.kept is not closed
         await self.gateway.quiet()
-        lines = [line for line in await self.gateway.logged() if line["id"] == problem["instance"]]
-        assert [(line["status"], line["captured"]) for line in lines] == [(status, 0)]
+        line = await self.line(problem["instance"])
+        assert (line["status"], line["captured"]) == (status, 0)
+
+    async def line(self, request_id: str) -> dict[str, Any]:
+        """The log's one line on a request; it is written in a thread, a moment later."""
+        async with asyncio.timeout(20):
+            while True:
+                lines = [one for one in await self.gateway.logged() if one["id"] == request_id]
+                if lines:
+                    (line,) = lines
+                    return line
+                await asyncio.sleep(0.005)
 
 
 async def read_reply(reader: asyncio.StreamReader, *, bodiless: bool = False) -> Reply:
