@@ -21,7 +21,7 @@ from gateway.headers import client_address
 from gateway.identify import Caller, Identification
 from gateway.metering import Metering
 from gateway.metrics import Metrics
-from gateway.outcome import NOTHING, Ending, Outcome, outcome
+from gateway.outcome import NOTHING, End, Ending, Outcome, outcome
 from gateway.presence import Presence
 from gateway.prices import LivePrices
 from gateway.problems import (
@@ -34,7 +34,8 @@ from gateway.problems import (
 )
 from gateway.request import BodyTooLarge, ClientGone, Receive, Request, Scope, Send
 from gateway.throttle import Throttle
-from gateway.upstream import UpstreamClient, UpstreamError, UpstreamTimeout
+from gateway.uploads import Uploads
+from gateway.upstream import UpstreamBusy, UpstreamClient, UpstreamError, UpstreamTimeout
 from gateway.upward import upstream_request
 from gateway.visit import Visit
 from ledger.errors import AboveWindow, InsufficientCredits, LedgerError, NotFound
@@ -81,6 +82,7 @@ class Proxy:
         self._clock = clock
         self._nonce = nonce
         self._ids = HoldIds(clock)
+        self._uploads = Uploads()
         self._preflights = Throttle(PREFLIGHTS_PER_MINUTE, clock=clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -238,13 +240,20 @@ class Proxy:
         self._id_of(visit)
         meter = metering.meter if metering else None
         exchange = visit.exchange = Exchange(request, visit.send, meter=meter, tell=tell)
-        end = await exchange.run(
-            self._upstreams,
-            upstream_request(visit, path, metered=meter is not None),
-            visit.prices.backends[route.index].address,
-            self._presence,
-            linger_s=route.linger_ms / 1000 if meter else None,
-        )
+        address = visit.prices.backends[route.index].address
+        if not self._uploads.enter(address, request):
+            exchange.failed = UpstreamBusy("too many bodies are on their way")
+            return Ending(End.REFUSED)
+        try:
+            end = await exchange.run(
+                self._upstreams,
+                upstream_request(visit, path, metered=meter is not None),
+                address,
+                self._presence,
+                linger_s=route.linger_ms / 1000 if meter else None,
+            )
+        finally:
+            self._uploads.leave(request)
         visit.status, visit.sent_bytes = exchange.status, exchange.sent_bytes
         if request.refused is not None:
             visit.status = request.refused.refusal.status

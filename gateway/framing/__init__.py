@@ -7,6 +7,7 @@ Start at `framing.py`, which does no I/O; `protocol.py` puts it in front of uvic
 from gateway.framing.framing import Framing
 from gateway.framing.limits import FramingLimits
 from gateway.framing.protocol import (
+    ARRIVED,
     CUT,
     REFUSED,
     REQUEST_ID,
@@ -18,6 +19,7 @@ from gateway.framing.refusal import Refusal
 from gateway.framing.witness import Witness
 
 __all__ = [
+    "ARRIVED",
     "CUT",
     "REFUSED",
     "REQUEST_ID",

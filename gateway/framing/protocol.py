@@ -26,6 +26,9 @@ REFUSED = "farebox.refused"
 REQUEST_ID = "farebox.id"
 """Key of the scope: how the application names the request, for a refusal amid its body."""
 
+ARRIVED = "farebox.arrived"
+"""Key of the scope: a function that says whether all of the request's body has come."""
+
 CUT = "farebox.cut"
 """Key of the scope: a function that ends an answer before its end, and lets the client see it."""
 
@@ -137,7 +140,9 @@ class StrictHttpProtocol(HttpToolsProtocol):
         path, _, query = self.url.partition(b"?")
         self.scope["raw_path"] = path
         self.scope["query_string"] = query
-        _ours(self.scope)[CUT] = partial(self._cut, self.cycle)
+        ours = _ours(self.scope)
+        ours[CUT] = partial(self._cut, self.cycle)
+        ours[ARRIVED] = self._has_arrived
         if self._framing.last and self.cycle is not None:
             self.cycle.keep_alive = False
             if self.scope["http_version"] == "1.0":
@@ -180,6 +185,8 @@ class StrictHttpProtocol(HttpToolsProtocol):
             self._refuse(_TOO_SLOW)
         elif phase is not Phase.BODY:
             self._writes.close()
+        elif self.cycle.response_complete:
+            self._let_go()  # it has its answer; a second one would be taken for another request's
         elif self.flow.read_paused or self.cycle.waiting_for_100_continue:
             # We are the ones who are not ready; the client is not late.
             self._deadline = now + self.limits.body_ms / 1000
@@ -233,6 +240,10 @@ class StrictHttpProtocol(HttpToolsProtocol):
         self._drained_bytes += more_bytes
         if self._drained_bytes > self.limits.drain_bytes:
             self._let_go()
+
+    def _has_arrived(self) -> bool:
+        # The framing does not go on to the next request before this one is answered.
+        return self._framing.phase is Phase.COMPLETE
 
     def _cut(self, cycle: RequestResponseCycle) -> None:
         """End an answer that cannot be completed, so that the client cannot take it for whole."""

@@ -160,7 +160,6 @@ class Target:
         assert problem["instance"] == reply.value("farebox-request-id")
         if closed is not None:
             assert reply.kept is not closed
-        await self.gateway.quiet()
         line = await self.line(problem["instance"])
         assert (line["status"], line["captured"]) == (status, 0)
 

@@ -232,3 +232,35 @@ async def test_a_free_route_hammered_is_limited_by_the_key(stores: Stores) -> No
         assert [reply.status for reply in replies] == [200] * 10 + [429] * 20
         assert json.loads(replies[-1].body)["charged"] == 0
         assert {reply.value("farebox-balance") for reply in replies[:10]} == {"1000"}
+
+
+async def test_slow_uploads_leave_connections_to_the_backend_for_others(stores: Stores) -> None:
+    """Half of an upstream's connections may wait for clients; the others serve whole requests."""
+    prices = PRICES.replace("timeout: 5s", "timeout: 5s, max_connections: 8")
+    async with attacked(stores, prices) as target:
+        upload = target.request(
+            b"/costly", b"transfer-encoding: chunked", method=b"POST", body=b"1\r\nx\r\n"
+        )
+        async with target.charged(9, forwarded=13):
+            slow = [await target.connect() for _ in range(12)]
+            for at, (_, writer) in enumerate(slow):
+                writer.write(upload)
+                if at < 4:
+                    await until(lambda at=at: len(target.echo.seen) == at + 1)
+            for reader, _ in slow[4:]:
+                reply = await read_reply(reader)
+                await target.refused(reply, 503, "upstream-busy")
+            for _ in range(5):
+                assert (await target.say(target.request(b"/cheap"))).status == 200
+            # A body that came with its head is whole: nobody is waited for.
+            lines = (b"content-length: 1", b"x: y")
+            for _ in range(4):
+                reply = await target.say(
+                    target.request(b"/cheap", *lines, method=b"POST", body=b"x")
+                )
+                assert reply.status == 200
+            for reader, writer in slow[:4]:
+                writer.write(b"zz\r\n")  # malformed: void
+                assert (await read_reply(reader)).status == 400
+            for _, writer in slow:
+                writer.transport.abort()

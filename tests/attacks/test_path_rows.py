@@ -63,6 +63,15 @@ async def test_a_path_that_only_resembles_a_route_is_404_and_the_connection_goes
         )
 
 
+@pytest.mark.parametrize(
+    "path", [b"/files/SECRET", b"/files/secret/", b"/files/secret;v=1", b"/files/secret."]
+)
+async def test_a_pattern_is_no_way_to_a_dearer_route(target: Target, path: bytes) -> None:
+    """Many backends would serve /files/secret for these, which costs more than /files/*."""
+    async with target.unharmed():
+        await target.refused(await target.say(target.request(path)), 400, "bad-path", closed=False)
+
+
 SPELLINGS = {
     "an escaped letter": (b"/c%6fstly", "/costly", 50),
     "all escaped": (b"/%63%6f%73%74%6c%79", "/costly", 50),
