@@ -112,7 +112,7 @@ async def _until_closed(reader: asyncio.StreamReader) -> None:
 
 @asynccontextmanager
 async def crawling(served: Served, key: str, count: int) -> AsyncIterator[Slow]:
-    """Keep so many slow clients for as long as the block runs: half with heads, half with bodies."""
+    """Keep so many slow clients while the block runs: half with heads, half with bodies."""
     paid = f"host: a\r\nx-api-key: {key}\r\n"
     starts = [
         b"GET /paid HTTP/1.1\r\nhost: a\r\nx: ",
@@ -125,7 +125,7 @@ async def crawling(served: Served, key: str, count: int) -> AsyncIterator[Slow]:
     ]
     try:
         limit = time.perf_counter() + 60
-        while slow.open < count * 0.9 and time.perf_counter() < limit:
+        while slow.open < count * 0.9 and time.perf_counter() < limit:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
         yield slow
     finally:

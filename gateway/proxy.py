@@ -21,7 +21,7 @@ from gateway.headers import client_address
 from gateway.identify import Caller, Identification
 from gateway.metering import Metering
 from gateway.metrics import Metrics
-from gateway.outcome import NOTHING, End, Ending, Outcome, outcome
+from gateway.outcome import NOTHING, Ending, Outcome, outcome
 from gateway.presence import Presence
 from gateway.prices import LivePrices
 from gateway.problems import (
@@ -35,7 +35,7 @@ from gateway.problems import (
 from gateway.request import BodyTooLarge, ClientGone, Receive, Request, Scope, Send
 from gateway.throttle import Throttle
 from gateway.uploads import Uploads
-from gateway.upstream import UpstreamBusy, UpstreamClient, UpstreamError, UpstreamTimeout
+from gateway.upstream import UpstreamClient, UpstreamError, UpstreamTimeout
 from gateway.upward import upstream_request
 from gateway.visit import Visit
 from ledger.errors import AboveWindow, InsufficientCredits, LedgerError, NotFound
@@ -107,6 +107,7 @@ class Proxy:
             await self._refuse(visit, _our_fault())
             raise
         finally:
+            self._uploads.leave(request)
             self._metrics.open_requests -= 1
             self._note(visit)
 
@@ -140,6 +141,7 @@ class Proxy:
             available = await self._holds.check(order)
             await self._forward_free(visit, path, available)
             return
+        self._uploads.enter(visit.prices.backends[route.index].address, visit.request)
         try:
             async with self._holds.hold(order) as held:
                 visit.request_id = held.text
@@ -159,6 +161,7 @@ class Proxy:
             visit.request, visit.prices.list
         )
         metering = await self._price_if_possible(visit)
+        self._uploads.enter(visit.prices.backends[visit.route.index].address, visit.request)
         ending = await self._forward(visit, path, self._free(visit), metering)
         if metering is not None:
             result = self._decide(visit, ending, metering)
@@ -178,6 +181,7 @@ class Proxy:
 
     async def _forward_free(self, visit: Visit, path: bytes, available: int | None = None) -> None:
         """Pass on what costs nothing: no hold, no charge, nothing to settle."""
+        self._uploads.enter(visit.prices.backends[visit.route.index].address, visit.request)
         ending = await self._forward(visit, path, self._free(visit, available), None)
         visit.reason = outcome(ending, NOTHING).reason.word
         _say_what_failed(visit)
@@ -240,20 +244,13 @@ class Proxy:
         self._id_of(visit)
         meter = metering.meter if metering else None
         exchange = visit.exchange = Exchange(request, visit.send, meter=meter, tell=tell)
-        address = visit.prices.backends[route.index].address
-        if not self._uploads.enter(address, request):
-            exchange.failed = UpstreamBusy("too many bodies are on their way")
-            return Ending(End.REFUSED)
-        try:
-            end = await exchange.run(
-                self._upstreams,
-                upstream_request(visit, path, metered=meter is not None),
-                address,
-                self._presence,
-                linger_s=route.linger_ms / 1000 if meter else None,
-            )
-        finally:
-            self._uploads.leave(request)
+        end = await exchange.run(
+            self._upstreams,
+            upstream_request(visit, path, metered=meter is not None),
+            visit.prices.backends[route.index].address,
+            self._presence,
+            linger_s=route.linger_ms / 1000 if meter else None,
+        )
         visit.status, visit.sent_bytes = exchange.status, exchange.sent_bytes
         if request.refused is not None:
             visit.status = request.refused.refusal.status

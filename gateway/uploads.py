@@ -3,7 +3,7 @@
 from collections import Counter
 
 from gateway.request import Request
-from gateway.upstream import UpstreamAddress
+from gateway.upstream import UpstreamAddress, UpstreamBusy
 
 LARGEST_SHARE = 2
 """One in so many connections of an upstream. A client that sends slowly keeps one for as long as
@@ -18,16 +18,20 @@ class Uploads:
     def __init__(self) -> None:
         self._under_way: Counter[_Place] = Counter()
 
-    def enter(self, upstream: UpstreamAddress, request: Request) -> bool:
-        """Let a request go up; False where too many bodies are on their way already."""
+    def enter(self, upstream: UpstreamAddress, request: Request) -> None:
+        """
+        Let a request go up. To be asked before anything is held for it.
+
+        Raises:
+            UpstreamBusy: Its body is not here, and too many others are on their way already.
+        """
         if request.arrived:
-            return True
+            return
         place = (upstream.scheme, upstream.host, upstream.port)
         if self._under_way[place] >= max(1, upstream.max_connections // LARGEST_SHARE):
-            return False
+            raise UpstreamBusy("too many bodies are on their way")
         self._under_way[place] += 1
         request.when_body_ended = lambda: self._leave(place)
-        return True
 
     def leave(self, request: Request) -> None:
         """Note that a request has ended, whether its body did or not; a repeat is harmless."""

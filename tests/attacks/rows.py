@@ -38,7 +38,7 @@ ROWS: dict[int, tuple[str, tuple[str, ...]]] = {
     28: ("upgrades", ("test_header_rows.py::test_a_websocket_where_there_is_none_is_refused", "test_header_rows.py::test_h2c_is_answered_as_1_1_and_charged_once", "test_answer_rows.py::test_an_answer_with_two_readings_is_502_and_free")),
     # Until WebSockets are served, a route that is one answers 501 and charges nothing.
     29: ("a WebSocket for hours", ("tests/gateway/test_admission.py::test_a_websocket_route_says_that_it_is_not_available",)),
-    30: ("slow heads and bodies", ("test_limit_rows.py::test_a_head_that_never_ends_is_408_and_holds_nothing", "test_limit_rows.py::test_a_body_that_stops_is_408_and_void", "test_limit_rows.py::test_slow_clients_stop_nobody_and_are_cut_off")),
+    30: ("slow heads and bodies", ("test_limit_rows.py::test_a_head_that_never_ends_is_408_and_holds_nothing", "test_limit_rows.py::test_a_body_that_stops_is_408_and_void", "test_limit_rows.py::test_slow_clients_stop_nobody_and_are_cut_off", "test_limit_rows.py::test_slow_uploads_leave_connections_to_the_backend_for_others")),
     31: ("many connections of one address", ("test_limit_rows.py::test_one_address_has_a_cap_of_connections_and_gets_its_place_back", "test_limit_rows.py::test_all_together_have_a_cap", "test_limit_rows.py::test_a_trusted_proxy_has_no_cap_for_many_stand_behind_it")),
     32: ("heads too large", ("test_limit_rows.py::test_a_head_that_is_too_large_is_refused_before_any_charge",)),
     33: ("bodies too large", ("test_limit_rows.py::test_a_body_too_large_by_its_own_word_is_413_before_any_hold", "test_limit_rows.py::test_a_body_that_grows_too_large_is_413_and_its_hold_is_void", "test_limit_rows.py::test_a_client_that_sends_a_far_too_large_body_first_can_still_read_the_413")),

@@ -174,7 +174,8 @@ class Fuzzed:
         assert {one: amount for one, amount in booked.items() if one not in self.charged} == (
             dict.fromkeys(booked.keys() - self.charged.keys(), 0)
         )
-        assert {one: booked[one] for one in self.charged} == self.charged
+        # What is known to cost nothing, as an empty upload, is forwarded without a hold.
+        assert {one: booked.get(one, 0) for one in self.charged} == self.charged
         assert PLENTY - await target.available() == sum(self.charged.values())
 
 
