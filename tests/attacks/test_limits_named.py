@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import fields
+from inspect import getdoc
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ def test_every_limit_stands_in_the_document_with_its_value(
 
 @pytest.mark.parametrize("limits", [FramingLimits, UpstreamLimits], ids=["client", "upstream"])
 def test_every_limit_has_its_reason(limits: type) -> None:
-    explained = set(re.findall(r"(?m)^ +(\w+): ", limits.__doc__ or ""))
+    explained = set(re.findall(r"(?m)^ {4}(\w+): ", getdoc(limits) or ""))
     assert {field.name for field in fields(limits)} == explained
 
 
