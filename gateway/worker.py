@@ -18,6 +18,7 @@ import uvloop
 from billing.billing import Billing
 from config import PriceFileError, PriceList, Settings
 from gateway.app import App
+from gateway.open_files import make_room
 from gateway.parent import DRAIN_LIMIT_S, Parent, log_to_stderr
 from gateway.price_feed import InForce, PriceFeed
 from gateway.prices import LivePrices
@@ -38,6 +39,7 @@ FEWEST_CONNECTIONS = 2
 async def work(parent: Parent) -> None:
     """Open the ledger, learn the prices, serve until told to stop, flush what is unsettled."""
     settings = settings_of(parent.orders)
+    make_room(settings.connections)
     clock = SystemClock()
     ledger = await Ledger.open(ledger_options(settings), "worker")
     try:

@@ -104,6 +104,26 @@ BITS = st.sampled_from(
 KNOWN = st.sampled_from(
     [b"/cheap", b"/costly", b"/files/secret", b"/files/a", b"/items/7", b"/blobs/b", b"/search"]
 )
+UP = [b"..", b"%2e%2e", b".%2E", b"%2E.", b"..;", b"..;x", b"..%2f..", b".", b"a/..", b"..\\.."]
+DEAR = st.sampled_from([b"costly", b"files/secret", b"secret", b"c%6fstly", b"/costly"])
+ALIKE = st.builds(
+    lambda path, change: change(path),
+    st.sampled_from([b"secret", b"costly", b"files/secret"]),
+    st.sampled_from(
+        [
+            bytes.upper,
+            bytes.title,
+            lambda path: path + b"/",
+            lambda path: path + b";v=1",
+            lambda path: path + b"%3Bv",
+            lambda path: path + b".",
+            lambda path: path + b"%20",
+            lambda path: path.replace(b"/", b"//"),
+            lambda path: path.replace(b"/", b"/;a/"),
+            lambda path: b"./" + path,
+        ]
+    ),
+)
 PARAMETERS = st.sampled_from(
     [
         b"n=1",
@@ -215,7 +235,15 @@ def framed(body: bytes, how: str) -> tuple[list[bytes], bytes]:
 @st.composite
 def paths(draw: st.DrawFn) -> bytes:
     """A path of a route with something done to it, or one made of bits."""
-    if draw(st.integers(0, 3)) == 0:
+    kind = draw(st.integers(0, 7))
+    if kind == 0:
+        # Out of a cheap pattern and into a dear route, for whoever resolves it.
+        up = draw(st.sampled_from(UP))
+        below = draw(st.sampled_from([b"/files/", b"/files/a/", b"/items/", b"/blobs/"]))
+        return below + (up + b"/") * draw(st.integers(1, 2)) + draw(DEAR)
+    if kind == 1:
+        return b"/" + draw(st.sampled_from([b"", b"files/", b"items/"])) + draw(ALIKE)
+    if kind == 2:
         return b"/" + b"/".join(draw(st.lists(BITS, max_size=4)))
     path = draw(KNOWN)
     at = draw(st.integers(1, len(path)))
@@ -233,10 +261,52 @@ def paths(draw: st.DrawFn) -> bytes:
             return draw(BITS) + path
 
 
+TWICE = {
+    "query": [
+        b"n=50",
+        b"n[]=50",
+        b"N=50",
+        b"n%00=50",
+        b"%6e=50",
+        b"a;n=50",
+        b"+n=50",
+        b"n",
+        b"m=50",
+    ],
+    "header": [b"x-pages: 50", b"X-Pages: 50", b"x_pages: 50", b"x-page: 50", b"x-pages:"],
+    "body": [
+        b'"limit": 50',
+        b'"lim\\u0069t": 50',
+        b'"Limit": 50',
+        b'"limit ": 50',
+        b'"x": {"limit": 50}',
+    ],
+}
+"""What may be put beside a value that a price depends on: the same in another spelling, or not."""
+
+
+@st.composite
+def priced_twice(draw: st.DrawFn) -> Piece:
+    """A request whose price depends on a value, with something like it before or behind."""
+    kind = draw(st.sampled_from(sorted(TWICE)))
+    other, first = draw(st.sampled_from(TWICE[kind])), draw(st.booleans())
+    match kind:
+        case "query":
+            both = [other, b"n=2"] if first else [b"n=2", other]
+            return Piece(b"GET", b"/models", b"&".join(both), (), b"")
+        case "header":
+            lines = (other, b"x-pages: 2") if first else (b"x-pages: 2", other)
+            return Piece(b"GET", b"/pages", b"", lines, b"")
+        case _:
+            members = [other, b'"limit": 2'] if first else [b'"limit": 2', other]
+            body = b"{" + b", ".join(members) + b"}"
+            return Piece(b"POST", b"/search", b"", (JSON.encode(),), body)
+
+
 @st.composite
 def requests(draw: st.DrawFn) -> bytes:
     """One request: mostly a valid one with one or two things wrong."""
-    valid = draw(VALID)
+    valid = draw(st.one_of(VALID, VALID, VALID, priced_twice()))
     method, path, query, body = valid.method, valid.path, valid.query, valid.body
     lines = list(valid.lines)
     wrong = draw(st.sets(st.integers(0, 7), max_size=2))
@@ -254,7 +324,7 @@ def requests(draw: st.DrawFn) -> bytes:
         body = draw(BODIES)
     how = draw(FRAMINGS) if 5 in wrong else "length"
     ends, content = framed(body, how)
-    key = b"" if draw(st.integers(0, 19)) == 0 else b"x-api-key: " + KEY
+    key = draw(st.sampled_from([b"x-api-key: " + KEY] * 19 + [b""]))
     first = method + b" " + path + (b"?" + query if query else b"") + b" HTTP/1.1"
     head = CRLF.join([first, b"host: api.example", *filter(None, [key]), *lines, *ends])
     whole = head + CRLF + CRLF + content

@@ -10,11 +10,13 @@ FAREBOX_EXAMPLES says how many connections; there are two to three requests to e
 
 import asyncio
 import os
+import re
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -137,6 +139,7 @@ class Fuzzed:
         assert line.method == one.method
         assert preflight or routes_read(one) == {route}
         path = one.target.partition("?")[0].encode("latin-1")
+        assert not {b".", b".."} & set(re.split(rb"[/\\]", unquote_to_bytes(path)))
         assert preflight or route_of(one.method, path) == route
         if line.status == 200 and not preflight:
             assert costs_read(route, one) == {line.captured}
