@@ -196,6 +196,13 @@ async def fuzzed(
 
 GET_CHEAP = b"GET /cheap HTTP/1.1\r\nhost: a\r\nx-api-key: " + KEY + b"\r\n\r\n"
 
+# Found: the header that was priced did not reach the backend.
+TAKEN_AWAY = (
+    b"GET /pages HTTP/1.1\r\nhost: a\r\nx-api-key: "
+    + KEY
+    + b"\r\nx-pages: 9\r\nconnection: x-pages\r\n\r\n"
+)
+
 
 @settings(
     max_examples=EXAMPLES,
@@ -204,6 +211,7 @@ GET_CHEAP = b"GET /cheap HTTP/1.1\r\nhost: a\r\nx-api-key: " + KEY + b"\r\n\r\n"
 )
 @given(STREAMS, st.integers(0, 10_000))
 @example((GET_CHEAP,) * 4, 7)
+@example((TAKEN_AWAY,), 0)
 async def test_what_the_backend_saw_is_what_was_charged(
     fuzzed: Fuzzed, stream: tuple[bytes, ...], cut: int
 ) -> None:

@@ -264,3 +264,15 @@ async def test_slow_uploads_leave_connections_to_the_backend_for_others(stores: 
                 assert (await read_reply(reader)).status == 400
             for _, writer in slow:
                 writer.transport.abort()
+
+
+async def test_a_body_that_stops_after_its_answer_gets_no_second_one(stores: Stores) -> None:
+    """A 408 behind the answer would be taken for the answer to the client's next request."""
+    quick = limited(body_ms=300, sweep_ms=20)
+    async with attacked(stores, http=quick) as target, target.unharmed():
+        reader, writer = await target.connect()
+        writer.write(target.request(b"/none", b"content-length: 9", method=b"POST", body=b"x"))
+        await target.refused(await read_reply(reader), 404, "no-route")
+        async with asyncio.timeout(20):
+            assert await reader.read() == b""
+        writer.transport.abort()

@@ -32,6 +32,9 @@ async def test_a_priced_query_with_two_readings_is_refused(target: Target, name:
         [b"x-pages: 1", b"X-Pages: 50"],
         [b"x-pages: 1", b"x_pages: 50"],
         [b"x_pages: 1"],
+        # Connection would take it away on its way to the backend.
+        [b"x-pages: 1", b"connection: x-pages"],
+        [b"connection: keep-alive, X_Pages", b"x-pages: 1"],
     ],
 )
 async def test_a_priced_header_with_two_readings_is_refused(
