@@ -98,7 +98,7 @@ async def crawl(served: Served, number: int, start: bytes, slow: Slow) -> None:
                     writer.write(b"x")
             finally:
                 slow.open -= 1
-                slow.cut_off += 1
+                slow.cut_off += ended.done()
                 ended.cancel()
                 writer.transport.abort()
         await asyncio.sleep(1)

@@ -203,6 +203,9 @@ TAKEN_AWAY = (
     + b"\r\nx-pages: 9\r\nconnection: x-pages\r\n\r\n"
 )
 
+# Found: the value of `n` was taken from the parameter behind it.
+ANOTHERS_VALUE = GET_CHEAP.replace(b"/cheap", b"/models?n;n.=1")
+
 
 @settings(
     max_examples=EXAMPLES,
@@ -212,6 +215,7 @@ TAKEN_AWAY = (
 @given(STREAMS, st.integers(0, 10_000))
 @example((GET_CHEAP,) * 4, 7)
 @example((TAKEN_AWAY,), 0)
+@example((ANOTHERS_VALUE,), 0)
 async def test_what_the_backend_saw_is_what_was_charged(
     fuzzed: Fuzzed, stream: tuple[bytes, ...], cut: int
 ) -> None:

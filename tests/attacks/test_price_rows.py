@@ -15,6 +15,7 @@ QUERIES = {
     "escaped": b"n=1&%6e=50",
     "behind a semicolon": b"n=1;n=50",
     "with a space before": b"n=1&+n=50",
+    "with a value behind a semicolon": b"n;x=1",
 }
 
 
