@@ -149,8 +149,7 @@ async def test_a_hold_that_was_moved_elsewhere_is_refused_and_the_next_one_made(
 
 
 async def test_a_redis_that_forgot_its_scripts_serves_on(stores: Stores) -> None:
-    async with attacked(stores) as target:
-        async with target.charged(50):
-            async with redis.asyncio.Redis.from_url(stores.redis_url) as side:
-                await side.script_flush()
-            assert (await target.say(target.request(b"/costly"))).status == 200
+    async with attacked(stores) as target, target.charged(50):
+        async with redis.asyncio.Redis.from_url(stores.redis_url) as side:
+            await side.script_flush()
+        assert (await target.say(target.request(b"/costly"))).status == 200
