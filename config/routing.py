@@ -4,16 +4,22 @@ From method and path to the route: a walk along the path, however many routes th
 The most specific path wins, segment by segment from the left: a literal before `{x}`
 before `*`. Only then is the method looked at, so that a POST to a path known for GET is
 a 405 and never slips into a catch-all that costs something else.
+
+Many backends ignore case, a slash at the end or `;x` behind a segment (Express does two of these,
+servlets the third). A path that only a pattern takes, and that they would serve as another
+route's, is refused: `/files/Secret` is not sold at the price of `/files/*`.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
 from config.model import Route
 from config.paths import BadPath
 
+_END = re.compile(rb"(?:\.|%20)+$")
+_BEHIND_SEMICOLON = re.compile(rb"(?:;|%3B)[^/]*")
 _PARAMETER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -50,6 +56,10 @@ class Endpoint:
     by_method: dict[bytes, tuple[Match, tuple[str, ...]]] = field(default_factory=dict)
     """With the names of the path's parameters, which each method's route chooses itself."""
     not_allowed: MethodNotAllowed = MethodNotAllowed(())
+    folded: tuple[bytes, ...] = ()
+    """Its shape as a lenient backend sees it; two with the same are told apart by us alone."""
+    covers: bool = False
+    """Its pattern also takes what a lenient backend sees as another shape."""
 
 
 @dataclass(slots=True)
@@ -83,11 +93,16 @@ class RouteTable:
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self._root = _Node()
+        self._folded = _Node()
         self._literal: dict[bytes, Endpoint] = {}
         endpoints: dict[str, Endpoint] = {}
         for route in routes:
             endpoint = endpoints.setdefault(shape(route.path), Endpoint())
-            self._place(route.path, endpoint)
+            if not parameters(route.path) and not route.path.endswith("*"):
+                self._literal[route.path.encode()] = endpoint
+            _place(self._root, route.path.encode().split(b"/")[1:], endpoint)
+            endpoint.folded = tuple(_fold(shape(route.path).encode()))
+            _place(self._folded, endpoint.folded, endpoint)
             # A match without parameters is the same for every request.
             match = Match(route, {}), parameters(route.path)
             for method in route.methods:
@@ -98,13 +113,17 @@ class RouteTable:
                 endpoint.by_method.setdefault(b"HEAD", get)
             allow = tuple(sorted(method.decode() for method in endpoint.by_method))
             endpoint.not_allowed = MethodNotAllowed(allow)
+            endpoint.covers = any(
+                _takes(endpoint.folded, other.folded) for other in endpoints.values()
+            )
 
     def match(self, method: bytes, path: bytes) -> Matched:
         """
         Find the route for a canonical path.
 
         Raises:
-            BadPath: A `%2F` on a route that does not say `encoded_slash: allow`.
+            BadPath: A `%2F` on a route that does not say `encoded_slash: allow`, or a path that
+                lenient backends serve as another route's.
         """
         endpoint = self._literal.get(path)
         values: tuple[bytes, ...] = ()
@@ -113,6 +132,8 @@ class RouteTable:
             if found is None:
                 return _NO_ROUTE
             endpoint, values = found
+            if endpoint.covers:
+                self._check_alone(endpoint, path)
         known = endpoint.by_method.get(method)
         if known is None:
             return endpoint.not_allowed
@@ -123,24 +144,50 @@ class RouteTable:
             return match
         return Match(match.route, dict(zip(names, map(_decoded, values), strict=True)))
 
-    def _place(self, path: str, endpoint: Endpoint) -> None:
-        node = self._root
-        *segments, last = path[1:].split("/")
-        for segment in (*segments, *(() if last == "*" else (last,))):
-            if _PARAMETER.fullmatch(segment):
-                node.parameter = node.parameter or _Node()
-                node = node.parameter
-            else:
-                node = node.literals.setdefault(segment.encode(), _Node())
-        if last == "*":
-            node.rest = endpoint
-        else:
-            node.here = endpoint
-            if not parameters(path):
-                self._literal[path.encode()] = endpoint
+    def _check_alone(self, endpoint: Endpoint, path: bytes) -> None:
+        """Refuse a path that a pattern takes and that lenient backends take for another route."""
+        found = _walk(self._folded, _fold(path), 0)
+        if found is not None and found[0].folded != endpoint.folded:
+            raise BadPath("the path differs from another route's only in case, `;` or its end")
 
 
 Found = tuple[Endpoint, tuple[bytes, ...]]
+
+
+def _place(node: _Node, segments: Sequence[bytes], endpoint: Endpoint) -> None:
+    *before, last = segments
+    for segment in segments if last != b"*" else before:
+        if segment[:1] == b"{":  # no literal has a brace
+            node.parameter = node.parameter or _Node()
+            node = node.parameter
+        else:
+            node = node.literals.setdefault(segment, _Node())
+    if last == b"*":
+        node.rest = endpoint
+    else:
+        node.here = endpoint
+
+
+def _fold(path: bytes) -> list[bytes]:
+    """Give a path's segments as a lenient backend sees them."""
+    lenient = _BEHIND_SEMICOLON.sub(b"", path.replace(b"%2F", b"/")).lower()
+    segments = [segment for segment in lenient.split(b"/") if segment]
+    if segments:
+        # Where files are served from Windows, dots and spaces at the end are not part of a name.
+        segments[-1] = _END.sub(b"", segments[-1]) or segments[-1]
+    return segments or [b""]
+
+
+def _takes(pattern: Sequence[bytes], other: Sequence[bytes]) -> bool:
+    """Whether a folded pattern takes paths of another folded shape."""
+    if pattern == other:
+        return False
+    for at, segment in enumerate(pattern):
+        if segment == b"*":
+            return len(other) > at
+        if at >= len(other) or (segment not in (other[at], b"{}") and other[at] != b"{}"):
+            return False
+    return len(pattern) == len(other)
 
 
 def _walk(node: _Node, segments: list[bytes], at: int) -> Found | None:

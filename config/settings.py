@@ -29,6 +29,8 @@ VARIABLES = {
     "admin_host": "FAREBOX_ADMIN_HOST",
     "admin_port": "FAREBOX_ADMIN_PORT",
     "workers": "FAREBOX_WORKERS",
+    "connections": "FAREBOX_CONNECTIONS",
+    "connections_per_address": "FAREBOX_CONNECTIONS_PER_ADDRESS",
     "postgres_url": "FAREBOX_POSTGRES_URL",
     "redis_url": "FAREBOX_REDIS_URL",
     "admin_token": "FAREBOX_ADMIN_TOKEN",
@@ -112,6 +114,10 @@ class Settings(BaseModel):
     admin_host: str = "127.0.0.1"
     admin_port: Port = 8001
     workers: Annotated[int, Field(ge=1, le=256)] = 1
+    connections: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    """Open ones of clients, for each worker: each takes memory and a file descriptor."""
+    connections_per_address: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000
+    """Of these, from one address, so that no caller takes the place of all; see FramingLimits."""
     postgres_url: Annotated[str, AfterValidator(_postgres_address)] | None = Field(None, repr=False)
     """None: an embedded one under `data`."""
     redis_url: Annotated[str, AfterValidator(_redis_address)] | None = Field(None, repr=False)

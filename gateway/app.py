@@ -10,6 +10,7 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from billing.billing import Billing
@@ -17,11 +18,13 @@ from config import Settings
 from gateway import buy_link
 from gateway.access_log import AccessLog
 from gateway.consumer import consumer_app
+from gateway.framing import FramingLimits, StrictHttpProtocol, strict_http
 from gateway.identify import Identification
 from gateway.metrics import Metrics, MetricsFile
 from gateway.presence import Presence
 from gateway.prices import LivePrices
 from gateway.proxy import Proxy
+from gateway.refusals import Refusals
 from gateway.request import Receive, Request, Scope, Send
 from gateway.upstream import H1Client, HttpxClient, UpstreamClient
 from gateway.websocket import WebSocketLimits
@@ -101,6 +104,23 @@ class App:
             nonce=secrets.randbits(32),
             websockets=websockets,
         )
+
+        self._refusals = Refusals(
+            prices=prices,
+            access_log=self._access_log,
+            metrics=self._metrics,
+            clock=self._clock,
+            nonce=secrets.randbits(32),
+        )
+        self._limits = replace(
+            FramingLimits(),
+            connections=settings.connections,
+            connections_per_address=settings.connections_per_address,
+        )
+
+    def protocol(self) -> type[StrictHttpProtocol]:
+        """Return what speaks with clients, for uvicorn's `http`: its refusals are noted here."""
+        return strict_http(self._limits, self._refusals)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request, or the server's own start and end."""

@@ -32,6 +32,9 @@ class Caller(Protocol):
 class KeyDirectory(Protocol):
     """Finds the account of a key, which never changes; answers may be remembered."""
 
+    def remembered(self, secret: bytes) -> Caller | None:
+        """Return whose key it is where that is known without a question."""
+
     async def find(self, secret: bytes) -> Caller | None:
         """Return whose key it is; None for one that was never made."""
 
@@ -63,15 +66,19 @@ class Identification:
                 "two-keys",
                 "Send one Farebox key, in a header; which of several should pay is unclear.",
             )
-        if self._bad_keys.counts:
-            self._check_address(_address(request, prices))
-        caller = await self._keys.find(secrets[0])
-        if caller is None:
-            self._bad_keys.count(_address(request, prices))
-            raise invalid_key()
-        return caller
+        return await self._caller(secrets[0], request, prices)
 
-    def _check_address(self, address: str) -> None:
+    async def _caller(self, secret: bytes, request: Request, prices: PriceList) -> Caller:
+        remembered = self._keys.remembered(secret)
+        return remembered or await self._find(secret, _address(request, prices))
+
+    async def _find(self, secret: bytes, address: str) -> Caller:
+        """
+        Ask for a key that is not remembered.
+
+        It counts as a bad one before anybody is asked, or many guesses at once would all be
+        looked up; one that turns out to be good is taken off again.
+        """
         wait_s = self._bad_keys.retry_after_s(address)
         if wait_s:
             raise Problem(
@@ -79,15 +86,25 @@ class Identification:
                 "Too many unknown API keys came from this address; try again later.",
                 headers=(retry_after(wait_s),),
             )
+        self._bad_keys.count(address)
+        try:
+            caller = await self._keys.find(secret)
+        except LedgerError:
+            self._bad_keys.take_back(address)  # nobody has said that it is bad
+            raise
+        if caller is None:
+            raise invalid_key()
+        self._bad_keys.take_back(address)
+        return caller
 
-    async def caller_if_known(self, request: Request) -> Caller | None:
+    async def caller_if_known(self, request: Request, prices: PriceList) -> Caller | None:
         """Return whose key it is where that can be told; refuses nothing (for `observe`)."""
         secrets = key_secrets(request.headers)
         if len(secrets) != 1:
             return None
         try:
-            return await self._keys.find(secrets[0])
-        except LedgerError:
+            return await self._caller(secrets[0], request, prices)
+        except (LedgerError, Problem):
             return None
 
 

@@ -72,9 +72,11 @@ OTHERS: Mapping[str, tuple[int, str]] = {
     "bad-length": (400, "The length of the body is ambiguous or malformed"),
     "request-timeout": (408, "The request did not arrive in time"),
     "uri-too-long": (414, "The request target is too long"),
+    "too-many-connections": (429, "Too many connections from one address"),
     "expectation-failed": (417, "The expectation cannot be met"),
     "headers-too-large": (431, "The request's headers are too large"),
     "method-unknown": (501, "The method is not known"),
+    "server-full": (503, "The gateway has no room for another connection"),
     "version-unknown": (505, "The HTTP version is not spoken here"),
     # The price:
     "ambiguous-query": (400, "The query can be understood in more than one way"),

@@ -35,6 +35,7 @@ from gateway.problems import (
 )
 from gateway.request import BodyTooLarge, ClientGone, Receive, Request, Scope, Send
 from gateway.throttle import Throttle
+from gateway.uploads import Uploads
 from gateway.upstream import UpstreamClient, UpstreamError, UpstreamTimeout
 from gateway.upward import upstream_request
 from gateway.visit import Visit
@@ -94,6 +95,7 @@ class Proxy:
         self._nonce = nonce
         self._websockets = websockets or WebSocketLimits()
         self._ids = HoldIds(clock)
+        self._uploads = Uploads()
         self._preflights = Throttle(PREFLIGHTS_PER_MINUTE, clock=clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -105,6 +107,9 @@ class Proxy:
             await self._serve(visit)
         except ClientGone:
             visit.reason = Reason.CLIENT_GONE_EARLY.word
+            if request.refused is not None:
+                visit.reason = request.refused.refusal.name
+                visit.status = request.refused.refusal.status
         except BodyTooLarge as error:
             await self._refuse(visit, _too_large(error))
         except NotFound:
@@ -115,12 +120,15 @@ class Proxy:
             await self._refuse(visit, _our_fault())
             raise
         finally:
+            self._uploads.leave(request)
             self._metrics.open_requests -= 1
             self._note(visit)
 
     async def _serve(self, visit: Visit) -> None:
         """Find the route, then serve by what it says of keys and charging."""
         request, prices = visit.request, visit.prices.list
+        if request.refused is not None:
+            raise ClientGone  # its body came with its head, and broke a rule
         path = canonical_path(request.raw_path)
         visit.match, preflight = find_route(prices, request, path)
         if preflight:
@@ -148,9 +156,11 @@ class Proxy:
             available = await self._holds.check(order)
             await self._forward_free(visit, path, available)
             return
+        self._uploads.enter(visit.prices.backends[route.index].address, visit.request)
         try:
             async with self._holds.hold(order) as held:
                 visit.request_id = held.text
+                visit.request.named(held.text)
                 if route.strict:
                     await self._wait_for_postgres(visit, held)
                 tell = answer.billed(visit.request_id, route, metering, held.available)
@@ -211,8 +221,11 @@ class Proxy:
 
     async def _observe(self, visit: Visit, path: bytes) -> None:
         """Price and record, charge and refuse nothing: key and price may both be absent."""
-        caller = visit.caller = await self._identification.caller_if_known(visit.request)
+        caller = visit.caller = await self._identification.caller_if_known(
+            visit.request, visit.prices.list
+        )
         metering = await self._price_if_possible(visit)
+        self._uploads.enter(visit.prices.backends[visit.route.index].address, visit.request)
         ending = await self._forward(
             visit, path, self._free(visit), metering, self._free_tunnel(visit, metering)
         )
@@ -234,6 +247,7 @@ class Proxy:
 
     async def _forward_free(self, visit: Visit, path: bytes, available: int | None = None) -> None:
         """Pass on what costs nothing: no hold, no charge, nothing to settle."""
+        self._uploads.enter(visit.prices.backends[visit.route.index].address, visit.request)
         tell, tunnel = self._free(visit, available), self._free_tunnel(visit, None)
         ending = await self._forward(visit, path, tell, None, tunnel)
         visit.reason = outcome(ending, NOTHING).reason.word
@@ -322,6 +336,8 @@ class Proxy:
             linger_s=route.linger_ms / 1000 if meter and not websocket else None,
         )
         visit.status, visit.sent_bytes = exchange.status, exchange.sent_bytes
+        if request.refused is not None:
+            visit.status = request.refused.refusal.status
         if exchange.failed is not None and exchange.started:
             request.cut()
         return Ending(end, exchange.status, covered=route.charge_on.covers(exchange.status))
@@ -389,7 +405,10 @@ class Proxy:
     def _id_of(self, visit: Visit) -> str:
         """Return the hold's id, or one of the same form for a request that has no hold."""
         if not visit.request_id:
-            visit.request_id = hold_text(self._ids.mint(self._nonce))
+            refused = visit.request.refused
+            told = refused.request_id if refused is not None else ""
+            visit.request_id = told or hold_text(self._ids.mint(self._nonce))
+            visit.request.named(visit.request_id)
         return visit.request_id
 
     def _note(self, visit: Visit) -> None:

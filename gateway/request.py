@@ -8,7 +8,16 @@ both cases it is limited, and what was gathered is what is forwarded, byte for b
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 
-from gateway.framing import CUT, REFUSED, UPGRADE, Given, Successor
+from gateway.framing import (
+    ARRIVED,
+    CUT,
+    REFUSED,
+    REQUEST_ID,
+    UPGRADE,
+    Given,
+    Refused,
+    Successor,
+)
 from gateway.headers import Headers
 
 Scope = MutableMapping[str, Any]
@@ -38,6 +47,7 @@ class Request:
         body_bytes: Content-Length; 0 where there is no body, None where only its end will tell.
         received_bytes: How much of the body has come so far.
         body_ended: All of the body has come.
+        when_body_ended: Called once, when it has.
     """
 
     __slots__ = (
@@ -58,6 +68,7 @@ class Request:
         "scheme",
         "upgrade",
         "waits_for_continue",
+        "when_body_ended",
     )
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
@@ -91,13 +102,25 @@ class Request:
                 self.upgrade = value
             elif name == b"expect":
                 self.waits_for_continue = True
+        self.when_body_ended: Callable[[], None] | None = None
         self.received_bytes = 0
         self.body_ended = self.body_bytes == 0
 
     @property
-    def refused(self) -> bool:
-        """Whether the client was told that its body broke a rule, and that nothing is charged."""
-        return bool(self._scope.get(REFUSED))
+    def arrived(self) -> bool:
+        """Whether all of the body is here, read or not: reading it waits for nobody."""
+        arrived = self._scope.get(ARRIVED)
+        return self.body_ended or (arrived is not None and arrived())
+
+    @property
+    def refused(self) -> Refused | None:
+        """What the client was told whose body broke a rule: that nothing is charged, above all."""
+        told: Refused | None = self._scope.get(REFUSED)
+        return told
+
+    def named(self, request_id: str) -> None:
+        """Say what the request is called, so that a refusal amid its body says so too."""
+        self._scope[REQUEST_ID] = request_id
 
     @property
     def left_unread(self) -> bool:
@@ -182,4 +205,7 @@ class Request:
         piece: bytes = message.get("body", b"")
         self.received_bytes += len(piece)
         self.body_ended = not message.get("more_body", False)
+        if self.body_ended and self.when_body_ended is not None:
+            ended, self.when_body_ended = self.when_body_ended, None
+            ended()
         return piece

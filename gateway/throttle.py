@@ -5,6 +5,7 @@ Counted in this worker alone and for a minute at a time: it makes guessing and f
 is not a limit anybody pays for. Those are kept with the key, in the ledger.
 """
 
+from gateway.addresses import one_caller
 from ledger.ports import Clock
 
 PER_S = 60
@@ -28,14 +29,24 @@ class Throttle:
     def count(self, address: str) -> None:
         """Note one event."""
         self._turn()
-        self.counts[address] = self.counts.get(address, 0) + 1
+        caller = one_caller(address)
+        self.counts[caller] = self.counts.get(caller, 0) + 1
+
+    def take_back(self, address: str) -> None:
+        """Forget one event that was counted in advance; where a minute ended, it is forgotten."""
+        caller = one_caller(address)
+        left = self.counts.get(caller, 0) - 1
+        if left > 0:
+            self.counts[caller] = left
+        else:
+            self.counts.pop(caller, None)
 
     def retry_after_s(self, address: str) -> int:
         """Return how long the address has to wait; 0 where it may go on."""
         if not self.counts:
             return 0
         self._turn()
-        if self.counts.get(address, 0) < self._limit:
+        if self.counts.get(one_caller(address), 0) < self._limit:
             return 0
         return max(1, PER_S - int(self._clock.monotonic()) % PER_S)
 

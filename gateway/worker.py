@@ -19,7 +19,7 @@ import uvloop
 from billing.billing import Billing
 from config import PriceFileError, PriceList, Settings
 from gateway.app import App
-from gateway.framing import StrictHttpProtocol
+from gateway.open_files import make_room
 from gateway.parent import DRAIN_LIMIT_S, Parent, log_to_stderr
 from gateway.price_feed import InForce, PriceFeed
 from gateway.prices import LivePrices
@@ -44,6 +44,7 @@ COLLECT_EVERY = 10_000
 async def work(parent: Parent) -> None:
     """Open the ledger, learn the prices, serve until told to stop, flush what is unsettled."""
     settings = settings_of(parent.orders)
+    make_room(settings.connections)
     clock = SystemClock()
     ledger = await Ledger.open(ledger_options(settings), "worker")
     try:
@@ -68,7 +69,7 @@ async def work(parent: Parent) -> None:
             )
             following = asyncio.create_task(feed.follow(take), name="follow prices")
             spare_the_collector()
-            await serve_app(app, parent, socket_fd=parent.orders["socket"], http=StrictHttpProtocol)
+            await serve_app(app, parent, socket_fd=parent.orders["socket"], http=app.protocol())
             following.cancel()
     finally:
         await ledger.aclose(DRAIN_LIMIT_S)

@@ -13,7 +13,7 @@ import asyncio
 import json
 import secrets
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -194,6 +194,7 @@ async def charging(
     upstream: str | None = None,
     metrics_folder: Path | None = None,
     websockets: WebSocketLimits | None = None,
+    http: Callable[[App], type[asyncio.Protocol]] = App.protocol,
     **settings: Any,
 ) -> AsyncIterator[Charging]:
     """Run a gateway with these prices; `{api}` in them is the backend's address."""
@@ -235,10 +236,10 @@ async def charging(
             )
             limits = httpx.Limits(max_connections=None)
             async with (
-                serving(app, lifespan="on", listening=listening) as url,
-                httpx.AsyncClient(timeout=30, limits=limits) as http,
+                serving(app, lifespan="on", listening=listening, http=http(app)) as url,
+                httpx.AsyncClient(timeout=30, limits=limits) as client,
             ):
-                yield Charging(url, app, ledger, billing, backend, http, numbers, log)
+                yield Charging(url, app, ledger, billing, backend, client, numbers, log)
         finally:
             await billing.aclose()
             await ledger.aclose(LIMIT_S)

@@ -65,7 +65,10 @@ def _header(line: "Line", facts: RequestFacts) -> str | None:
     ]
     if not found:
         return None
-    if len(found) > 1 or found[0][0] != name:
+    # What Connection names is not forwarded: the backend would see another request than we price.
+    named = b",".join(facts.header_values(b"connection")).lower().replace(b"_", b"-").split(b",")
+    taken_away = name.replace(b"_", b"-") in (token.strip(b" \t") for token in named)
+    if len(found) > 1 or found[0][0] != name or taken_away:
         sentence = f"The header `{line.selector}` must be sent once: the price depends on it."
         raise Unpriceable(400, "ambiguous-header", sentence)
     return found[0][1].strip(b" \t").decode("latin-1")

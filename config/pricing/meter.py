@@ -7,6 +7,7 @@ from config.amounts import LARGEST_AMOUNT, LARGEST_QUANTITY
 from config.pricing.facts import Headers, Measured, Unit
 from config.pricing.pointer import ABSENT, read_leniently, usage
 from config.pricing.sse import EventSplitter
+from config.pricing.unzip import Unzip
 
 if TYPE_CHECKING:
     from config.pricing.price import Line, Price
@@ -43,6 +44,7 @@ class Meter:
         ]
         self._events: EventSplitter | None = None
         self._body: bytearray | None = None
+        self._unzip: Unzip | None = None
 
     def sent(self, request_bytes: int) -> None:
         """Tell how long a body of unannounced length was; without it the ceiling is the cost."""
@@ -86,9 +88,14 @@ class Meter:
                 self._note(line.label, values[0])
             elif values is not None:
                 self._counts[line.label] = -1
-        encodings = found.get(b"content-encoding", [])
-        if not self._pointers or any(value.lower() != b"identity" for value in encodings):
+        if not self._pointers:
             return
+        codings = [c for c in found.get(b"content-encoding", []) if c.lower() != b"identity"]
+        if codings:  # though it was asked for without
+            self._unzip = Unzip.for_coding(codings[0]) if len(codings) == 1 else None
+            if self._unzip is None:
+                self._unreadable()
+                return
         media = found.get(b"content-type", [b""])[0].partition(b";")[0].strip().lower()
         if media == b"text/event-stream":
             self._events = EventSplitter()
@@ -98,6 +105,15 @@ class Meter:
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the answer's body."""
         self._seen_bytes += len(chunk)
+        if self._unzip is None:
+            self._read(chunk)
+            return
+        for piece in self._unzip.feed(chunk):
+            self._read(piece)
+        if self._unzip.failed:
+            self._unreadable()
+
+    def _read(self, chunk: bytes) -> None:
         if self._events is not None:
             for data in self._events.feed(chunk):
                 self._event(data)
@@ -144,6 +160,12 @@ class Meter:
         # -1 marks a value that was there and is no count: the default is for absent ones only.
         quantity = self._counts.get(line.label, line.default)
         return None if quantity == -1 else quantity
+
+    def _unreadable(self) -> None:
+        """Read no more. What was found before may not be the last word, so it does not count."""
+        self._events = self._body = None
+        for label, _ in self._pointers:
+            self._counts[label] = -1
 
     def _note(self, label: str, digits: bytes) -> None:
         quantity = int(digits) if len(digits) <= 16 else -1

@@ -20,7 +20,8 @@ def query_value(query: bytes, name: str) -> str | None:
         raw_name, _, _ = first.partition(b"=")
         decoded = _decode(raw_name)
         if decoded == name:
-            if found is not None:
+            # `n;x=1` is a parameter `n` to some, and one named `n;x` to others.
+            if found is not None or (others and b"=" not in first):
                 raise _ambiguous(name)
             found = _decode(piece.partition(b"=")[2])
         elif _plain(decoded) == plain:

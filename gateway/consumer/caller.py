@@ -13,6 +13,7 @@ from gateway.throttle import Throttle
 from ledger import api_keys
 from ledger.facts import NEVER
 from ledger.ledger import Ledger
+from ledger.outage import OUTAGE
 from ledger.ports import Clock
 
 
@@ -74,14 +75,20 @@ class KeyGate:
                 "Too many unknown API keys came from this address; try again later.",
                 headers=(retry_after(wait_s),),
             )
+        # Counted before it is known to be bad, or many guesses at once would all be looked up.
+        self._bad_keys.count(address)
         sha256 = api_keys.check_secret(secret.decode("latin-1"))
         key = None
         if sha256 is not None:
-            async with self._ledger.database.connection() as connection:
-                key = await api_keys.find(connection, sha256)
+            try:
+                async with self._ledger.database.connection() as connection:
+                    key = await api_keys.find(connection, sha256)
+            except OUTAGE:
+                self._bad_keys.take_back(address)
+                raise
         if key is None or not self._good(key):
-            self._bad_keys.count(address)
             raise invalid_key()
+        self._bad_keys.take_back(address)
         return Caller(key.account_id, key.id, bool(key.scopes & api_keys.MANAGE))
 
     def _good(self, key: api_keys.ApiKey) -> bool:

@@ -9,6 +9,11 @@ class FramingLimits:
     Limits of one connection from a client.
 
     Attributes:
+        connections: Of one worker, all callers together. Some 10 KB each, and a file descriptor,
+            of which the upstreams need some too.
+        connections_per_address: Of these, from one IPv4 address or IPv6 /64. More than browsers
+            behind one router open, and so few that it takes ten addresses to fill a worker.
+            Addresses of `trusted_proxies` are not limited: many callers stand behind them.
         request_line_bytes: Method, target and version: 8 KiB, as nginx and Apache allow; the
             longest URL browsers and proxies agree on is shorter.
         head_bytes: Request line and headers together. Large cookies and tokens are a few KiB.
@@ -30,6 +35,8 @@ class FramingLimits:
         methods: Of RFC 9110 9 and RFC 5789, without CONNECT and TRACE; others are unknown (501).
     """
 
+    connections: int = 10_000
+    connections_per_address: int = 1_000
     request_line_bytes: int = 8 * 1024
     head_bytes: int = 32 * 1024
     header_lines: int = 100

@@ -3,7 +3,7 @@
 import asyncio
 from functools import partial
 from math import inf
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, NamedTuple, cast
 from weakref import WeakKeyDictionary
 
 import httptools
@@ -11,22 +11,37 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from gateway.framing.crowd import Crowd
 from gateway.framing.framing import Framing, Phase
 from gateway.framing.limits import FramingLimits
 from gateway.framing.refusal import Refusal
 from gateway.framing.sweep import Sweep
 from gateway.framing.until_close import UntilClose
 from gateway.framing.upgrade import UPGRADE, Given, Successor
+from gateway.framing.witness import Nobody, Witness
 from gateway.framing.writes import JoinedWrites
 
 REFUSED = "farebox.refused"
-"""Key of the scope: the request broke a rule amid its body, and the client was told so."""
+"""Key of the scope: what a client was told whose request broke a rule amid its body."""
+
+REQUEST_ID = "farebox.id"
+"""Key of the scope: how the application names the request, for a refusal amid its body."""
+
+ARRIVED = "farebox.arrived"
+"""Key of the scope: a function that says whether all of the request's body has come."""
 
 CUT = "farebox.cut"
 """Key of the scope: a function that ends an answer before its end, and lets the client see it."""
 
 _TOO_SLOW = Refusal(408, "request-timeout", "The request did not arrive in time.")
 _NOT_UNDERSTOOD = Refusal(400, "bad-request", "The request is not valid HTTP.")
+
+
+class Refused(NamedTuple):
+    """A refusal that was told, under this id."""
+
+    refusal: Refusal
+    request_id: str
 
 
 def _ours(scope: Any) -> dict[str, Any]:
@@ -41,15 +56,17 @@ class StrictHttpProtocol(HttpToolsProtocol):
     uvicorn gets one request at a time: what a client sends ahead waits in the framing until the
     answer before it is complete. A request refused amid its body looks to the application
     like a client that has gone: `http.disconnect` comes before the body's end. Where the client was
-    told so, `scope[REFUSED]` is true: the refusal says that nothing is charged.
+    told so, it is in `scope[REFUSED]`: the refusal says that nothing is charged.
 
     An application that cannot complete an answer says so with `scope[CUT]()`. One that just returns
     has a fault, which uvicorn logs.
     """
 
     limits: ClassVar[FramingLimits] = FramingLimits()
-    # One sweep per server; it goes with the server's state.
+    witness: ClassVar[Witness] = Nobody()
+    # One of each per server; they go with the server's state.
     _sweeps: ClassVar[WeakKeyDictionary[ServerState, Sweep]] = WeakKeyDictionary()
+    _crowds: ClassVar[WeakKeyDictionary[ServerState, Crowd]] = WeakKeyDictionary()
 
     def __init__(
         self,
@@ -71,6 +88,8 @@ class StrictHttpProtocol(HttpToolsProtocol):
             sweep = Sweep(self.loop, connections, self.limits.sweep_ms / 1000)
             self._sweeps[server_state] = sweep
         self._sweep = sweep
+        self._crowd = self._crowds.setdefault(server_state, Crowd())
+        self._counted = False
 
     # What the event loop calls
 
@@ -80,6 +99,18 @@ class StrictHttpProtocol(HttpToolsProtocol):
         super().connection_made(cast("asyncio.Transport", self._writes))
         self._sweep.start()
         self._deadline = self._sweep.now + self.limits.head_ms / 1000
+        full = self._crowd.enter(self._address, self.limits, self.witness.is_shared)
+        self._counted = full is None
+        if full is not None:
+            # Closed at once: to listen for a while, as elsewhere, is what there is no room for.
+            self._framing.phase = Phase.REFUSED
+            self._tell(full)
+            self._writes.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Make room for another."""
+        self._make_room()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Let through what the framing lets through."""
@@ -108,11 +139,13 @@ class StrictHttpProtocol(HttpToolsProtocol):
         path, _, query = self.url.partition(b"?")
         self.scope["raw_path"] = path
         self.scope["query_string"] = query
-        _ours(self.scope)[CUT] = partial(self._cut, self.cycle)
+        ours = _ours(self.scope)
+        ours[CUT] = partial(self._cut, self.cycle)
+        ours[ARRIVED] = self._has_arrived
         if self._framing.last and self.cycle is not None:
             self.cycle.keep_alive = False
             if self._framing.upgrade:
-                _ours(self.scope)[UPGRADE] = partial(self._give_away, self.cycle)
+                ours[UPGRADE] = partial(self._give_away, self.cycle)
             if self.scope["http_version"] == "1.0":
                 self._until_close = UntilClose(self.cycle)
 
@@ -153,6 +186,8 @@ class StrictHttpProtocol(HttpToolsProtocol):
             self._refuse(_TOO_SLOW)
         elif phase is not Phase.BODY:
             self._writes.close()
+        elif self.cycle.response_complete:
+            self._let_go()  # it has its answer; a second one would be taken for another request's
         elif self.flow.read_paused or self.cycle.waiting_for_100_continue:
             # We are the ones who are not ready; the client is not late.
             self._deadline = now + self.limits.body_ms / 1000
@@ -205,7 +240,11 @@ class StrictHttpProtocol(HttpToolsProtocol):
         # Answered already: the rest is only read to be rid of it, in the time it has left.
         self._drained_bytes += more_bytes
         if self._drained_bytes > self.limits.drain_bytes:
-            self._writes.close()
+            self._let_go()
+
+    def _has_arrived(self) -> bool:
+        # The framing does not go on to the next request before this one is answered.
+        return self._framing.phase is Phase.COMPLETE
 
     def _cut(self, cycle: RequestResponseCycle) -> None:
         """End an answer that cannot be completed, so that the client cannot take it for whole."""
@@ -233,28 +272,59 @@ class StrictHttpProtocol(HttpToolsProtocol):
         transport = self._writes.bare()
         transport.set_protocol(cast("asyncio.Protocol", successor))
         transport.resume_reading()
-        return Given(transport, partial(connections.discard, successor), self._framing.give_up())
+        return Given(transport, partial(self._forget, successor), self._framing.give_up())
+
+    def _forget(self, successor: Successor) -> None:
+        """Note the end of a connection that was given away: until then it is one of those here."""
+        cast("set[Successor]", self.server_state.connections).discard(successor)
+        self._make_room()
+
+    def _make_room(self) -> None:
+        if self._counted:
+            self._counted = False
+            self._crowd.leave(self._address)
 
     def _refuse(self, refusal: Refusal) -> None:
         """Answer, if an answer is still possible, and let the client go."""
         self._framing.phase = Phase.REFUSED
         cycle = self.cycle
-        answered = cycle is not None and not cycle.response_complete and cycle.response_started
-        if cycle is not None and not cycle.response_complete:
-            _ours(cycle.scope)[REFUSED] = not answered
+        if cycle is None or cycle.response_complete:
+            self._tell(refusal)
+        else:
             cycle.disconnected = True
             cycle.message_event.set()
-        if answered or not self._writes.can_write_eof():
-            if not answered:
-                self._writes.write(refusal.answer())
+            if cycle.response_started:
+                self._writes.close()
+                return
+            scope = _ours(cycle.scope)
+            told = Refused(refusal, scope.get(REQUEST_ID) or self.witness.new_id())
+            scope[REFUSED] = told  # the application notes it
+            self._writes.write(refusal.answer(self.witness.prefix, told.request_id))
+        self._let_go()
+
+    @property
+    def _address(self) -> str:
+        return self.client[0] if self.client else ""
+
+    def _tell(self, refusal: Refusal) -> None:
+        """Answer for a request of which the application never hears."""
+        witness = self.witness
+        request_id = witness.new_id()
+        witness.refused(refusal, request_id, self._address)
+        self._writes.write(refusal.answer(witness.prefix, request_id))
+
+    def _let_go(self) -> None:
+        """End the connection so that the client can read what it was told, even while it sends."""
+        self._framing.phase = Phase.REFUSED
+        if not self._writes.can_write_eof():
             self._writes.close()
             return
-        self._writes.write(refusal.answer())
         self._writes.write_eof()
         self.flow.resume_reading()
         self._deadline = self._sweep.now + self.limits.linger_ms / 1000
 
 
-def strict_http(limits: FramingLimits) -> type[StrictHttpProtocol]:
-    """Make the protocol class with limits of one's own."""
-    return type("StrictHttpProtocol", (StrictHttpProtocol,), {"limits": limits})
+def strict_http(limits: FramingLimits, witness: Witness | None = None) -> type[StrictHttpProtocol]:
+    """Make the protocol class with limits of one's own, and with somebody who hears of refusals."""
+    own = {"limits": limits, "witness": witness or Nobody()}
+    return type("StrictHttpProtocol", (StrictHttpProtocol,), own)

@@ -17,7 +17,12 @@ _TITLES = {
     "headers-too-large": "The headers are too large",
     "method-unknown": "The method is not known",
     "version-unknown": "The version of HTTP is not supported",
+    "too-many-connections": "Too many connections from one address",
+    "server-full": "The gateway has no room for another connection",
 }
+
+# Idle connections are closed after a few seconds: then there is room.
+_RETRY_AFTER_S = {429: 5, 503: 5}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +43,24 @@ class Refusal:
     sentence: str
     allow: bytes = b""
 
-    def answer(self, prefix: str = "/farebox") -> bytes:
-        """Give the whole HTTP response."""
-        body = json.dumps(
-            {
-                "type": f"{prefix}/problems/{self.name}",
-                "title": _TITLES[self.name],
-                "status": self.status,
-                "detail": self.sentence,
-                "charged": 0,
-            },
-            separators=(",", ":"),
-        ).encode()
+    def answer(self, prefix: str = "/farebox", request_id: str = "") -> bytes:
+        """Give the whole HTTP response; `request_id` is how the log names it."""
+        document: dict[str, str | int] = {
+            "type": f"{prefix}/problems/{self.name}",
+            "title": _TITLES[self.name],
+            "status": self.status,
+            "detail": self.sentence,
+            "charged": 0,
+        }
+        if request_id:
+            document["instance"] = request_id
+        body = json.dumps(document, separators=(",", ":")).encode()
         reason = HTTPStatus(self.status).phrase.encode()
-        allow = b"allow: %b\r\n" % self.allow if self.allow else b""
+        more = b"allow: %b\r\n" % self.allow if self.allow else b""
+        if self.status in _RETRY_AFTER_S:
+            more += b"retry-after: %d\r\n" % _RETRY_AFTER_S[self.status]
+        if request_id:
+            more += b"farebox-request-id: %b\r\n" % request_id.encode()
         return (
             b"HTTP/1.1 %d %b\r\n"
             b"content-type: application/problem+json\r\n"
@@ -61,4 +70,4 @@ class Refusal:
             b"%b"
             b"connection: close\r\n\r\n"
             b"%b"
-        ) % (self.status, reason, len(body), allow, body)
+        ) % (self.status, reason, len(body), more, body)

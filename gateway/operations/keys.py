@@ -127,7 +127,8 @@ async def _made(desk: Desk, made: api_keys.NewKey) -> KeyMade:
 def _number(key: str) -> int:
     number = parse_key(key)
     if number is None:
-        raise NotFound(f"no key {key}; keys are named by their id, like key_7")
+        # What was sent is not repeated: it may be a secret in the wrong place.
+        raise NotFound("no such key; keys are named by their id, like key_7")
     return number
 
 

@@ -68,5 +68,6 @@ def charge_id(text: str) -> bytes:
     """
     found = parse_hold(text)
     if found is None:
-        raise NotFound(f"no charge {text}; its id is the Farebox-Request-Id of the call")
+        # What was sent is not repeated: it may be a secret in the wrong place.
+        raise NotFound("no such charge; its id is the Farebox-Request-Id of the call")
     return found

@@ -14,6 +14,8 @@ class UpstreamLimits:
         wait_ms: Longest wait for a connection.
         keep_ms: Longest time an idle connection is kept. Below the 5 s after which uvicorn and
             Node close theirs, so that ours rarely meets a connection that is about to die.
+        early_ms: How long before the time that an upstream tells (`Keep-Alive: timeout=2`) a kept
+            connection is given up: what is sent then would meet its end on the way.
         head_bytes: Response head, and also chunk extensions and trailers between two pieces of
             body. nginx allows 8 KiB by default; some backends set many cookies.
         header_lines: Lines in a response head. Twice what we let a client send.
@@ -26,6 +28,7 @@ class UpstreamLimits:
     waiting: int = 1_024
     wait_ms: int = 5_000
     keep_ms: int = 4_000
+    early_ms: int = 1_000
     head_bytes: int = 64 * 1024
     header_lines: int = 200
     informational: int = 8

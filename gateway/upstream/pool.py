@@ -97,15 +97,21 @@ class Pool:
             self._lent.add(connection)
             place.set_result(connection)
             return
-        connection.keep_until = self._loop.time() + self._limits.keep_ms / 1000
+        kept_s = self._kept_s(connection)
+        if kept_s <= 0:
+            self._drop(connection)
+            return
+        connection.keep_until = self._loop.time() + kept_s
         self._idle.append(connection)
 
     def sweep(self, now: float) -> bool:
         """Apply the time limits; True while there is anything left to watch."""
         for connection in tuple(self._lent):
             connection.expire(now)
-        while self._idle and self._idle[0].keep_until <= now:
-            self._drop(self._idle.pop(0))
+        # Not in order of time: an upstream may tell each connection another.
+        for connection in [each for each in self._idle if each.keep_until <= now]:
+            self._idle.remove(connection)
+            self._drop(connection)
         while self._waiting and (self._waiting[0][0] <= now or self._waiting[0][1].done()):
             place = self._waiting.popleft()[1]
             if not place.done():
@@ -126,6 +132,11 @@ class Pool:
         for connection in tuple(self._lent):
             connection.fail(UpstreamRefused("the client is closing"))
             connection.abort()
+
+    def _kept_s(self, connection: Connection) -> float:
+        """Return how long to keep it: our limit, or shortly before the upstream closes it."""
+        told_s, ours_s = connection.response.keep_s, self._limits.keep_ms / 1000
+        return ours_s if told_s is None else min(ours_s, told_s - self._limits.early_ms / 1000)
 
     async def _queue(self) -> Connection | None:
         if len(self._waiting) >= self._limits.waiting:

@@ -5,6 +5,7 @@ httptools (llhttp) is strict on lines, lengths and chunks; what it lets pass and
 and all limits, are below.
 """
 
+import re
 from typing import Any
 
 import httptools
@@ -18,6 +19,7 @@ _FIRST_FINAL_STATUS = 200
 _LAST_STATUS = 599
 _SWITCHING_PROTOCOLS = 101
 _NO_BODY = frozenset({204, 304})
+_TIMEOUT = re.compile(rb"(?:^|[,;\s])timeout=\"?([0-9]{1,9})", re.IGNORECASE)
 FRAMING_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
 
 
@@ -30,6 +32,7 @@ class ResponseReader:
         head_done: `status` and `headers` are those of the final response.
         done: The body is complete.
         keep: The upstream lets the connection be used again.
+        keep_s: For how long it says so (`Keep-Alive: timeout=5`); None where it does not say.
         dirty: Bytes came that belong to no response; the connection is not to be used again.
         buffered: Bytes of body that were not taken yet.
         switched: The upstream has left HTTP, as it was asked to; the body is what it said since.
@@ -55,6 +58,7 @@ class ResponseReader:
         self.head_done = False
         self.done = False
         self.keep = False
+        self.keep_s: int | None = None
         self.dirty = False
         self.buffered = 0
         self._pieces: list[bytes] = []
@@ -191,6 +195,8 @@ class ResponseReader:
                 codings += 1
                 if value.lower() != b"chunked":
                     raise UpstreamInvalid("a transfer coding other than chunked")
+            elif name == b"keep-alive":
+                self.keep_s = _kept_for(value)
         if codings + lengths > 1:
             raise UpstreamInvalid("more than one length")
         # Asked only here, for a version other than 1.1 is never kept alive without being asked to.
@@ -199,3 +205,9 @@ class ResponseReader:
         ):
             raise UpstreamInvalid("a version of HTTP that cannot be framed like this")
         return not codings and not lengths
+
+
+def _kept_for(value: bytes) -> int | None:
+    """Read a Keep-Alive header; RFC 2068 19.7.1.1 and every server since write it so."""
+    match = _TIMEOUT.search(value)
+    return int(match[1]) if match else None

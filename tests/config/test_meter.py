@@ -1,4 +1,6 @@
+import gzip
 import json
+import zlib
 
 import pytest
 from hypothesis import given
@@ -172,3 +174,23 @@ def test_any_answer_can_be_metered(body: bytes, headers: list[tuple[bytes, bytes
 def test_a_cost_beyond_any_balance_is_bounded() -> None:
     of = price("{ hold: 9, settle: { response: /u, cost: 1000000 } }")
     assert cost(of, JSON, json.dumps({"u": 2**53 - 1}).encode()).amount == 90_000_000_000_000
+
+
+def test_usage_in_a_compressed_stream_is_the_cost() -> None:
+    events = b"data: " + usage("1500") + b"\n\n"
+    packed = gzip.compress(events)
+    headers = [*SSE, (b"content-encoding", b"gzip")]
+    assert cost(CHAT, headers, packed[:20], packed[20:]).amount == 5
+
+
+def test_what_a_broken_stream_told_before_does_not_count() -> None:
+    packed = zlib.compressobj(wbits=31)
+    events = packed.compress(b"data: " + usage("1") + b"\n\n") + packed.flush(zlib.Z_SYNC_FLUSH)
+    assert cost(CHAT, [*SSE, (b"content-encoding", b"gzip")], events, b"\xff" * 50).missing
+
+
+def test_compressed_bytes_are_counted_as_they_passed() -> None:
+    both = price("{ hold: 500, settle: { response_bytes: true, unit: 1, cost: 1 } }")
+    packed = gzip.compress(b"0" * 10_000)
+    headers = [*JSON, (b"content-encoding", b"gzip")]
+    assert cost(both, headers, packed).units[0].quantity == len(packed)

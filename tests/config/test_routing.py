@@ -36,10 +36,10 @@ TABLE = routes(
         (b"/t/", "/t/"),
         (b"/", "/"),
         (b"/t", None),
-        (b"/A/b", "/{y}/b"),
+        (b"/Z/b", "/{y}/b"),
         (b"/a/", None),
         (b"/a", None),
-        (b"/a/b/", "/a/*"),
+        (b"/a/b/f/", "/a/*"),
         (b"/z", None),
     ],
 )
@@ -104,3 +104,58 @@ def test_looking_up_walks_the_path_and_not_the_routes() -> None:
     found = table.match(b"GET", b"/r999/1")
     assert isinstance(found, Match)
     assert found.route.price.flat == 999
+
+
+NEAR = routes(
+    'path: "/files/*", price: 1',
+    'path: "/files/secret", price: 9',
+    'path: "/files/{x}/Raw", price: 9',
+    'path: "/v/{x}", price: 1',
+    'path: "/v/{x}/c", price: 2',
+    'path: "/v/{x}/C", price: 3',
+    'path: "/{any}", price: 1, encoded_slash: allow',
+    'path: "/t/", price: 9',
+)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        b"/files/Secret",
+        b"/files/secret/",
+        b"/files/secret;v=1",
+        b"/files;a/secret",
+        b"/files/secret%3Bv",
+        b"/files/secret.",
+        b"/files/secret%20",
+        b"/files/a/raw",
+        b"/files/a/Raw/",
+        b"/files%2Fsecret",
+        b"/t",
+        b"/T",
+    ],
+)
+def test_a_pattern_does_not_take_what_lenient_backends_serve_as_another_route(path: bytes) -> None:
+    if path.startswith(b"/files;"):
+        assert served(NEAR, path) is None  # no pattern takes it
+        return
+    with pytest.raises(BadPath):
+        NEAR.match(b"GET", path)
+
+
+@pytest.mark.parametrize(
+    ("path", "route"),
+    [
+        (b"/files/secret", "/files/secret"),
+        (b"/files/secrets", "/files/*"),
+        (b"/files/SECRETS/", "/files/*"),
+        (b"/files/a/Raw", "/files/{x}/Raw"),
+        (b"/v/B00X", "/v/{x}"),
+        (b"/v/a/c", "/v/{x}/c"),
+        (b"/v/a/C", "/v/{x}/C"),  # two routes that we alone tell apart, as they were written
+        (b"/t/", "/t/"),
+        (b"/V/x", None),
+    ],
+)
+def test_what_is_near_no_other_route_is_taken(path: bytes, route: str | None) -> None:
+    assert served(NEAR, path) == route

@@ -26,12 +26,16 @@ def address_of(listening: socket.socket) -> str:
 
 @asynccontextmanager
 async def serving(
-    app: Any, *, lifespan: str = "off", listening: socket.socket | None = None
+    app: Any,
+    *,
+    lifespan: str = "off",
+    listening: socket.socket | None = None,
+    http: type[asyncio.Protocol] = StrictHttpProtocol,
 ) -> AsyncIterator[str]:
     """Serve an ASGI application as the workers do; gives its address without a path."""
     config = uvicorn.Config(
         app,
-        http=StrictHttpProtocol,
+        http=http,
         ws="none",
         lifespan=lifespan,  # type: ignore[arg-type]
         log_config=None,

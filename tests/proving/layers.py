@@ -90,4 +90,11 @@ LAYERS = (
         _races(100),
         _races(2_000),
     ),
+    Layer(
+        "attacks",
+        "Hostile requests: what the backend saw is what was charged",
+        (*PYTEST, "tests/attacks/test_echo_fuzz.py"),
+        {"FAREBOX_EXAMPLES": "1000"},
+        {"FAREBOX_EXAMPLES": "20000"},
+    ),
 )

@@ -412,3 +412,33 @@ async def test_closing_cuts_what_takes_too_long(own: H1Client) -> None:
 
         with pytest.raises(UpstreamRefused):
             await task
+
+
+@pytest.mark.parametrize("told", [b"timeout=1", b"timeout=1, max=100", b'max=5, timeout="0"'])
+async def test_a_connection_the_upstream_closes_soon_is_not_kept(told: bytes) -> None:
+    own = H1Client(UpstreamLimits(keep_ms=600_000, sweep_ms=10))
+    script = [read_request(), answer(200, b"", b"keep-alive: " + told), swallow()]
+    async with misbehaving_upstream(script) as upstream, asyncio.timeout(10):
+        await fetch(own, upstream)
+        await upstream.ended.wait()
+        await fetch(own, upstream)
+        assert upstream.connections == 2
+    await own.aclose()
+
+
+async def test_a_connection_is_given_up_before_the_time_the_upstream_tells() -> None:
+    own = H1Client(UpstreamLimits(keep_ms=600_000, early_ms=1_960, sweep_ms=10))
+    script = [read_request(), answer(200, b"", b"keep-alive: timeout=2"), swallow()]
+    async with misbehaving_upstream(script) as upstream, asyncio.timeout(10):
+        await fetch(own, upstream)
+        await upstream.ended.wait()  # after 40 ms
+    await own.aclose()
+
+
+async def test_a_long_time_told_does_not_outlast_our_own() -> None:
+    own = H1Client(UpstreamLimits(keep_ms=40, sweep_ms=10))
+    script = [read_request(), answer(200, b"", b"keep-alive: timeout=3600"), swallow()]
+    async with misbehaving_upstream(script) as upstream:
+        await fetch(own, upstream)
+        await upstream.ended.wait()
+    await own.aclose()
