@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import asyncpg
 
+from ledger.database import KEEPALIVES
 from ledger.outage import OUTAGE
 from ledger.ports import Clock
 
@@ -26,9 +27,7 @@ GONE = (*OUTAGE, asyncpg.PostgresError)
 CONNECTION_SETTINGS = {
     "application_name": "farebox steward",
     "idle_session_timeout": "0",  # the connection is the lock: it must not be closed for resting
-    "tcp_keepalives_idle": "10",  # a machine that vanished gives its lock back within 25 s
-    "tcp_keepalives_interval": "5",
-    "tcp_keepalives_count": "3",
+    **KEEPALIVES,
 }
 
 

@@ -40,6 +40,7 @@ routes:
   - { path: /reset, upstream: api, price: 2 }
   - { path: /sse, upstream: api, price: { per: [{ body: /n, unit: 1, cost: 1, default: 3 }], max: 9 } }
   - { path: /chat, methods: [POST], upstream: api, price: { per: [{ body: /n, unit: 1, cost: 1, default: 1 }], max: 9 } }
+  - { path: /search, upstream: api, price: 2, strict: true }
   - { path: /free, upstream: api, price: 0 }
   - { path: /open, upstream: api, public: true, price: 0 }
   - { path: /watched, upstream: api, price: 3, observe: true }
@@ -156,6 +157,24 @@ async def charged_requests(run: Run) -> None:
 
         await run.step("requests", requests)
         await run.step("others", others)
+        await run.step("settled", lambda: run.settled(ledger))
+        await serving._upstreams.aclose()
+
+
+async def strict_requests(run: Run) -> None:
+    """Forwarded only once Postgres has the hold; somebody posts beside them."""
+    [one, two] = run.customers
+    run.begin()
+    async with run.ledger() as ledger, app(run, ledger, {"/search": 2}) as serving:
+
+        async def requests() -> None:
+            asking = asyncio.gather(*(ask(serving, "GET", "/search", each) for each in (one, two)))
+            while not asking.done():
+                await tried(ledger.post_all)
+                await asyncio.sleep(0.005)
+            assert [status for status, _ in await asking] == [200, 200]
+
+        await run.step("requests", requests)
         await run.step("settled", lambda: run.settled(ledger))
         await serving._upstreams.aclose()
 
@@ -337,6 +356,7 @@ async def _thawed(admin: Desk, account: str) -> bool:
 
 SCENARIOS: tuple[Scenario, ...] = (
     charged_requests,
+    strict_requests,
     money_by_admins,
     keys_and_accounts,
     price_versions_change,

@@ -34,6 +34,14 @@ async def test_json_is_a_value_in_both_directions(database: Database) -> None:
         assert await connection.fetchval("SELECT $1::jsonb ->> 'a'", {"a": 5}) == "5"
 
 
+async def test_a_machine_that_vanished_holds_no_lock_for_hours(database: Database) -> None:
+    """Postgres asks whether the other end is there; by its own default only after two hours."""
+    asked = "SELECT name FROM pg_settings WHERE name LIKE 'tcp_keepalives%' AND source = 'client'"
+    async with database.connection() as connection:
+        names = {row["name"] for row in await connection.fetch(asked)}
+    assert names == {"tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count"}
+
+
 async def test_a_transaction_ends_with_its_block(database: Database) -> None:
     async def change() -> None:
         async with database.transaction() as connection:

@@ -21,6 +21,9 @@ from tests.proof import told
 from tests.proving.layers import LAYERS, Layer
 from tests.proving.table import Ran, in_document, summary
 
+MINUTE_S = 60
+LAST_CHARACTERS = 100
+
 
 def main() -> int:
     asked = _options().parse_args()
@@ -58,23 +61,41 @@ def _run(layer: Layer, *, long: bool) -> Ran:
     print(f"{layer.name}  {layer.what} ...", flush=True)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="farebox-proof-") as folder:
-        proof = Path(folder) / "proof.jsonl"
+        proof, said = Path(folder) / "proof.jsonl", Path(folder) / "output"
         size = layer.night if long else layer.change
-        done = subprocess.run(
-            [sys.executable, *layer.command],
-            env=os.environ | size | {"FAREBOX_PROOF": str(proof)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        result = Ran(layer, done.returncode == 0, told(proof), round(time.monotonic() - began))
-    if not result.passed:
-        print(done.stdout)
+        with said.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, *layer.command],
+                env=os.environ | size | {"FAREBOX_PROOF": str(proof)},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+            try:
+                status = _followed(process, layer, said)
+            except BaseException:
+                process.terminate()  # it ends its own processes
+                process.wait()
+                raise
+        result = Ran(layer, status == 0, told(proof), round(time.monotonic() - began))
+        if not result.passed:
+            print(said.read_text("utf-8", "replace"))
     print(
         f"{layer.name}  {'passed' if result.passed else 'FAILED'} in {result.seconds} s", flush=True
     )
     return result
+
+
+def _followed(process: subprocess.Popen[bytes], layer: Layer, said: Path) -> int:
+    """Wait for its end, and say each minute how far it is: its last line."""
+    minutes = 0
+    while True:
+        try:
+            return process.wait(MINUTE_S)
+        except subprocess.TimeoutExpired:
+            minutes += 1
+            lines = said.read_text("utf-8", "replace").split()
+            last = " ".join(lines[-12:])
+            print(f"{layer.name}  {minutes} min  {last[-LAST_CHARACTERS:]}", flush=True)
 
 
 if __name__ == "__main__":
