@@ -89,7 +89,9 @@ UNREACHED: dict[str, tuple[str, ...]] = {
         "billing.purchases.sessions:_settle: await _settle_setup()",
         "billing.purchases.sessions:_settle_setup: await cards.settle_setup_intent()",
         "billing.reconciling.reconciler:_start: await connection.fetchval(_SQL.any_order)",
+        "ledger.charges:ended_of: await connection.fetch(_SQL.ended_of)",
         "ledger.posted_holds:PostedHolds.aclose: await asyncio.gather(self._asking)",
+        "after ledger.sweeper:Sweeper._drop_marks: step of scan()",
         "ledger.rebuild:reload: await parts.clock.sleep()",
     ),
     "tells a person what is wrong; moves nothing": (
