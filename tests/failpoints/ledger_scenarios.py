@@ -592,7 +592,9 @@ async def closing(run: Run) -> None:
 
         async def ended() -> None:
             async with run.ledger() as other:
-                await ledger.set_windows({run.stage.credit_type: 10_000_000}, {run.stage.credit_type})
+                await ledger.set_windows(
+                    {run.stage.credit_type: 10_000_000}, {run.stage.credit_type}
+                )
                 await ledger._size_windows()
                 await run.buy(other, one, 10, 6)
                 posting = asyncio.create_task(ledger.poster.run())
