@@ -369,6 +369,6 @@ async def test_a_client_of_the_library_notices_nothing(gateway: Charging) -> Non
         for size in (0, 10, 100_000, 1 << 20):
             await client.send("ä" * size)
             assert await client.recv() == "ä" * size
-        assert await (await client.ping()) > 0
+        await (await client.ping())  # the pong came; how long it took is the machine's affair
         await client.close(4000, "done")
     assert (client.close_code, client.close_reason) == (4000, "done")
