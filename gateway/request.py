@@ -8,16 +8,7 @@ both cases it is limited, and what was gathered is what is forwarded, byte for b
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 
-from gateway.framing import (
-    ARRIVED,
-    CUT,
-    REFUSED,
-    REQUEST_ID,
-    UPGRADE,
-    Given,
-    Refused,
-    Successor,
-)
+from gateway.framing import TURN, Given, Refused, Successor, Turn
 from gateway.headers import Headers
 
 Scope = MutableMapping[str, Any]
@@ -54,7 +45,7 @@ class Request:
         "_gathered",
         "_receive",
         "_says_empty",
-        "_scope",
+        "_turn",
         "body_bytes",
         "body_ended",
         "headers",
@@ -72,7 +63,7 @@ class Request:
     )
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
-        self._scope = scope
+        self._turn: Turn | None = scope.get(TURN)
         self._receive = receive
         self._gathered = b""
         self.method: str = scope["method"]
@@ -109,18 +100,17 @@ class Request:
     @property
     def arrived(self) -> bool:
         """Whether all of the body is here, read or not: reading it waits for nobody."""
-        arrived = self._scope.get(ARRIVED)
-        return self.body_ended or (arrived is not None and arrived())
+        return self.body_ended or (self._turn is not None and self._turn.arrived)
 
     @property
     def refused(self) -> Refused | None:
         """What the client was told whose body broke a rule: that nothing is charged, above all."""
-        told: Refused | None = self._scope.get(REFUSED)
-        return told
+        return None if self._turn is None else self._turn.refused
 
     def named(self, request_id: str) -> None:
         """Say what the request is called, so that a refusal amid its body says so too."""
-        self._scope[REQUEST_ID] = request_id
+        if self._turn is not None:
+            self._turn.request_id = request_id
 
     @property
     def left_unread(self) -> bool:
@@ -129,19 +119,18 @@ class Request:
 
     def cut(self) -> None:
         """End the answer before its end: what the client has of it must not look whole."""
-        cut = self._scope.get(CUT)
-        if cut is not None:
-            cut()
+        if self._turn is not None:
+            self._turn.cut()
 
     @property
     def can_upgrade(self) -> bool:
         """Whether it is a WebSocket handshake, by a server that can give its connection away."""
-        return UPGRADE in self._scope
+        return self._turn is not None and self._turn.can_upgrade
 
     def upgrade_to(self, successor: Successor, head: bytes) -> Given | None:
         """Answer the handshake with this head; None where the client is gone."""
-        given: Given | None = self._scope[UPGRADE](successor, head)
-        return given
+        assert self._turn is not None, "only our own server gives connections away"
+        return self._turn.upgrade(successor, head)
 
     async def gather(self, limit_bytes: int) -> bytes:
         """

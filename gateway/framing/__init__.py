@@ -1,30 +1,20 @@
 """
-Where one request ends and the next begins, decided strictly, before uvicorn's parser sees a byte.
+HTTP/1.1 with clients: where one request ends and the next begins, decided strictly.
 
-Start at `framing.py`, which does no I/O; `protocol.py` puts it in front of uvicorn.
+Start at `framing.py`, which does no I/O; `protocol.py` is a connection for uvicorn's server,
+`turn.py` one request on it with its answer.
 """
 
 from gateway.framing.framing import Framing
 from gateway.framing.limits import FramingLimits
-from gateway.framing.protocol import (
-    ARRIVED,
-    CUT,
-    REFUSED,
-    REQUEST_ID,
-    Refused,
-    StrictHttpProtocol,
-    strict_http,
-)
+from gateway.framing.protocol import StrictHttpProtocol, strict_http
 from gateway.framing.refusal import Refusal
-from gateway.framing.upgrade import UPGRADE, Given, Successor
+from gateway.framing.turn import TURN, Refused, Turn
+from gateway.framing.upgrade import Given, Successor
 from gateway.framing.witness import Witness
 
 __all__ = [
-    "ARRIVED",
-    "CUT",
-    "REFUSED",
-    "REQUEST_ID",
-    "UPGRADE",
+    "TURN",
     "Framing",
     "FramingLimits",
     "Given",
@@ -32,6 +22,7 @@ __all__ = [
     "Refused",
     "StrictHttpProtocol",
     "Successor",
+    "Turn",
     "Witness",
     "strict_http",
 ]

@@ -1,4 +1,4 @@
-"""A chunked body, followed byte by byte and passed on in its plainest form."""
+"""A chunked body, followed byte by byte: what is left is the body itself."""
 
 import re
 
@@ -16,12 +16,12 @@ class Chunks:
     """
     Follows one body.
 
-    What it passes on has no extensions and no trailers: nobody needs them, and uvicorn would
-    add a trailer to the headers the request was priced by.
+    Extensions and trailers are checked and dropped: nobody needs them, and a trailer must not
+    join the headers that the request was priced by.
 
     Attributes:
         done: The body is complete; `rest` is what came after it.
-        refusal: Set when the body is malformed; nothing more is passed.
+        refusal: Set when the body is malformed; what comes after is dropped.
     """
 
     def __init__(self, limits: FramingLimits) -> None:
@@ -39,7 +39,7 @@ class Chunks:
         return self._state == _DONE
 
     def feed(self, data: bytes) -> bytes:
-        """Take bytes, give those to pass on."""
+        """Take bytes, give those of the body."""
         data = self._kept + data
         self._kept = b""
         out: list[bytes] = []
@@ -57,7 +57,7 @@ class Chunks:
             if line is None:
                 break
             at += len(line)
-            self._take(line, out)
+            self._take(line)
             if self._state == _DONE:
                 self.rest = data[at:]
                 return b"".join(out)
@@ -79,30 +79,27 @@ class Chunks:
             self._refuse("A line of the chunked body is too long.")
         return None
 
-    def _take(self, line: bytes, out: list[bytes]) -> None:
+    def _take(self, line: bytes) -> None:
         if self._state == _SIZE:
-            self._begin_chunk(line, out)
+            self._begin_chunk(line)
         elif self._state == _DATA_END:
             if line != b"\r\n":
                 self._refuse("A chunk is longer than it says.")
                 return
-            out.append(line)
             self._state = _SIZE
         elif line == b"\r\n":
-            out.append(b"0\r\n\r\n")
             self._state = _DONE
         else:
             self._trailer_bytes += len(line)
             if not TRAILER_LINE.fullmatch(line):
                 self._refuse("A trailer is malformed.")
 
-    def _begin_chunk(self, line: bytes, out: list[bytes]) -> None:
+    def _begin_chunk(self, line: bytes) -> None:
         match = _SIZE_LINE.fullmatch(line)
         size = int(match[1], 16) if match else _LARGEST
         if size >= _LARGEST:
             self._refuse("A chunk does not begin with a plain hexadecimal size.")
         elif size:
-            out.append(b"%x\r\n" % size)
             self._left = size
             self._state = _DATA
         else:

@@ -1,5 +1,5 @@
 """
-Which of a client's bytes may be passed on: one whole request at a time, or none.
+Where a client's requests begin and end: one whole head at a time, and the bytes of its body.
 
 No I/O and no clock. The verdict never depends on how the bytes were split on their way: each
 rule has a position in the stream at which it is decided, and the first position wins.
@@ -27,28 +27,20 @@ class Phase(Enum):
     REFUSED = "refused"
 
 
+_IDLE, _HEAD, _BODY, _COMPLETE, _REFUSED = Phase
+
+
 class Framing:
     """
     Follows the requests of one connection.
 
     Attributes:
         phase: What is awaited; a time limit may hang on it.
-        refusal: Why nothing more is passed on. Final.
-        last: Nothing after this request is looked at.
-        upgrade: It is a WebSocket handshake; what follows is kept back for `give_up`.
+        head: Of the request that was begun last.
+        refusal: Why nothing more is read. Final.
     """
 
-    __slots__ = (
-        "_blank",
-        "_chunks",
-        "_kept",
-        "_left",
-        "_limits",
-        "last",
-        "phase",
-        "refusal",
-        "upgrade",
-    )
+    __slots__ = ("_blank", "_chunks", "_kept", "_left", "_limits", "head", "phase", "refusal")
 
     def __init__(self, limits: FramingLimits) -> None:
         self._limits = limits
@@ -56,10 +48,9 @@ class Framing:
         self._blank = 0
         self._left = 0
         self._chunks: Chunks | None = None
-        self.phase = Phase.IDLE
+        self.phase: Phase = _IDLE
+        self.head: Head | None = None
         self.refusal: Refusal | None = None
-        self.last = False
-        self.upgrade = False
 
     @property
     def kept_bytes(self) -> int:
@@ -67,28 +58,41 @@ class Framing:
         return len(self._kept)
 
     def feed(self, data: bytes) -> bytes:
-        """Take bytes from the client, give those that may be passed on: whole heads only."""
-        if self.phase is Phase.BODY:
+        """
+        Take bytes from the client, give those of a body.
+
+        Where a new request begins, `head` is another one afterwards.
+        """
+        phase = self.phase
+        if phase is _BODY:
             return self._body(data)
-        if self.phase is Phase.REFUSED or (self.last and self.phase is Phase.COMPLETE):
-            if self.upgrade:
+        if phase is _REFUSED or (phase is _COMPLETE and self._is_last()):
+            if self._has_left_http():
                 self._kept += data
             return b""
         if self._kept:
             data = self._kept + data
-        if self.phase is Phase.COMPLETE:
+        if phase is _COMPLETE:
             self._kept = data
             return b""
         return self._head(data)
 
     def next(self) -> bytes:
         """Go on to the next request, the one before being answered; give as `feed` does."""
-        if self.phase is not Phase.COMPLETE or self.last:
+        if self.phase is not _COMPLETE or self._is_last():
+            return b""
+        self._blank = 0
+        self.phase = _IDLE
+        if not self._kept:
             return b""
         data, self._kept = self._kept, b""
-        self._blank = 0
-        self.phase = Phase.IDLE
-        return self._head(data) if data else b""
+        return self._head(data)
+
+    def _is_last(self) -> bool:
+        return self.head is not None and self.head.last
+
+    def _has_left_http(self) -> bool:
+        return self.head is not None and self.head.upgrade and self.refusal is None
 
     def give_up(self) -> bytes:
         """Follow the connection no more: it has left HTTP. Give what was kept back."""
@@ -111,7 +115,7 @@ class Framing:
             data = self._skip_blank_lines(data)
         if not data or self.refusal is not None:
             return b""
-        self.phase = Phase.HEAD
+        self.phase = _HEAD
         end = self._head_end(data)
         if end == 0:
             self._kept = data
@@ -123,18 +127,17 @@ class Framing:
     def _judged(self, head: Head | Refusal, data: bytes, end: int) -> bytes:
         if isinstance(head, Refusal):
             return self._refuse(head)
-        rest = data[end:] if end < len(data) else b""
-        self.last = head.last
-        self.upgrade = head.upgrade
+        self.head = head
         if head.body_bytes == 0:
-            self.phase = Phase.COMPLETE
-            self._keep(rest)
-            return head.passed
-        self.phase = Phase.BODY
+            self.phase = _COMPLETE
+            if end < len(data):
+                self._keep(data[end:])
+            return b""
+        self.phase = _BODY
         if head.body_bytes < 0:
             self._chunks = Chunks(self._limits)
         self._left = head.body_bytes
-        return head.passed + self._body(rest) if rest else head.passed
+        return self._body(data[end:]) if end < len(data) else b""
 
     def _body(self, data: bytes) -> bytes:
         if self._chunks is not None:
@@ -142,23 +145,24 @@ class Framing:
         if len(data) < self._left:
             self._left -= len(data)
             return data
-        self.phase = Phase.COMPLETE
-        body = data if len(data) == self._left else data[: self._left]
+        self.phase = _COMPLETE
+        if len(data) == self._left:
+            return data
         self._keep(data[self._left :])
-        return body
+        return data[: self._left]
 
     def _chunked(self, chunks: Chunks, data: bytes) -> bytes:
-        passed = chunks.feed(data)
+        body = chunks.feed(data)
         if chunks.refusal is not None:
             self._refuse(chunks.refusal)
         elif chunks.done:
-            self.phase = Phase.COMPLETE
+            self.phase = _COMPLETE
             self._chunks = None
             self._keep(chunks.rest)
-        return passed
+        return body
 
     def _keep(self, rest: bytes) -> None:
-        self._kept = b"" if self.last and not self.upgrade else rest
+        self._kept = b"" if self._is_last() and not self._has_left_http() else rest
 
     def _skip_blank_lines(self, data: bytes) -> bytes:
         while data[:2] == b"\r\n":
@@ -200,6 +204,6 @@ class Framing:
 
     def _refuse(self, refusal: Refusal) -> bytes:
         self.refusal = refusal
-        self.phase = Phase.REFUSED
+        self.phase = _REFUSED
         self._kept = b""
         return b""

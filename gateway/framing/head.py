@@ -2,13 +2,11 @@
 One request head: is it a request we understand in only one way, and what body follows it.
 
 One scan by one expression decides on the grammar; what remains is asked of the few headers
-that frame. uvicorn's parser (llhttp) is strict too, but takes two Hosts, none, absolute targets
-and HTTP/1.0 with Transfer-Encoding, and says no reason.
+that frame. Nobody reads the bytes a second time: what is judged here is what the application gets.
 """
 
 import re
 from functools import lru_cache
-from typing import NamedTuple
 
 from gateway.framing.limits import FramingLimits
 from gateway.framing.refusal import Refusal
@@ -21,13 +19,19 @@ HEAD = re.compile(
 )
 _REQUEST_LINE = re.compile(rb"%b++ [!-~]++ HTTP/[0-9]\.[0-9]\r\n" % _TOKEN)
 
-# The headers that decide on framing and on the connection, in lower-cased lines.
-_DECISIVE = re.compile(
-    rb"\n(host|content-length|transfer-encoding|connection|upgrade|expect):([^\r]*)"
+# One header line of those that `HEAD` has matched: no white space before its value belongs to it.
+_FIELD = re.compile(rb"([^:]++):[\t ]*+([^\r]*+)\r\n")
+
+# The headers that decide on framing and on the connection.
+_DECISIVE = frozenset(
+    {b"host", b"content-length", b"transfer-encoding", b"connection", b"upgrade", b"expect"}
 )
 
 # One to fifteen digits: below 2^53 and beyond any body; no sign, no list, no leading zero.
 _LENGTH = re.compile(rb"0|[1-9][0-9]{0,14}")
+# A tab is legal, and where parsers have been made to differ.
+_TAB_BEFORE_CODING = re.compile(rb"(?:^|\n)transfer-encoding: *\t", re.IGNORECASE)
+_UNKNOWN_CODING = Refusal(400, "bad-length", "The only Transfer-Encoding known here is chunked.")
 _HOST = re.compile(
     rb"(?:[0-9A-Za-z_](?:[0-9A-Za-z._-]{0,253}[0-9A-Za-z_.])?|\[[0-9A-Fa-f:.]{2,45}\])"
     rb"(?::([1-9][0-9]{0,4}))?"
@@ -39,24 +43,43 @@ _KNOWN_BUT_REFUSED = frozenset({b"CONNECT", b"TRACE"})
 TRAILER_LINE = re.compile(_HEADER_LINE)
 
 
-class Head(NamedTuple):
+Fields = list[tuple[bytes, bytes]]
+
+
+class Head:
     """
     An acceptable request head.
 
     Attributes:
-        passed: What may be passed on: the head, without the headers that must not have effect.
+        method: As it was written, as is `target`, which begins with a slash.
+        headers: Names in lower case, in their order; those that must not have effect are gone.
         body_bytes: Length of the body; -1 if it is chunked.
         last: No further request is read from the connection.
+        old: It is HTTP/1.0.
         upgrade: A WebSocket handshake: what follows it is no request.
+        expects: The client waits for `100 Continue` before it sends the body.
     """
 
-    passed: bytes
-    body_bytes: int
-    last: bool
-    upgrade: bool = False
+    __slots__ = (
+        "body_bytes",
+        "expects",
+        "headers",
+        "last",
+        "method",
+        "old",
+        "target",
+        "upgrade",
+    )
 
-
-_Fields = list[tuple[bytes, bytes]]
+    def __init__(self, method: bytes, target: bytes, headers: Fields) -> None:
+        self.method = method
+        self.target = target
+        self.headers = headers
+        self.body_bytes = 0
+        self.last = False
+        self.old = False
+        self.upgrade = False
+        self.expects = False
 
 
 def read_head(head: bytes, limits: FramingLimits) -> Head | Refusal:
@@ -76,21 +99,27 @@ def judge(match: re.Match[bytes], limits: FramingLimits) -> Head | Refusal:
         return Refusal(505, "version-unknown", "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
     if target[0] != _SLASH or b"#" in target:
         return Refusal(400, "bad-path", "The request target must be a path that begins with /.")
-    if lines.count(b"\n") > limits.header_lines:
+    headers: Fields = [(name.lower(), value) for name, value in _FIELD.findall(lines)]
+    if len(headers) > limits.header_lines:
         return Refusal(431, "headers-too-large", f"More than {limits.header_lines} header lines.")
-    fields: _Fields = _DECISIVE.findall(b"\n" + lines.lower())
-    old = minor == b"0"
-    if len(fields) == 1 and not old:
+    head = Head(method, target, headers)
+    fields = [header for header in headers if header[0] in _DECISIVE]
+    if minor == b"1" and len(fields) == 1:
         name, value = fields[0]
         if name == b"host" and _is_host(value):
-            return Head(match[0], 0, last=False)  # as most requests are
-    if refusal := _host_refused(fields, old=old):
+            return head  # as most requests are
+    head.old = minor == b"0"
+    fields = [(name, value.lower()) for name, value in fields]
+    if refusal := _host_refused(fields, old=head.old):
         return refusal
-    length = _body_length(fields, old=old)
+    length = _body_length(fields, old=head.old)
     if isinstance(length, Refusal):
         return length
-    last = old or b"close" in _tokens(fields, b"connection")
-    return _unusual(match[0], fields, length, old=old, last=last)
+    if length < 0 and _TAB_BEFORE_CODING.search(lines):
+        return _UNKNOWN_CODING
+    head.body_bytes = length
+    head.last = head.old or b"close" in _tokens(fields, b"connection")
+    return _unusual(head, fields)
 
 
 def _method_refused(method: bytes, limits: FramingLimits) -> Refusal:
@@ -100,15 +129,15 @@ def _method_refused(method: bytes, limits: FramingLimits) -> Refusal:
     return Refusal(501, "method-unknown", "This method is not known here.")
 
 
-def _values(fields: _Fields, name: bytes) -> list[bytes]:
+def _values(fields: Fields, name: bytes) -> list[bytes]:
     return [value.strip(b" \t") for each, value in fields if each == name]
 
 
-def _tokens(fields: _Fields, name: bytes) -> set[bytes]:
+def _tokens(fields: Fields, name: bytes) -> set[bytes]:
     return {token.strip(b" \t") for value in _values(fields, name) for token in value.split(b",")}
 
 
-def _host_refused(fields: _Fields, *, old: bool) -> Refusal | None:
+def _host_refused(fields: Fields, *, old: bool) -> Refusal | None:
     hosts = _values(fields, b"host")
     if len(hosts) != 1:
         # HTTP/1.0 knew no Host; some health checks still speak it.
@@ -126,7 +155,7 @@ def _is_host(value: bytes) -> bool:
     return match is not None and (not match[1] or int(match[1]) <= _LARGEST_PORT)
 
 
-def _body_length(fields: _Fields, *, old: bool) -> int | Refusal:
+def _body_length(fields: Fields, *, old: bool) -> int | Refusal:
     lengths = _values(fields, b"content-length")
     codings = [value for name, value in fields if name == b"transfer-encoding"]
     if not lengths and not codings:
@@ -139,33 +168,35 @@ def _body_length(fields: _Fields, *, old: bool) -> int | Refusal:
         return int(lengths[0])
     if old:
         return Refusal(400, "bad-length", "HTTP/1.0 has no Transfer-Encoding.")
-    # A tab is legal, and where parsers have been made to differ.
     if codings[0].strip(b" ") != b"chunked":
-        return Refusal(400, "bad-length", "The only Transfer-Encoding known here is chunked.")
+        return _UNKNOWN_CODING
     return -1
 
 
-def _unusual(head: bytes, fields: _Fields, length: int, *, old: bool, last: bool) -> Head | Refusal:
+def _unusual(head: Head, fields: Fields) -> Head | Refusal:
     """Judge what may be asked besides: another protocol, or a 100 first."""
     expected = _values(fields, b"expect")
-    if expected and not old and expected != [b"100-continue"]:
+    if expected and head.old:
+        _drop(head, b"expect")  # a client of that age would not understand a 100
+    elif expected == [b"100-continue"]:
+        head.expects = True
+    elif expected:
         return Refusal(417, "expectation-failed", "The only Expect known here is 100-continue.")
-    if expected and old:
-        head = _without(head, b"expect")  # a client of that age would not understand a 100
     upgrades = _values(fields, b"upgrade")
-    if upgrades == [b"websocket"] and b"upgrade" in _tokens(fields, b"connection") and not old:
-        if length:
+    asked = b"upgrade" in _tokens(fields, b"connection")
+    if upgrades == [b"websocket"] and asked and not head.old:
+        if head.body_bytes:
             return Refusal(400, "bad-request", "A WebSocket handshake has no body.")
-        return Head(head, 0, last=True, upgrade=True)
-    # Any other protocol, h2c above all, would take the connection out of our sight, and HTTP/1.0
-    # knows no upgrade (RFC 9110 7.8).
-    return Head(_without(head, b"upgrade") if upgrades else head, length, last)
+        head.last = head.upgrade = True
+    elif upgrades:
+        # Any other protocol, h2c above all, would take the connection out of our sight, and
+        # HTTP/1.0 knows no upgrade (RFC 9110 7.8).
+        _drop(head, b"upgrade")
+    return head
 
 
-def _without(head: bytes, name: bytes) -> bytes:
-    lines = head.split(b"\r\n")
-    kept = [line for line in lines[1:] if line.partition(b":")[0].lower() != name]
-    return b"\r\n".join([lines[0], *kept])
+def _drop(head: Head, name: bytes) -> None:
+    head.headers = [header for header in head.headers if header[0] != name]
 
 
 def _what_is_wrong(head: bytes) -> str:

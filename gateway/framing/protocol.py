@@ -1,14 +1,16 @@
-"""uvicorn's HTTP protocol behind the strict framing: what uvicorn never sees cannot confuse it."""
+"""One client's connection: requests in, one at a time, each with its answer, under time limits."""
 
 import asyncio
+import logging
+import socket
+import struct
 from functools import partial
 from math import inf
-from typing import Any, ClassVar, NamedTuple, cast
+from typing import Any, ClassVar, Final, cast
+from urllib.parse import unquote
 from weakref import WeakKeyDictionary
 
-import httptools
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from gateway.framing.crowd import Crowd
@@ -16,50 +18,26 @@ from gateway.framing.framing import Framing, Phase
 from gateway.framing.limits import FramingLimits
 from gateway.framing.refusal import Refusal
 from gateway.framing.sweep import Sweep
-from gateway.framing.until_close import UntilClose
-from gateway.framing.upgrade import UPGRADE, Given, Successor
+from gateway.framing.turn import TURN, Refused, Turn
+from gateway.framing.upgrade import Given, Successor
 from gateway.framing.witness import Nobody, Witness
-from gateway.framing.writes import JoinedWrites
 
-REFUSED = "farebox.refused"
-"""Key of the scope: what a client was told whose request broke a rule amid its body."""
-
-REQUEST_ID = "farebox.id"
-"""Key of the scope: how the application names the request, for a refusal amid its body."""
-
-ARRIVED = "farebox.arrived"
-"""Key of the scope: a function that says whether all of the request's body has come."""
-
-CUT = "farebox.cut"
-"""Key of the scope: a function that ends an answer before its end, and lets the client see it."""
+_log = logging.getLogger(__name__)
 
 _TOO_SLOW = Refusal(408, "request-timeout", "The request did not arrive in time.")
-_NOT_UNDERSTOOD = Refusal(400, "bad-request", "The request is not valid HTTP.")
+_ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
+_NO_LINGERING = struct.pack("ii", 1, 0)
+_BODY, _COMPLETE, _HEAD, _REFUSED = Phase.BODY, Phase.COMPLETE, Phase.HEAD, Phase.REFUSED
 
 
-class Refused(NamedTuple):
-    """A refusal that was told, under this id."""
-
-    refusal: Refusal
-    request_id: str
-
-
-def _ours(scope: Any) -> dict[str, Any]:
-    """Return the scope as what it is besides a HTTPScope: a dictionary with room for our keys."""
-    return cast("dict[str, Any]", scope)
-
-
-class StrictHttpProtocol(HttpToolsProtocol):
+class StrictHttpProtocol(asyncio.Protocol):
     """
     One client's connection; give the class to uvicorn as `http`.
 
-    uvicorn gets one request at a time: what a client sends ahead waits in the framing until the
-    answer before it is complete. A request refused amid its body looks to the application
-    like a client that has gone: `http.disconnect` comes before the body's end. Where the client was
-    told so, it is in `scope[REFUSED]`: the refusal says that nothing is charged.
-
-    An application that cannot complete an answer says so with `scope[CUT]()`. One that just returns
-    has a fault, which uvicorn logs.
+    The application gets one request at a time, all by one task: what a client sends ahead waits in
+    the framing until the answer before it is complete. A request refused amid its body looks to
+    the application like a client that has gone: `http.disconnect` comes before the body's end.
+    Where the client was told so, it is in the turn: the refusal says that nothing is charged.
     """
 
     limits: ClassVar[FramingLimits] = FramingLimits()
@@ -75,166 +53,330 @@ class StrictHttpProtocol(HttpToolsProtocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
+        self._app: Any = config.loaded_app
+        self._app_state = app_state
+        self._keep_alive_s = config.timeout_keep_alive
+        self._server_state = server_state
+        self._connections = cast("set[Successor]", server_state.connections)
+        self._loop = _loop or asyncio.get_running_loop()
         self._framing = Framing(self.limits)
         self._deadline = inf
         self._drained_bytes = 0
         self._unsent_bytes = 0
         self._stalled_since = inf
-        self._until_close: UntilClose | None = None
         sweep = self._sweeps.get(server_state)
         if sweep is None:
-            connections = cast("set[StrictHttpProtocol]", server_state.connections)
-            sweep = Sweep(self.loop, connections, self.limits.sweep_ms / 1000)
+            swept = cast("set[StrictHttpProtocol]", server_state.connections)
+            sweep = Sweep(self._loop, swept, self.limits.sweep_ms / 1000)
             self._sweeps[server_state] = sweep
         self._sweep = sweep
         self._crowd = self._crowds.setdefault(server_state, Crowd())
         self._counted = False
+        self._transport = cast("asyncio.Transport", None)
+        self._client: tuple[str, int] | None = None
+        self._scope: dict[str, Any] = {}
+        self._reading_paused = False
+        self._writable: asyncio.Event | None = None
+        self.write_paused = False
+        self._task: asyncio.Task[None] | None = None
+        self._turn: Turn | None = None  # begun last, perhaps answered
+        self._next: Turn | None = None  # for the task to take up
+        self._idle: asyncio.Future[None] | None = None
+        self._over = False
 
     # What the event loop calls
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Put the joined writes in front of the transport, and count the time to the first head."""
-        self._writes = JoinedWrites(transport, self.loop)
-        super().connection_made(cast("asyncio.Transport", self._writes))
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Count the connection, and the time to its first head."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._connections.add(cast("Successor", self))
+        self._client = _address_of(transport.get_extra_info("peername"))
+        tls = transport.get_extra_info("sslcontext") is not None
+        self._scope = {
+            "type": "http",
+            "asgi": _ASGI,
+            "http_version": "1.1",
+            "server": _address_of(transport.get_extra_info("sockname")),
+            "client": self._client,
+            "scheme": "https" if tls else "http",
+            "root_path": "",
+        }
         self._sweep.start()
         self._deadline = self._sweep.now + self.limits.head_ms / 1000
         full = self._crowd.enter(self._address, self.limits, self.witness.is_shared)
         self._counted = full is None
         if full is not None:
             # Closed at once: to listen for a while, as elsewhere, is what there is no room for.
-            self._framing.phase = Phase.REFUSED
+            self._framing.phase = _REFUSED
             self._tell(full)
-            self._writes.close()
+            self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Make room for another."""
+        """Make room for another, and tell the application."""
+        del exc
         self._make_room()
-        super().connection_lost(exc)
+        self._connections.discard(cast("Successor", self))
+        if self._turn is not None:
+            self._turn.leave()
+        self.resume_writing()
+        self._end_task()
 
     def data_received(self, data: bytes) -> None:
-        """Let through what the framing lets through."""
+        """Take what the framing understands."""
         framing = self._framing
         before = framing.phase
-        if before is Phase.REFUSED:
+        if before is _REFUSED:
             return
-        self._pass(framing.feed(data))
+        self._take(framing.feed(data), before)
         phase = framing.phase
-        if phase is Phase.COMPLETE:
+        if phase is _COMPLETE:
             self._deadline = inf
-            if before is Phase.BODY and self.cycle.response_complete:
+            if before is _BODY and self._is_answered():
                 self._go_on()
             elif framing.kept_bytes > self.limits.kept_back_bytes:
-                self.flow.pause_reading()
-        elif phase is Phase.BODY:
+                self._stop_reading()
+        elif phase is _BODY:
             self._in_body(len(data))
-        elif phase is Phase.HEAD and before is not Phase.HEAD:
+        elif phase is _HEAD and before is not _HEAD:
             self._deadline = self._sweep.now + self.limits.head_ms / 1000
 
-    # What uvicorn's own code calls
+    def eof_received(self) -> None:
+        """Let the transport close, which leads to `connection_lost`."""
 
-    def on_headers_complete(self) -> None:
-        """Begin the request, with its target as the client wrote it."""
-        super().on_headers_complete()
-        path, _, query = self.url.partition(b"?")
-        self.scope["raw_path"] = path
-        self.scope["query_string"] = query
-        ours = _ours(self.scope)
-        ours[CUT] = partial(self._cut, self.cycle)
-        ours[ARRIVED] = self._has_arrived
-        if self._framing.last and self.cycle is not None:
-            self.cycle.keep_alive = False
-            if self._framing.upgrade:
-                ours[UPGRADE] = partial(self._give_away, self.cycle)
-            if self.scope["http_version"] == "1.0":
-                self._until_close = UntilClose(self.cycle)
+    def pause_writing(self) -> None:
+        """Note that the client takes the answer slower than it is made."""
+        self.write_paused = True
 
-    def on_response_complete(self) -> None:
-        """Send the rest of the answer and go on to the next request, if it is here."""
-        self.server_state.total_requests += 1
-        self._writes.flush()
-        if self._writes.is_closing():
-            return
-        self.flow.resume_reading()
-        if self._framing.phase is Phase.COMPLETE:
-            self._go_on()
+    def resume_writing(self) -> None:
+        """Let the answer go on."""
+        self.write_paused = False
+        if self._writable is not None:
+            self._writable.set()
+
+    # What the server calls
+
+    def shutdown(self) -> None:
+        """End after the answer under way."""
+        if self._turn is None or self._turn.complete:
+            self._transport.close()
         else:
-            self._drained_bytes = 0
-
-    def send_400_response(self, msg: str) -> None:
-        """Refuse in our own words."""
-        del msg
-        self._refuse(_NOT_UNDERSTOOD)
-
-    def _unset_keepalive_if_required(self) -> None:
-        """Do nothing: the sweep watches idle connections, there is no timer to cancel."""
-
-    def _unsupported_upgrade_warning(self) -> None:
-        """Say nothing: the application answers a handshake it does not want."""
+            self._turn.keep_alive = False
 
     # What the sweep calls
 
     def expire(self, now: float) -> None:
         """Act on the time limits that have passed; see `FramingLimits`."""
         if self._is_stalled(now):
-            self._writes.abort()
+            self._transport.abort()
             return
         if self._deadline > now:
             return
         phase = self._framing.phase
-        if phase is Phase.HEAD:
+        turn = self._turn
+        if phase is _HEAD:
             self._refuse(_TOO_SLOW)
-        elif phase is not Phase.BODY:
-            self._writes.close()
-        elif self.cycle.response_complete:
+        elif phase is not _BODY or turn is None:
+            self._transport.close()
+        elif turn.complete:
             self._let_go()  # it has its answer; a second one would be taken for another request's
-        elif self.flow.read_paused or self.cycle.waiting_for_100_continue:
+        elif self._reading_paused or turn.waits_for_continue:
             # We are the ones who are not ready; the client is not late.
             self._deadline = now + self.limits.body_ms / 1000
         else:
             self._refuse(_TOO_SLOW)
 
     def _is_stalled(self, now: float) -> bool:
-        unsent = self._writes.get_write_buffer_size()
+        unsent = self._transport.get_write_buffer_size()
         if unsent == 0 or unsent != self._unsent_bytes:
             self._unsent_bytes = unsent
             self._stalled_since = now
             return False
         return now - self._stalled_since > self.limits.stall_ms / 1000
 
+    # What a turn calls
+
+    def write(self, data: bytes) -> None:
+        """Send this, in order; to a client that is gone, nothing."""
+        if not self._transport.is_closing():  # uvloop's transports raise where asyncio's drop
+            self._transport.write(data)
+
+    def go_on_reading(self) -> None:
+        """Read the client's bytes again, if reading was stopped."""
+        if self._reading_paused:
+            self._reading_paused = False
+            self._transport.resume_reading()
+
+    async def drained(self) -> None:
+        """Return when the client takes more, or is gone."""
+        while self.write_paused:
+            if self._writable is None:
+                self._writable = asyncio.Event()
+            self._writable.clear()
+            await self._writable.wait()
+
+    def arrived(self) -> bool:
+        """Whether all of the request's body is here; the framing goes on only when it is answered."""
+        return self._framing.phase is _COMPLETE
+
+    def answered(self, turn: Turn) -> None:
+        """Go on to the next request, if there may be one."""
+        self._server_state.total_requests += 1
+        if not turn.keep_alive:
+            self._transport.close()
+            return
+        if self._transport.is_closing():
+            return
+        self.go_on_reading()
+        if self._framing.phase is _COMPLETE:
+            self._go_on()
+        else:
+            self._drained_bytes = 0
+
+    def cut(self, turn: Turn) -> None:
+        """End an answer so that the client cannot take it for whole."""
+        if turn.endless and not self._transport.is_closing():
+            # An orderly end would say that this was all: send what goes at once, then reset.
+            sock = self._transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGERING)
+            self._transport.abort()
+        else:
+            self._transport.close()
+
+    def give_away(self, turn: Turn, successor: Successor, head: bytes) -> Given | None:
+        """Answer a handshake and leave the connection; None where the client is gone."""
+        transport = self._transport
+        if turn.disconnected or turn.started or transport.is_closing():
+            return None
+        turn.started = turn.complete = True
+        turn.tell()
+        self._over = True
+        self._connections.discard(cast("Successor", self))
+        self._connections.add(successor)
+        self._server_state.total_requests += 1
+        transport.write(head)
+        transport.set_protocol(cast("asyncio.Protocol", successor))
+        transport.resume_reading()
+        return Given(transport, partial(self._forget, successor), self._framing.give_up())
+
     # The parts
 
-    def _pass(self, passed: bytes) -> None:
-        if passed:
-            try:
-                self.parser.feed_data(passed)
-            except httptools.HttpParserUpgrade:
-                if self._should_upgrade():
-                    self.handle_websocket_upgrade()
-                    return
-            except httptools.HttpParserError:
-                # Tests find no request that comes here; were there one, it is refused all the same.
-                self._refuse(_NOT_UNDERSTOOD)
-                return
-        if self._framing.refusal is not None:
-            self._refuse(self._framing.refusal)
+    def _take(self, body: bytes, before: Phase) -> None:
+        """Take what came of a body, or the head that a new request begins with."""
+        framing = self._framing
+        phase = framing.phase
+        turn = self._turn
+        head = framing.head
+        if head is not None and (turn is None or turn.head is not head):
+            turn = Turn(self, head)
+            if body and turn.take(body, ended=phase is _COMPLETE):
+                self._stop_reading()
+            self._begin(turn)
+        elif (
+            turn is not None and before is _BODY and turn.take(body, ended=phase is _COMPLETE)
+        ):
+            self._stop_reading()
+        if framing.refusal is not None:
+            self._refuse(framing.refusal)
+
+    def _begin(self, turn: Turn) -> None:
+        """Hand a request to the connection's task."""
+        self._turn = self._next = turn
+        if self._task is None:
+            self._task = self._loop.create_task(self._serve())
+            self._server_state.tasks.add(self._task)
+            self._task.add_done_callback(self._server_state.tasks.discard)
+        elif self._idle is not None:
+            idle, self._idle = self._idle, None
+            if not idle.done():
+                idle.set_result(None)
+
+    async def _serve(self) -> None:
+        """Answer one request after another, until the connection ends."""
+        while not self._over:
+            turn = self._next
+            if turn is None:
+                self._idle = self._loop.create_future()
+                await self._idle
+                continue
+            self._next = None
+            await self._answer(turn)
+
+    async def _answer(self, turn: Turn) -> None:
+        try:
+            await self._app(self._scope_of(turn), turn.receive, turn.send)
+        except asyncio.CancelledError:
+            self._transport.close()
+            raise
+        except Exception:
+            _log.exception("the application failed")
+            await self._fault(turn)
+            return
+        if not (turn.complete or turn.disconnected):
+            _log.error("the application returned without completing its answer")
+            await self._fault(turn)
+
+    async def _fault(self, turn: Turn) -> None:
+        """Say that it is our fault, if anything can be said."""
+        if turn.started:
+            turn.cut()
+        elif not turn.disconnected:
+            text = b"Internal Server Error"
+            headers = [
+                (b"content-type", b"text/plain; charset=utf-8"),
+                (b"content-length", b"%d" % len(text)),
+                (b"connection", b"close"),
+            ]
+            await turn.send({"type": "http.response.start", "status": 500, "headers": headers})
+            await turn.send({"type": "http.response.body", "body": text})
+
+    def _scope_of(self, turn: Turn) -> dict[str, Any]:
+        """Return ASGI's picture of a request, its target as the client wrote it."""
+        head = turn.head
+        raw_path, _, query = head.target.partition(b"?")
+        path = raw_path.decode("ascii")
+        scope = self._scope.copy()
+        scope["method"] = head.method.decode("ascii")
+        scope["path"] = unquote(path) if "%" in path else path
+        scope["raw_path"] = raw_path
+        scope["query_string"] = query
+        scope["headers"] = head.headers
+        scope["state"] = self._app_state.copy()
+        scope[TURN] = turn
+        if head.old:
+            scope["http_version"] = "1.0"
+        return scope
+
+    def _end_task(self) -> None:
+        self._over = True
+        if self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
+
+    def _is_answered(self) -> bool:
+        return self._turn is not None and self._turn.complete
+
+    def _stop_reading(self) -> None:
+        if not self._reading_paused and not self._transport.is_closing():
+            self._reading_paused = True
+            self._transport.pause_reading()
 
     def _go_on(self) -> None:
         """Begin the next request; wait for it as long as connections are kept alive."""
         framing = self._framing
-        self._deadline = self._sweep.now + self.timeout_keep_alive
-        passed = framing.next()
-        if passed or framing.refusal is not None:
-            self._pass(passed)
-        if framing.phase is Phase.COMPLETE:
+        self._deadline = self._sweep.now + self._keep_alive_s
+        if framing.kept_bytes:
+            self._take(framing.next(), Phase.IDLE)
+        else:
+            framing.next()
+        phase = framing.phase
+        if phase is _COMPLETE:
             self._deadline = inf
-        elif framing.phase is Phase.HEAD:
+        elif phase is _HEAD:
             self._deadline = self._sweep.now + self.limits.head_ms / 1000
-        elif framing.phase is Phase.BODY:
+        elif phase is _BODY:
             self._in_body(0)
 
     def _in_body(self, more_bytes: int) -> None:
-        if not self.cycle.response_complete:
+        if not self._is_answered():
             self._deadline = self._sweep.now + self.limits.body_ms / 1000
             return
         # Answered already: the rest is only read to be rid of it, in the time it has left.
@@ -242,41 +384,9 @@ class StrictHttpProtocol(HttpToolsProtocol):
         if self._drained_bytes > self.limits.drain_bytes:
             self._let_go()
 
-    def _has_arrived(self) -> bool:
-        # The framing does not go on to the next request before this one is answered.
-        return self._framing.phase is Phase.COMPLETE
-
-    def _cut(self, cycle: RequestResponseCycle) -> None:
-        """End an answer that cannot be completed, so that the client cannot take it for whole."""
-        if cycle.response_complete or cycle.disconnected:
-            return
-        cycle.disconnected = True
-        if self._until_close is not None and self._until_close.endless:
-            self._writes.reset()  # an orderly end would say that this was all
-        else:
-            self._writes.close()
-
-    def _give_away(
-        self, cycle: RequestResponseCycle, successor: Successor, head: bytes
-    ) -> Given | None:
-        """Answer a handshake and leave the connection; see `UPGRADE`."""
-        if cycle.disconnected or cycle.response_started or self._writes.is_closing():
-            return None
-        cycle.response_started = cycle.response_complete = True
-        cycle.message_event.set()
-        connections = cast("set[Successor]", self.server_state.connections)
-        connections.discard(self)
-        connections.add(successor)
-        self.server_state.total_requests += 1
-        self._writes.write(head)
-        transport = self._writes.bare()
-        transport.set_protocol(cast("asyncio.Protocol", successor))
-        transport.resume_reading()
-        return Given(transport, partial(self._forget, successor), self._framing.give_up())
-
     def _forget(self, successor: Successor) -> None:
         """Note the end of a connection that was given away: until then it is one of those here."""
-        cast("set[Successor]", self.server_state.connections).discard(successor)
+        self._connections.discard(successor)
         self._make_room()
 
     def _make_room(self) -> None:
@@ -286,42 +396,46 @@ class StrictHttpProtocol(HttpToolsProtocol):
 
     def _refuse(self, refusal: Refusal) -> None:
         """Answer, if an answer is still possible, and let the client go."""
-        self._framing.phase = Phase.REFUSED
-        cycle = self.cycle
-        if cycle is None or cycle.response_complete:
+        self._framing.phase = _REFUSED
+        turn = self._turn
+        if turn is None or turn.complete:
             self._tell(refusal)
         else:
-            cycle.disconnected = True
-            cycle.message_event.set()
-            if cycle.response_started:
-                self._writes.close()
+            turn.leave()
+            if turn.started:
+                self._transport.close()
                 return
-            scope = _ours(cycle.scope)
-            told = Refused(refusal, scope.get(REQUEST_ID) or self.witness.new_id())
-            scope[REFUSED] = told  # the application notes it
-            self._writes.write(refusal.answer(self.witness.prefix, told.request_id))
+            turn.refused = Refused(refusal, turn.request_id or self.witness.new_id())
+            self.write(refusal.answer(self.witness.prefix, turn.refused.request_id))
         self._let_go()
 
     @property
     def _address(self) -> str:
-        return self.client[0] if self.client else ""
+        return self._client[0] if self._client else ""
 
     def _tell(self, refusal: Refusal) -> None:
         """Answer for a request of which the application never hears."""
         witness = self.witness
         request_id = witness.new_id()
         witness.refused(refusal, request_id, self._address)
-        self._writes.write(refusal.answer(witness.prefix, request_id))
+        self.write(refusal.answer(witness.prefix, request_id))
 
     def _let_go(self) -> None:
         """End the connection so that the client can read what it was told, even while it sends."""
-        self._framing.phase = Phase.REFUSED
-        if not self._writes.can_write_eof():
-            self._writes.close()
+        self._framing.phase = _REFUSED
+        if self._transport.is_closing():
             return
-        self._writes.write_eof()
-        self.flow.resume_reading()
+        if not self._transport.can_write_eof():
+            self._transport.close()
+            return
+        self._transport.write_eof()
+        self.go_on_reading()
         self._deadline = self._sweep.now + self.limits.linger_ms / 1000
+
+
+def _address_of(name: Any) -> tuple[str, int] | None:
+    """Return address and port; None for a Unix socket."""
+    return (str(name[0]), int(name[1])) if isinstance(name, tuple) else None
 
 
 def strict_http(limits: FramingLimits, witness: Witness | None = None) -> type[StrictHttpProtocol]:

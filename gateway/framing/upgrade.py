@@ -4,15 +4,6 @@ import asyncio
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-UPGRADE = "farebox.upgrade"
-"""
-Key of the scope of a WebSocket handshake: a function `(successor, head) -> Given | None`.
-
-It answers the handshake with that head and leaves the connection to the successor; None where
-the client is gone. The application has nothing more to send then, but its task may go on.
-"""
-
-
 class Successor(Protocol):
     """What has a connection after HTTP; the server treats it as one of its own."""
 

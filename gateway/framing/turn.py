@@ -1,0 +1,261 @@
+"""
+One request and its answer on a connection: ASGI's `receive` and `send`, and what they write.
+
+An answer's head leaves with the first piece of its body, empty or not, in one write, as the ASGI
+specification allows: an application that has no body yet sends an empty piece.
+"""
+
+import asyncio
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from gateway.framing.head import Fields, Head
+from gateway.framing.refusal import Refusal
+from gateway.framing.upgrade import Given, Successor
+
+if TYPE_CHECKING:
+    from gateway.framing.protocol import StrictHttpProtocol
+
+TURN: Final = "farebox.turn"
+"""Key of the scope: the request's `Turn`, for what ASGI has no word for."""
+
+FULL_BYTES: Final = 64 * 1024
+"""Of a body that the application has not asked for; no more is read then."""
+
+JOINED_BYTES: Final = 64 * 1024
+"""Beyond this much, joining head and body costs more than the system call it saves."""
+
+_GO_ON: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_DISCONNECT: Final = {"type": "http.disconnect"}
+
+
+def _status_line(status: int) -> bytes:
+    try:
+        phrase = HTTPStatus(status).phrase
+    except ValueError:
+        phrase = ""
+    return b"HTTP/1.1 %d %b\r\n" % (status, phrase.encode())
+
+
+_STATUS_LINES: Final = [b""] * 100 + [_status_line(status) for status in range(100, 1000)]
+
+
+class Refused(NamedTuple):
+    """A refusal that was told, under this id."""
+
+    refusal: Refusal
+    request_id: str
+
+
+class Turn:
+    """
+    One request and its answer.
+
+    Attributes:
+        head: The request's.
+        keep_alive: Another request may follow.
+        disconnected: The client is gone, or was told a refusal; nothing more can be sent.
+        started: The application has begun its answer.
+        complete: The answer was written whole.
+        waits_for_continue: The client was not told yet to send its body.
+        request_id: How the application names it, for a refusal amid its body.
+        refused: What the client was told whose body broke a rule.
+        endless: Only the end of the connection ends the answer (HTTP/1.0).
+    """
+
+    __slots__ = (
+        "_chunked",
+        "_connection",
+        "_ended",
+        "_head",
+        "_left",
+        "_news",
+        "_pieces",
+        "_waiting",
+        "complete",
+        "disconnected",
+        "endless",
+        "head",
+        "keep_alive",
+        "refused",
+        "request_id",
+        "started",
+        "waits_for_continue",
+    )
+
+    def __init__(self, connection: "StrictHttpProtocol", head: Head) -> None:
+        self._connection = connection
+        self._pieces: list[bytes] = []
+        self._waiting = 0
+        self._ended = head.body_bytes == 0
+        self._news: asyncio.Event | None = None
+        self._head = b""
+        self._left = 0
+        self._chunked = False
+        self.head = head
+        self.keep_alive = not head.last
+        self.disconnected = False
+        self.started = False
+        self.complete = False
+        self.waits_for_continue = head.expects
+        self.request_id = ""
+        self.refused: Refused | None = None
+        self.endless = False
+
+    # What the application asks besides
+
+    @property
+    def arrived(self) -> bool:
+        """Whether all of the request's body has come, read or not."""
+        return self._connection.arrived()
+
+    @property
+    def can_upgrade(self) -> bool:
+        """Whether it is a WebSocket handshake."""
+        return self.head.upgrade
+
+    def upgrade(self, successor: Successor, head: bytes) -> Given | None:
+        """
+        Answer a handshake with that head and leave the connection; None where the client is gone.
+
+        The application has nothing more to send then, but its task may go on.
+        """
+        return self._connection.give_away(self, successor, head)
+
+    def cut(self) -> None:
+        """
+        End an answer that cannot be completed, so that the client cannot take it for whole.
+
+        An application that just returns instead has a fault, which is logged.
+        """
+        if not self.complete and not self.disconnected:
+            self.disconnected = True
+            self._connection.cut(self)
+
+    # What the connection says
+
+    def take(self, piece: bytes, *, ended: bool) -> bool:
+        """Keep a piece of the body; True if so much waits that reading should stop."""
+        if self.complete:
+            return False
+        if piece:
+            self._pieces.append(piece)
+            self._waiting += len(piece)
+        self._ended = ended
+        self.tell()
+        return self._waiting > FULL_BYTES
+
+    def tell(self) -> None:
+        """Wake who waits in `receive`."""
+        if self._news is not None:
+            self._news.set()
+
+    def leave(self) -> None:
+        """Note that the client is gone, or will hear no more of this."""
+        if not self.complete:
+            self.disconnected = True
+        self.tell()
+
+    # What ASGI asks
+
+    async def receive(self) -> dict[str, Any]:
+        """Return the next piece of the body, or that the client is gone or has its answer."""
+        if self.waits_for_continue and not self.disconnected:
+            self.waits_for_continue = False
+            self._connection.write(_GO_ON)
+        while not (self.disconnected or self.complete or self._pieces or self._ended):
+            self._connection.go_on_reading()
+            if self._news is None:
+                self._news = asyncio.Event()
+            self._news.clear()
+            await self._news.wait()
+        if self.disconnected or self.complete:
+            return _DISCONNECT
+        pieces, self._pieces = self._pieces, []
+        self._waiting = 0
+        ended, self._ended = self._ended, False  # told once; what comes next is the client's end
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return {"type": "http.request", "body": body, "more_body": not ended}
+
+    async def send(self, message: dict[str, Any]) -> None:
+        """Write what the application answers."""
+        if self._connection.write_paused:
+            await self._connection.drained()
+        if self.disconnected:
+            return
+        kind = message["type"]
+        if not self.started:
+            if kind != "http.response.start":
+                raise RuntimeError(f"an answer begins with http.response.start, not {kind}")
+            self.started = True
+            self.waits_for_continue = False
+            self._head = self._head_of(message["status"], message.get("headers", []))
+        elif self.complete:
+            raise RuntimeError(f"{kind} after a complete answer")
+        elif kind != "http.response.body":
+            raise RuntimeError(f"an answer goes on with http.response.body, not {kind}")
+        else:
+            self._body(message.get("body", b""), more=message.get("more_body", False))
+
+    def _head_of(self, status: int, headers: Fields) -> bytes:
+        parts = [_STATUS_LINES[status]]
+        told = close = False
+        for name, value in headers:
+            parts += (name, b": ", value, b"\r\n")
+            if name == b"content-length":
+                told = True
+                self._left = int(value)
+            elif name == b"transfer-encoding":
+                told = self._chunked = True  # the application's word: it sends no other coding
+            elif name == b"connection" and b"close" in value.lower():
+                close = True
+                self.keep_alive = False
+        lines = len(headers) + 2
+        if self.head.method == b"HEAD" or status in (204, 304):
+            self._left = 0
+            self._chunked = False
+        elif not told and self.head.old:
+            self.endless = True
+        elif not told:
+            self._chunked = True
+            parts.append(b"transfer-encoding: chunked\r\n")
+            lines += 1
+        if not self.keep_alive and not close:
+            parts.append(b"connection: close\r\n")
+            lines += 1
+        parts.append(b"\r\n")
+        head = b"".join(parts)
+        # One look at the whole instead of one at each part: none may have brought its own line.
+        if head.count(b"\n") != lines or head.count(b"\r") != lines or b"\0" in head:
+            raise RuntimeError("a header of the answer holds a line end or NUL")
+        return head
+
+    def _body(self, piece: bytes, *, more: bool) -> None:
+        if self.head.method == b"HEAD":
+            piece = b""
+        elif self._chunked:
+            if piece:
+                piece = b"%x\r\n%b\r\n" % (len(piece), piece)
+            if not more:
+                piece += b"0\r\n\r\n"
+        elif not self.endless:
+            self._left -= len(piece)
+            if self._left < 0:
+                raise RuntimeError("an answer longer than its Content-Length")
+            if self._left and not more:
+                raise RuntimeError("an answer shorter than its Content-Length")
+        head = self._head
+        if head:
+            self._head = b""
+            if len(piece) <= JOINED_BYTES:
+                self._connection.write(head + piece)
+            else:
+                self._connection.write(head)
+                self._connection.write(piece)
+        elif piece:
+            self._connection.write(piece)
+        if not more:
+            self.complete = True
+            self.tell()
+            self._connection.answered(self)
+
