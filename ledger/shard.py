@@ -104,15 +104,32 @@ class Answer(NamedTuple):
     resent: bool
 
 
-@dataclass(slots=True, eq=False)
 class _Ask:
-    """One line on its way. `epoch`: the only one it may be sent in, None for any."""
+    """
+    One line on its way.
 
-    line: bytes
-    future: "asyncio.Future[Answer]"
-    since: float
-    epoch: int | None = None
-    sent: int = 0
+    holding: it asks for a hold or a check, so it has little time; others wait for ever.
+    epoch: the only one it may be sent in, None for any.
+    sent: how often it went out without being refused as a whole.
+    """
+
+    __slots__ = ("epoch", "future", "holding", "line", "sent", "since")
+
+    def __init__(
+        self,
+        line: bytes,
+        future: "asyncio.Future[Answer]",
+        *,
+        since: float,
+        holding: bool,
+        epoch: int | None = None,
+    ) -> None:
+        self.line = line
+        self.future = future
+        self.since = since
+        self.holding = holding
+        self.epoch = epoch
+        self.sent = 0
 
 
 class Shard:
@@ -185,25 +202,28 @@ class Shard:
             await waiter
         return self._last
 
-    async def hold(self, line: bytes) -> Answer:
+    def hold(self, line: bytes) -> "asyncio.Future[Answer]":
         """
-        Ask one hold or check line; it is queued before the first await.
+        Queue one hold or check line.
+
+        Returns:
+            A future of the answer. Who cancels it before the line was sent keeps it from being
+            sent; afterwards its outcome is unknown.
+            LedgerUnavailable: No answer in time. `unknown` says whether it may have been
+            granted all the same; who is told so voids the hold.
 
         Raises:
-            LedgerUnavailable: No answer in time. `unknown` says whether it may have been
-                granted all the same; who is told so voids the hold.
+            LedgerUnavailable: Too many wait, or the shard is closed.
 
         """
         if len(self._holds) >= MAX_WAITING:
             raise LedgerUnavailable("too many requests wait for the ledger")
-        ask = self._ask(line, None)
-        self._holds.append(ask)
-        try:
-            return await ask.future
-        except asyncio.CancelledError:
-            # Not sent yet: it never will be. Sent: the caller must take it for unknown.
-            ask.future.cancel()
-            raise
+        if self._pump is None or self._sweep is None:
+            self._start()
+        future: asyncio.Future[Answer] = self._loop.create_future()
+        self._holds.append(_Ask(line, future, since=self._clock.monotonic(), holding=True))
+        self._wake.set()
+        return future
 
     def settle(self, line: bytes, *, epoch: int | None = None) -> "asyncio.Future[Answer]":
         """

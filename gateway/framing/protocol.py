@@ -268,7 +268,7 @@ class StrictHttpProtocol(asyncio.Protocol):
         head = framing.head
         if head is not None and (turn is None or turn.head is not head):
             turn = Turn(self, head)
-            if body and turn.take(body, ended=phase is _COMPLETE):
+            if head.body_bytes and turn.take(body, ended=phase is _COMPLETE):
                 self._stop_reading()
             self._begin(turn)
         elif (

@@ -197,6 +197,15 @@ async def test_a_malformed_chunk_ends_the_request_for_the_application() -> None:
     assert (served.bodies, served.disconnects) == ([], 1)
 
 
+async def test_a_body_without_a_byte_ends_with_its_head() -> None:
+    chunked = b"POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    async with serving() as served:
+        answer = await served.exchange(closing(chunked))
+
+    assert answer.endswith(b"POST /a")
+    assert served.bodies == [b""]
+
+
 async def test_a_malformed_chunk_after_the_answer_began_cuts_it() -> None:
     told = asyncio.Event()
 
