@@ -21,6 +21,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol
 
 from ledger.books import ChargeState
@@ -207,27 +208,22 @@ class Settler:
         self._waiting.pop(settlement.hold_id, None)
         self._asked[settlement.hold_id] = settlement
         try:
-            future = self._shard.settle(settlement.line())
+            self._shard.tell(settlement.line(), partial(self._answered, settlement))
         except LedgerUnavailable:
             self._wait(settlement)
-            return
-        future.add_done_callback(lambda done: self._answered(settlement, done))
 
     def _send_late(self, settlement: Settlement, epoch: int) -> None:
         """Book it late. Only in the epoch that Postgres was read in: another asks it again."""
         self._asked[settlement.hold_id] = settlement
         try:
-            future = self._shard.settle(settlement.late(), epoch=epoch)
+            self._shard.tell(settlement.late(), partial(self._answered, settlement), epoch=epoch)
         except LedgerUnavailable:
             self._wait(settlement)
-            return
-        future.add_done_callback(lambda done: self._answered(settlement, done))
 
-    def _answered(self, settlement: Settlement, done: "asyncio.Future[Answer]") -> None:
-        if done.cancelled() or done.exception() is not None:
+    def _answered(self, settlement: Settlement, answer: Answer | LedgerUnavailable) -> None:
+        if isinstance(answer, LedgerUnavailable):
             self._wait(settlement)
             return
-        answer = done.result()
         match answer.words:
             case [b"DONE", outcome, captured]:
                 self._booked(settlement, outcome, int(captured), answer.epoch)

@@ -15,8 +15,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, cast
 
 import asyncpg
 from redis.exceptions import (
@@ -49,6 +48,9 @@ HOLD_LIMIT_S: Final = 1.0
 VERIFY_LIMIT_S: Final = 60.0
 """A fence posts what it can save first; a store that takes longer than this is away."""
 
+SETTLE_WAIT_S: Final = 0.001
+"""How long a settlement waits for a hold to go with: a tick costs Redis more than its lines."""
+
 SWEEP_S: Final = 0.1
 FIRST_RETRY_S: Final = 0.05
 LONGEST_RETRY_S: Final = 1.0
@@ -71,6 +73,8 @@ NOT_THE_SAME_SERVER: Final = (
 
 SESSION: Final = slice(9, 13)
 """Where a line has its hold id's session."""
+
+_H: Final = ord("H")
 
 
 class Standing(NamedTuple):
@@ -104,6 +108,39 @@ class Answer(NamedTuple):
     resent: bool
 
 
+Take = Callable[["Answer | LedgerUnavailable"], None]
+
+
+class _Told:
+    """Like a future, for one who takes the answer in the turn that brings it: nothing is woken."""
+
+    __slots__ = ("_over", "_take")
+
+    def __init__(self, take: Take) -> None:
+        self._take = take
+        self._over = False
+
+    def done(self) -> bool:
+        """Whether it was told."""
+        return self._over
+
+    def set_result(self, answer: Answer) -> None:
+        """Tell the answer."""
+        self._tell(answer)
+
+    def set_exception(self, error: LedgerUnavailable) -> None:
+        """Tell the error."""
+        self._tell(error)
+
+    def _tell(self, what: Answer | LedgerUnavailable) -> None:
+        self._over = True
+        try:
+            self._take(what)
+        except Exception:
+            # The answers behind it belong to others.
+            log.critical("an answer of the shard met an unexpected error", exc_info=True)
+
+
 class _Ask:
     """
     One line on its way.
@@ -118,7 +155,7 @@ class _Ask:
     def __init__(
         self,
         line: bytes,
-        future: "asyncio.Future[Answer]",
+        future: "_Told | asyncio.Future[Answer]",
         *,
         since: float,
         holding: bool,
@@ -166,6 +203,9 @@ class Shard:
         self._pump: asyncio.Task[None] | None = None
         self._sweep: asyncio.TimerHandle | None = None
         self._closed = False
+        self._pressing: asyncio.TimerHandle | None = None
+        self._pressed = False
+        self._loop = cast("asyncio.AbstractEventLoop", None)  # known with the first line
 
     @property
     def epoch(self) -> int:
@@ -237,10 +277,40 @@ class Shard:
             A future of the answer. It has no time limit: it waits while the shard is away.
             LedgerUnavailable: refused for now, or another epoch has begun.
 
+        Raises:
+            LedgerUnavailable: The shard is closed.
+
         """
-        ask = self._ask(line, epoch)
-        self._settles.append(ask)
-        return ask.future
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._queue(line, future, epoch)
+        return future
+
+    def tell(self, line: bytes, take: Take, *, epoch: int | None = None) -> None:
+        """
+        Queue a line as `settle` does; `take` gets its answer, or the error, with the tick's.
+
+        Raises:
+            LedgerUnavailable: The shard is closed.
+
+        """
+        self._queue(line, _Told(take), epoch)
+
+    def _queue(self, line: bytes, answer: "_Told | asyncio.Future[Answer]", epoch: int | None) -> None:
+        if self._pump is None or self._sweep is None:
+            self._start()
+        self._settles.append(_Ask(line, answer, since=0.0, holding=False, epoch=epoch))
+        if len(self._settles) >= MAX_LINES:
+            self._press()
+        elif self._pressing is None:
+            self._pressing = self._loop.call_later(SETTLE_WAIT_S, self._press)
+
+    def _press(self) -> None:
+        """See that settlements are sent now, with a hold or without one."""
+        if self._pressing is not None:
+            self._pressing.cancel()
+            self._pressing = None
+        self._pressed = True
+        self._wake.set()
 
     async def run(
         self,
@@ -288,8 +358,9 @@ class Shard:
     async def aclose(self) -> None:
         """Stop; what waits is told LedgerUnavailable. A repeat is harmless."""
         self._closed = True
-        if self._sweep is not None:
-            self._sweep.cancel()
+        for timer in (self._sweep, self._pressing):
+            if timer is not None:
+                timer.cancel()
         if self._pump is not None:
             self._pump.cancel()
             await asyncio.gather(self._pump, return_exceptions=True)
@@ -301,15 +372,10 @@ class Shard:
             if not waiter.done():
                 waiter.set_exception(LedgerUnavailable("the ledger is closing"))
 
-    def _ask(self, line: bytes, epoch: int | None) -> _Ask:
-        self._start()
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        return _Ask(line, future, self._clock.monotonic(), epoch)
-
     def _start(self) -> None:
         if self._closed:
             raise LedgerUnavailable("the ledger is closed")
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         if self._pump is None:
             self._pump = loop.create_task(self._run(), name=f"shard {self.number}")
             self._pump.add_done_callback(self._stopped)
@@ -334,7 +400,8 @@ class Shard:
                 link, standing = await self._connection()
                 asks = self._take(standing)
                 if not asks:
-                    self._wake.clear()
+                    if not self._pressed:
+                        self._wake.clear()
                     continue
                 if await self._tick(link, standing, asks):
                     retry_s = FIRST_RETRY_S
@@ -378,7 +445,13 @@ class Shard:
         self._away = True
 
     def _take(self, standing: Standing) -> list[_Ask]:
-        """Choose the lines of the next tick: settlements first, then holds of one session."""
+        """
+        Choose the lines of the next tick: settlements first, then holds of one session.
+
+        Settlements alone are sent when they have waited a moment: usually a hold comes first.
+        """
+        if not (self._holds or self._pressed or self._memory_full):
+            return []
         holds_first = 0 if self._memory_full else min(len(self._holds), LEAST_HOLDS)
         asks: list[_Ask] = []
         while self._settles and len(asks) < MAX_LINES - holds_first:
@@ -387,6 +460,7 @@ class Shard:
                 _fail(ask, "another epoch has begun")
             elif not ask.future.done():
                 asks.append(ask)
+        self._pressed = bool(self._settles)
         if self._memory_full:
             self._memory_full = False
             if asks:
@@ -394,7 +468,7 @@ class Shard:
         session: bytes | None = None
         while self._holds and len(asks) < MAX_LINES:
             ask = self._holds[0]
-            if not ask.future.done() and ask.line[:1] == b"H":
+            if ask.line[0] == _H and not ask.future.done():
                 if session not in (None, ask.line[SESSION]):
                     break  # ids of another session go with their own head
                 session = ask.line[SESSION]
@@ -405,16 +479,19 @@ class Shard:
 
     async def _tick(self, link: Link, standing: Standing, asks: list[_Ask]) -> bool:
         """Send one tick and give out the answers; False: look again after a while."""
-        holds = [ask for ask in asks if ask.line[:1] in (b"H", b"K")]
-        session = next((ask.line[SESSION] for ask in holds if ask.line[:1] == b"H"), b"")
+        session, holding = b"", False
+        for ask in asks:
+            ask.sent += 1
+            if ask.holding:
+                holding = True
+                if ask.line[0] == _H:
+                    session = ask.line[SESSION]
         command = self._command(
-            "tick" if holds else SETTLING,
+            "tick" if holding else SETTLING,
             standing,
             [ask.line for ask in asks],
             session=int.from_bytes(session, "big"),
         )
-        for ask in asks:
-            ask.sent += 1
         self._under_way = asks
         try:
             reply = read_reply(await link.call(*command))
@@ -473,10 +550,10 @@ class Shard:
             self._drop(link)
             return False
         if isinstance(error, OutOfMemoryError):
-            settles = [ask for ask in asks if ask.line[:1] not in (b"H", b"K")]
+            settles = [ask for ask in asks if not ask.holding]
             self._settles.extendleft(reversed(settles))
             self._memory_full = True
-            asks = [ask for ask in asks if ask.line[:1] in (b"H", b"K")]
+            asks = [ask for ask in asks if ask.holding]
         log.error("shard %d: %d lines refused: %s", self.number, len(asks), error)
         for ask in asks:
             _fail(ask, str(error))
@@ -485,10 +562,9 @@ class Shard:
     def _again(self, asks: list[_Ask]) -> None:
         """Put lines back to the front, in their order; who gave up meanwhile is left out."""
         waiting = [ask for ask in asks if not ask.future.done()]
-        self._settles.extendleft(
-            ask for ask in reversed(waiting) if ask.line[:1] not in (b"H", b"K")
-        )
-        self._holds.extendleft(ask for ask in reversed(waiting) if ask.line[:1] in (b"H", b"K"))
+        self._settles.extendleft(ask for ask in reversed(waiting) if not ask.holding)
+        self._holds.extendleft(ask for ask in reversed(waiting) if ask.holding)
+        self._pressed = bool(self._settles)
 
     def _command(
         self,
@@ -520,7 +596,7 @@ class Shard:
         self._sweep = None
         now = self._clock.monotonic()
         for ask in (*self._under_way, *self._holds):
-            if now - ask.since >= HOLD_LIMIT_S and ask.line[:1] in (b"H", b"K"):
+            if ask.holding and now - ask.since >= HOLD_LIMIT_S:
                 _fail(ask, "no answer from the ledger in time")
         while self._holds and self._holds[0].future.done():
             self._holds.popleft()
