@@ -139,15 +139,16 @@ class Exchange:
         if response.status == _SWITCHING:
             await self._hand_over(response, watch)
             return
-        head = self._request.method == "HEAD"
-        bodiless = head or response.status in _BODILESS
-        left = 0 if bodiless else _length(response.headers)
-        if self._meter is None:
-            await self._start(response, whole=False, watch=watch)
-            await self._pass(response, left, watch)
+        if self._meter is not None:
+            self._meter.head(response.status, response.headers)
+        if (body := response.whole(WHOLE_BYTES)) is not None:
+            if self._meter is not None and body:
+                self._meter.feed(body)
+            await self._answer_whole(response, body, watch)
             return
-        self._meter.head(response.status, response.headers)
-        if left is None or left > WHOLE_BYTES:
+        bodiless = self._request.method == "HEAD" or response.status in _BODILESS
+        left = 0 if bodiless else _length(response.headers)
+        if self._meter is None or left is None or left > WHOLE_BYTES:
             await self._start(response, whole=False, watch=watch)
             await self._pass(response, left, watch)
             return
@@ -155,8 +156,11 @@ class Exchange:
         async for piece in response.chunks():
             self._meter.feed(piece)
             pieces.append(piece)
+        await self._answer_whole(response, b"".join(pieces), watch)
+
+    async def _answer_whole(self, response: UpstreamResponse, body: bytes, watch: Watch) -> None:
         await self._start(response, whole=True, watch=watch)
-        await self._body(b"".join(pieces), watch, more=False)
+        await self._body(body, watch, more=False)
 
     async def _hand_over(self, response: UpstreamResponse, watch: Watch) -> None:
         """Leave the rest to the WebSocket, which sees for itself when the client leaves."""
@@ -171,7 +175,13 @@ class Exchange:
             raise
 
     async def _pass(self, response: UpstreamResponse, left: int | None, watch: Watch) -> None:
-        """Pass the body on; the last piece of a known length also ends it, saving a call."""
+        """
+        Pass the body on; the last piece of a known length also ends it, saving a call.
+
+        Where the body is still to come, an empty piece goes first: the head leaves with it.
+        """
+        if not response.arrived:
+            await self._body(b"", watch, more=True)
         ended = False
         async for piece in response.chunks():
             if self._meter is not None:

@@ -7,8 +7,6 @@ client would otherwise reach them as ours.
 """
 
 from collections.abc import Callable, Iterable
-from enum import Enum, auto
-from functools import lru_cache
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -107,40 +105,57 @@ def upward(headers: Headers, *, trusted: bool, replaced: frozenset[bytes]) -> He
     overrides, cookies of ours, and X-Forwarded-* unless the peer is a trusted proxy.
     Host and Content-Length are left to who frames the message, and so are the names in `replaced`.
     """
-    dropped = _named_in_connection(headers) | replaced
-    kept = []
+    kept: Headers = []
+    named = replaced
     for header in headers:
         name, value = header
-        fate = _fate_upward(name)
-        if fate is Fate.DROPPED or (dropped and _plain(name) in dropped):
-            continue
-        if fate is Fate.DEPENDS:
-            left = _depending(_plain(name), value, trusted=trusted)
-            if left is None:
-                continue
-            kept.append((name, left))
-        else:
+        fate = _UPWARD[name]
+        if fate == _PASSES:
             kept.append(header)
+        elif fate == _DEPENDS:
+            left = _depending(_plain(name), value, trusted=trusted)
+            if left is not None:
+                kept.append((name, left))
+        elif fate == _NAMES_OTHERS and value not in _USUAL_CONNECTIONS:
+            named |= _named_in_connection(value)
+    if named:
+        return [header for header in kept if _plain(header[0]) not in named]
     return kept
 
 
-class Fate(Enum):
-    """What becomes of a header, as far as its name decides."""
+_PASSES, _DROPPED, _DEPENDS, _NAMES_OTHERS = range(4)
+"""What becomes of a header, as far as its name decides."""
 
-    PASSES = auto()
-    DROPPED = auto()
-    DEPENDS = auto()
+_USUAL_CONNECTIONS = frozenset({b"keep-alive", b"close"})
+_MOST_NAMES = 4096
 
 
-# Requests use the same few dozen names again and again. The limit is for those who do not.
-@lru_cache(maxsize=4096)
-def _fate_upward(name: bytes) -> Fate:
-    plain = _plain(name)
+class _Fates(dict[bytes, int]):
+    """
+    Fates by name, worked out once.
+
+    Messages use the same few dozen names again and again; the limit is for those who do not.
+    """
+
+    def __init__(self, decide: Callable[[bytes], int]) -> None:
+        super().__init__()
+        self._decide = decide
+
+    def __missing__(self, name: bytes) -> int:
+        if len(self) >= _MOST_NAMES:
+            self.clear()
+        fate = self[name] = self._decide(_plain(name))
+        return fate
+
+
+def _fate_upward(plain: bytes) -> int:
+    if plain == b"connection":
+        return _NAMES_OTHERS
     if plain in _NEVER_UP or plain.startswith(_OURS):
-        return Fate.DROPPED
+        return _DROPPED
     if plain in FORWARDED or plain in _KEY_HEADERS or plain == b"cookie":
-        return Fate.DEPENDS
-    return Fate.PASSES
+        return _DEPENDS
+    return _PASSES
 
 
 def _depending(plain: bytes, value: bytes, *, trusted: bool) -> bytes | None:
@@ -208,38 +223,42 @@ def downward(headers: Headers, *, status: int, head: bool) -> Headers:
     Dropped: hop-by-hop fields, what the backend says under our names, cookies of ours, and the
     Content-Length of an answer that has no body (204, 304; HEAD keeps it: it describes GET's).
     """
-    dropped = _named_in_connection(headers)
-    bodiless = not head and status in (204, 304)
-    kept = []
+    kept: Headers = []
+    named = _NONE
     for header in headers:
         name, value = header
-        fate = _fate_downward(name)
-        if fate is Fate.DROPPED or (dropped and _plain(name) in dropped):
-            continue
-        if fate is Fate.DEPENDS:
-            ours = value.lstrip(b" \t")[:8].lower() == _OUR_COOKIE
-            if bodiless if name == b"content-length" else ours:
-                continue
-        kept.append(header)
+        fate = _DOWNWARD[name]
+        if fate == _PASSES:
+            kept.append(header)
+        elif fate == _DEPENDS:
+            if name == b"content-length":
+                if head or status not in (204, 304):
+                    kept.append(header)
+            elif value.lstrip(b" \t")[:8].lower() != _OUR_COOKIE:
+                kept.append(header)
+        elif fate == _NAMES_OTHERS and value not in _USUAL_CONNECTIONS:
+            named |= _named_in_connection(value)
+    if named:
+        return [header for header in kept if _plain(header[0]) not in named]
     return kept
 
 
-@lru_cache(maxsize=4096)
-def _fate_downward(name: bytes) -> Fate:
-    plain = _plain(name)
+def _fate_downward(plain: bytes) -> int:
+    if plain == b"connection":
+        return _NAMES_OTHERS
     if plain in HOP_BY_HOP or plain.startswith(_OURS):
-        return Fate.DROPPED
-    return Fate.DEPENDS if plain in (b"set-cookie", b"content-length") else Fate.PASSES
+        return _DROPPED
+    return _DEPENDS if plain in (b"set-cookie", b"content-length") else _PASSES
 
 
-def _named_in_connection(headers: Headers) -> frozenset[bytes]:
-    """Return the fields that Connection makes hop-by-hop; most requests name none."""
-    named = _NONE
-    for name, value in headers:
-        if name == b"connection" and value not in (b"keep-alive", b"close"):
-            tokens = _plain(value.lower()).split(b",")
-            named |= {token.strip(b" \t") for token in tokens}
-    return named - _NEVER_NAMED
+_UPWARD = _Fates(_fate_upward)
+_DOWNWARD = _Fates(_fate_downward)
+
+
+def _named_in_connection(value: bytes) -> frozenset[bytes]:
+    """Return the fields that a Connection header makes hop-by-hop; most name none."""
+    tokens = _plain(value.lower()).split(b",")
+    return frozenset(token.strip(b" \t") for token in tokens) - _NEVER_NAMED
 
 
 def cors(origin: bytes) -> Headers:

@@ -100,12 +100,10 @@ class Connection(asyncio.Protocol):
             self._writable = self._loop.create_future()
             await self._writable
 
-    async def head(self) -> None:
-        """Wait for the final response head. Raises what made it impossible."""
-        while not self.response.head_done:
-            if self.error is not None:
-                raise self.error
-            await self._wait()
+    def news(self) -> "asyncio.Future[None]":
+        """Return what is done when there is more to look at: a head, a piece of body, an error."""
+        self._waiter = self._loop.create_future()
+        return self._waiter
 
     async def read(self) -> bytes:
         """Give what has come of the body, waiting for it if need be; empty at its end."""
@@ -115,7 +113,7 @@ class Connection(asyncio.Protocol):
                 raise self.error
             if response.done:
                 return b""
-            await self._wait()
+            await self.news()
         if self._read_paused:
             self._read_paused = False
             self.deadline = self._loop.time() + self._timeout_s
@@ -184,13 +182,6 @@ class Connection(asyncio.Protocol):
         phase: Phase = "first_byte" if self.request_done and not self.response.head_done else "idle"
         self.fail(UpstreamTimeout(f"nothing for {self._timeout_s:g} s", phase=phase))
         self._transport.abort()
-
-    async def _wait(self) -> None:
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

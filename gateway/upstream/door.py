@@ -85,6 +85,13 @@ class UpstreamResponse(Protocol):
     def headers(self) -> Headers:
         """Names in lower case, values raw; order and duplicates as sent, trailers dropped."""
 
+    @property
+    def arrived(self) -> bool:
+        """Some of the body is here: `chunks` gives it at once."""
+
+    def whole(self, most_bytes: int) -> bytes | None:
+        """Give a body that is here to its end and not larger; None: `chunks` has to be asked."""
+
     def chunks(self) -> AsyncIterator[bytes]:
         """
         Give the body as it comes, not decompressed, never an empty piece. To be called once.

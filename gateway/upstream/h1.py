@@ -36,6 +36,8 @@ class H1Client:
     def __init__(self, limits: UpstreamLimits | None = None) -> None:
         self._limits = limits or UpstreamLimits()
         self._pools: dict[_Place, Pool] = {}
+        # By address object: kept while it is, and until the next sweep, so that no id is another's.
+        self._found: dict[int, tuple[UpstreamAddress, Pool]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._closing = False
         self._drained: asyncio.Event | None = None
@@ -66,6 +68,9 @@ class H1Client:
         """Find the connections to an upstream, and see that their time limits are watched."""
         if self._closing:
             raise UpstreamRefused("the client is closing")
+        found = self._found.get(id(upstream))
+        if found is not None:
+            return found[1]
         place = (
             upstream.scheme,
             upstream.host,
@@ -86,6 +91,7 @@ class H1Client:
             self._pools[place] = pool
         if self._timer is None:
             self._watch()
+        self._found[id(upstream)] = upstream, pool
         return pool
 
     def left(self) -> None:
@@ -102,6 +108,7 @@ class H1Client:
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
+        self._found.clear()
         now = loop.time()
         # A pool without connections goes too: the price file may have moved its upstream.
         self._pools = {place: pool for place, pool in self._pools.items() if pool.sweep(now)}
@@ -134,6 +141,16 @@ class Exchange:
         """The response's headers."""
         return self._open().response.headers
 
+    @property
+    def arrived(self) -> bool:
+        """Some of the body is here."""
+        return self._open().response.buffered > 0
+
+    def whole(self, most_bytes: int) -> bytes | None:
+        """Give a body that is here to its end; see the door."""
+        response = self._open().response
+        return response.take() if response.done and response.buffered <= most_bytes else None
+
     async def chunks(self) -> AsyncIterator[bytes]:
         """Give the body as it comes; see the door."""
         connection = self._open()
@@ -153,7 +170,9 @@ class Exchange:
             await self._try(await pool.fresh(), head)
             return self
         may_repeat = request.method in _IDEMPOTENT and not request.body
-        connection = await pool.connection(surely=not may_repeat)
+        connection = pool.kept(surely=not may_repeat)
+        if connection is None:
+            connection = await pool.connection(surely=not may_repeat)
         try:
             await self._try(connection, head)
         except UpstreamReset as error:
@@ -179,7 +198,10 @@ class Exchange:
             if not connection.usable(surely=False):
                 raise UpstreamReset("closed before the request", sent=False, head_sent=False)
             self._write(connection, head)
-            await connection.head()
+            while not connection.response.head_done:
+                if connection.error is not None:
+                    raise connection.error
+                await connection.news()
         except BaseException:
             self._end()
             raise

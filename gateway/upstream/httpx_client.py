@@ -111,6 +111,14 @@ class HttpxResponse:
         """Refuse: httpx does not give its connections away."""
         raise UpstreamInvalid(f"101, which nobody asked for ({type(successor).__name__})")
 
+    arrived = False
+    """It may be; httpx does not tell."""
+
+    def whole(self, most_bytes: int) -> bytes | None:
+        """Say that it may still be on its way; see the door."""
+        del most_bytes
+        return None
+
     async def chunks(self) -> AsyncIterator[bytes]:
         """Give the body as it comes; see the door."""
         try:

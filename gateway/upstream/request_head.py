@@ -8,6 +8,8 @@ _OWN_HEADERS = frozenset(
     {b"connection", b"content-length", b"expect", b"keep-alive", b"transfer-encoding", b"upgrade"}
 )
 
+_LOOKED_AT = _OWN_HEADERS | {b"host"}
+
 
 def request_head(request: UpstreamRequest, authority: bytes) -> bytes:
     """
@@ -21,9 +23,9 @@ def request_head(request: UpstreamRequest, authority: bytes) -> bytes:
     has_host = False
     for name, value in request.headers:
         lower = name.lower()
-        if lower in _OWN_HEADERS:
-            continue
-        if lower == b"host":
+        if lower in _LOOKED_AT:
+            if lower != b"host":
+                continue
             has_host = True
         parts += (name, b": ", value, b"\r\n")
         lines += 1

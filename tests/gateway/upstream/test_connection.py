@@ -100,7 +100,8 @@ async def read(pieces: list[bytes], *, head_only: bool, eof: bool) -> tuple[obje
     try:
         if not response.head_done and connection.error is None:
             return ("no head yet",)
-        await connection.head()
+        if not response.head_done and connection.error is not None:
+            raise connection.error
         while response.done or connection.error or response.buffered:
             piece = await connection.read()
             if not piece:
