@@ -45,13 +45,15 @@ class Upstream:
     max_connections: int = 256
     ca_file: str | None = None
     """Certificates trusted instead of the system's."""
+    authority: bytes = field(init=False, repr=False)
+    """What is sent as Host."""
 
-    @property
-    def authority(self) -> bytes:
-        """What is sent as Host."""
+    def __post_init__(self) -> None:
+        """Work out once what every request would ask."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         usual = {"http": 80, "https": 443}[self.scheme]
-        return (host if self.port == usual else f"{host}:{self.port}").encode()
+        authority = (host if self.port == usual else f"{host}:{self.port}").encode()
+        object.__setattr__(self, "authority", authority)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,14 +46,12 @@ class Identification:
         self._keys = keys
         self._bad_keys = Throttle(BAD_KEYS_PER_MINUTE, clock=clock)
 
-    async def caller(self, request: Request, prices: PriceList) -> Caller:
+    def secret(self, request: Request) -> bytes:
         """
-        Return whose key the request carries in a header.
+        Return the key that the request carries in a header.
 
         Raises:
-            Problem: 401 for none and for an unknown one, 400 for two, 429 for an address that
-                has shown too many unknown ones.
-            LedgerError: The key is not remembered here and Postgres does not answer.
+            Problem: 401 for none, 400 for two.
         """
         secrets = key_secrets(request.headers)
         if not secrets:
@@ -61,24 +59,29 @@ class Identification:
                 "key-missing",
                 "Send an API key: `Authorization: Bearer fbx_...` or `X-Api-Key: fbx_...`.",
             )
-        if len(secrets) > 1 or KEY_IN_QUERY.search(request.query):
+        if len(secrets) > 1 or (request.query and KEY_IN_QUERY.search(request.query)):
             raise Problem(
                 "two-keys",
                 "Send one Farebox key, in a header; which of several should pay is unclear.",
             )
-        return await self._caller(secrets[0], request, prices)
+        return secrets[0]
 
-    async def _caller(self, secret: bytes, request: Request, prices: PriceList) -> Caller:
-        remembered = self._keys.remembered(secret)
-        return remembered or await self._find(secret, _address(request, prices))
+    def remembered(self, secret: bytes) -> Caller | None:
+        """Return whose key it is where that was found out before; asks nobody."""
+        return self._keys.remembered(secret)
 
-    async def _find(self, secret: bytes, address: str) -> Caller:
+    async def find(self, secret: bytes, request: Request, prices: PriceList) -> Caller:
         """
-        Ask for a key that is not remembered.
+        Ask whose key it is that is not remembered.
 
         It counts as a bad one before anybody is asked, or many guesses at once would all be
         looked up; one that turns out to be good is taken off again.
+
+        Raises:
+            Problem: 401 for an unknown key, 429 for an address that has shown too many of them.
+            LedgerError: Postgres does not answer.
         """
+        address = client_address(request.headers, peer=request.peer, trusts=prices.trusts)
         wait_s = self._bad_keys.retry_after_s(address)
         if wait_s:
             raise Problem(
@@ -103,10 +106,6 @@ class Identification:
         if len(secrets) != 1:
             return None
         try:
-            return await self._caller(secrets[0], request, prices)
+            return self.remembered(secrets[0]) or await self.find(secrets[0], request, prices)
         except (LedgerError, Problem):
             return None
-
-
-def _address(request: Request, prices: PriceList) -> str:
-    return client_address(request.headers, peer=request.peer, trusts=prices.trusts)

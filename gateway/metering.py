@@ -40,14 +40,15 @@ class Metering:
         self._price = price
         self._request = request
         self._clock = clock
-        self._since_us = clock.now_us()
         self._cost: Cost | None = None
         self.measured = measured
         self.meter: Meter | None = None
         self._charge: Charge | None = None
         if measured.final:
+            self._since_us = 0  # nobody asks how long it took
             self._charge = Charge(measured.ceiling, measured.ceiling, final=True)
         else:
+            self._since_us = clock.now_us()
             self.meter = price.meter(measured)
 
     def charge(self) -> Charge:
@@ -97,11 +98,13 @@ class Metering:
 
     def detail_before(self, record: Mapping[str, str]) -> bytes:
         """Return what the hold keeps: the units measured (u), and the route's record (r)."""
+        if not (record or self._note or self.measured.units):
+            return b""
         return _document(self._before(record))
 
     def detail_after(self, uncollected: int) -> bytes:
         """Return what the settlement keeps: units of the answer (m), uncollected (o), ms (ms)."""
-        return _document(self._after(uncollected))
+        return b"" if self._cost is None else _document(self._after(uncollected))
 
     def detail_observed(self, record: Mapping[str, str], uncollected: int) -> bytes:
         """Return both at once, for a request that was only watched."""

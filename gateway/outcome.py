@@ -88,17 +88,14 @@ def outcome(ending: Ending, charge: Charge, *, cut_is_delivered: bool = False) -
         charge: What it held, and what it measured.
         cut_is_delivered: `on_cut: delivered`, for metered streams whose events count as they come.
     """
-    if ending.status and not ending.covered and ending.end in (End.COMPLETE, End.GONE_LATER):
-        return Outcome(capture=False, amount=0, reason=Reason.STATUS)
-    match ending.end:
-        case End.COMPLETE:
-            return _capture(charge, Reason.DELIVERED)
-        case End.GONE_LATER:
-            return _capture(charge, Reason.CLIENT_GONE)
-        case End.CUT if cut_is_delivered and ending.covered and not charge.final:
-            return _capture(charge, Reason.CUT_DELIVERED)
-        case _:
-            return Outcome(capture=False, amount=0, reason=_VOIDS[ending.end])
+    end = ending.end
+    if end is End.COMPLETE or end is End.GONE_LATER:
+        if ending.status and not ending.covered:
+            return Outcome(capture=False, amount=0, reason=Reason.STATUS)
+        return _capture(charge, Reason.DELIVERED if end is End.COMPLETE else Reason.CLIENT_GONE)
+    if end is End.CUT and cut_is_delivered and ending.covered and not charge.final:
+        return _capture(charge, Reason.CUT_DELIVERED)
+    return Outcome(capture=False, amount=0, reason=_VOIDS[end])
 
 
 def _capture(charge: Charge, reason: Reason) -> Outcome:

@@ -14,10 +14,12 @@ class Backend:
 
     Attributes:
         address: As the upstream client takes it, with the route's own time limit.
+        first: The Host line, unless the operator has one of their own.
         headers: The operator's own; a client's of the same name are not passed on (`replaced`).
     """
 
     address: Upstream
+    first: Headers
     headers: Headers
     replaced: frozenset[bytes]
 
@@ -76,8 +78,10 @@ def _prepare(current: PriceList, version: int, type_numbers: Mapping[str, int]) 
 
 def _backend(route: Route) -> Backend:
     upstream = route.upstream
+    replaced = frozenset(name for name, _ in upstream.headers)
     return Backend(
         address=replace(upstream, timeout_ms=route.timeout_ms),
+        first=[] if b"host" in replaced else [(b"host", upstream.authority)],
         headers=list(upstream.headers),
-        replaced=frozenset(name for name, _ in upstream.headers),
+        replaced=replaced,
     )

@@ -9,10 +9,18 @@ per request and takes what it needs by constructor.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
-from config import BadPath, RequestFacts, Unpriceable, canonical_path, format_amount
+from config import (
+    BadPath,
+    Match,
+    RequestFacts,
+    Route,
+    Unpriceable,
+    canonical_path,
+    format_amount,
+)
 from gateway import answer
 from gateway.access_log import AccessLog
 from gateway.admission import check_head, find_route, websocket_not_available
@@ -124,43 +132,47 @@ class Proxy:
             self._metrics.open_requests -= 1
             self._note(visit)
 
-    async def _serve(self, visit: Visit) -> None:
+    def _serve(self, visit: Visit) -> Awaitable[None]:
         """Find the route, then serve by what it says of keys and charging."""
         request, prices = visit.request, visit.prices.list
         if request.refused is not None:
             raise ClientGone  # its body came with its head, and broke a rule
         path = canonical_path(request.raw_path)
-        visit.match, preflight = find_route(prices, request, path)
+        match, preflight = find_route(prices, request, path)
+        visit.found(match)
+        route = match.route
         if preflight:
             self._throttle_preflight(request, visit)
-            await self._forward_free(visit, path)
-            return
-        check_head(request, visit.route)
-        if visit.route.websocket and not self._upstreams.websockets:
+            return self._forward_free(visit, path)
+        check_head(request, route)
+        if route.websocket and not self._upstreams.websockets:
             raise websocket_not_available()
-        if visit.route.observe:
-            await self._observe(visit, path)
-        elif visit.route.public:
-            await self._forward_free(visit, path)
-        else:
-            await self._charge(visit, path)
+        if route.observe:
+            return self._observe(visit, path)
+        if route.public:
+            return self._forward_free(visit, path)
+        return self._charge(visit, path, match)
 
-    async def _charge(self, visit: Visit, path: bytes) -> None:
+    async def _charge(self, visit: Visit, path: bytes, match: Match) -> None:
         """Key, price, hold, forward, settle."""
-        route = visit.route
-        caller = visit.caller = await self._identification.caller(visit.request, visit.prices.list)
-        facts = await self._facts(visit)
-        metering = Metering(route.price, route.price.before(facts), visit.request, self._clock)
+        request, route = visit.request, match.route
+        secret = self._identification.secret(request)
+        visit.caller = caller = self._identification.remembered(
+            secret
+        ) or await self._identification.find(secret, request, visit.prices.list)
+        body = await _priced_body(request, route) if route.price.needs_body else None
+        facts = _facts(request, match, body)
+        metering = Metering(route.price, route.price.before(facts), request, self._clock)
         order = self._order(visit, caller, metering, facts)
         if metering.measured.final and metering.measured.ceiling == 0:
             available = await self._holds.check(order)
             await self._forward_free(visit, path, available)
             return
-        self._uploads.enter(visit.prices.backends[route.index].address, visit.request)
+        self._uploads.enter(visit.prices.backends[route.index].address, request)
         try:
             async with self._holds.hold(order) as held:
                 visit.request_id = held.text
-                visit.request.named(held.text)
+                request.named(visit.request_id)
                 if route.strict:
                     await self._wait_for_postgres(visit, held)
                 tell = answer.billed(visit.request_id, route, metering, held.available)
@@ -265,26 +277,13 @@ class Proxy:
         most = visit.route.max_body
         return Tunnel(visit.request, toll, self._websockets, max_message_bytes=most)
 
-    async def _facts(self, visit: Visit) -> RequestFacts:
-        """Gather what the price and the record may look at; the body only where it is priced."""
-        request, match = visit.request, visit.match
-        assert match is not None
-        body = None
-        if match.route.price.needs_body:
-            body = await request.gather(match.route.max_body or match.route.price.body_limit)
-        return RequestFacts(
-            path_params=match.params,
-            query=request.query,
-            headers=request.headers,
-            body=body,
-            request_bytes=request.body_bytes,
-        )
-
     async def _price_if_possible(self, visit: Visit) -> Metering | None:
         """Price what is only watched; what cannot be priced passes, and the log says why."""
         route = visit.route
         try:
-            facts = await self._facts(visit)
+            assert visit.match is not None
+            body = await _priced_body(visit.request, route)
+            facts = _facts(visit.request, visit.match, body)
             visit.record = route.recorded(facts)
             return Metering(route.price, route.price.before(facts), visit.request, self._clock)
         except Unpriceable as error:
@@ -297,7 +296,8 @@ class Proxy:
         self, visit: Visit, caller: Caller, metering: Metering, facts: RequestFacts
     ) -> HoldOrder:
         route, prices = visit.route, visit.prices
-        visit.record = route.recorded(facts) if route.record else {}
+        if route.record:
+            visit.record = route.recorded(facts)
         limit = prices.list.limits.per_key
         return HoldOrder(
             account=caller.account,
@@ -417,6 +417,18 @@ class Proxy:
         self._id_of(visit)
         self._metrics.request(visit.route_name, visit.status, visit.reason, duration_us)
         self._access_log.add(visit.line(duration_us))
+
+
+async def _priced_body(request: Request, route: Route) -> bytes | None:
+    """Gather the body, where the price depends on it."""
+    if not route.price.needs_body:
+        return None
+    return await request.gather(route.max_body or route.price.body_limit)
+
+
+def _facts(request: Request, match: Match, body: bytes | None) -> RequestFacts:
+    """Gather what the price and the record may look at."""
+    return RequestFacts(match.params, request.query, request.headers, body, request.body_bytes)
 
 
 def _say_what_failed(visit: Visit) -> None:

@@ -17,6 +17,11 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 
+_SAY_SOMETHING = frozenset(
+    {b"content-length", b"expect", b"host", b"origin", b"transfer-encoding", b"upgrade"}
+)
+
+
 class ClientGone(Exception):
     """The client closed the connection before its request was complete."""
 
@@ -80,6 +85,8 @@ class Request:
         self._says_empty = False
         self.waits_for_continue = False
         for name, value in self.headers:
+            if name not in _SAY_SOMETHING:
+                continue
             if name == b"host":
                 self.host = value
             elif name == b"content-length":

@@ -23,7 +23,7 @@ def upstream_request(
     backend = visit.prices.backends[route.index]
     trusted = visit.prices.list.trusts(request.peer)
     replaced = backend.replaced
-    headers: Headers = [] if b"host" in replaced else [(b"host", backend.address.authority)]
+    headers: Headers = backend.first.copy()
     if metered and route.price.wants_identity:
         replaced |= _ENCODING
         headers.append((b"accept-encoding", b"identity"))

@@ -1,7 +1,6 @@
 """One request, and what has become known of it on its way through the proxy."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from config import Match, Route
 from gateway.access_log import Line
@@ -10,8 +9,9 @@ from gateway.identify import Caller
 from gateway.prices import Prices
 from gateway.request import Request, Send
 
+_NOTHING_RECORDED: Mapping[str, str] = {}
 
-@dataclass(slots=True)
+
 class Visit:
     """
     One request from its head to its line in the log.
@@ -19,31 +19,51 @@ class Visit:
     Attributes:
         prices: In force when it began; it keeps them to its end.
         began_us: Microseconds since 1970.
+        route: Of `match`; there is none before.
         request_id: The hold's id once there is a hold; empty until somebody asks for one.
         status: What the client was answered; 0 while it was not.
         reason: Why it was refused (a problem's name), or how it ended (a reason's word).
         captured: What its settlement takes, smallest units.
     """
 
-    request: Request
-    send: Send
-    prices: Prices
-    began_us: int
-    request_id: str = ""
-    match: Match | None = None
-    caller: Caller | None = None
-    exchange: Exchange | None = None
-    record: Mapping[str, str] = field(default_factory=dict)
-    status: int = 0
-    reason: str = ""
-    captured: int = 0
-    sent_bytes: int = 0
+    __slots__ = (
+        "began_us",
+        "caller",
+        "captured",
+        "exchange",
+        "match",
+        "prices",
+        "reason",
+        "record",
+        "request",
+        "request_id",
+        "route",
+        "send",
+        "sent_bytes",
+        "status",
+    )
 
-    @property
-    def route(self) -> Route:
-        """The route, once it is matched."""
-        assert self.match is not None
-        return self.match.route
+    route: Route
+
+    def __init__(self, request: Request, send: Send, prices: Prices, began_us: int) -> None:
+        self.request = request
+        self.send = send
+        self.prices = prices
+        self.began_us = began_us
+        self.request_id = ""
+        self.match: Match | None = None
+        self.caller: Caller | None = None
+        self.exchange: Exchange | None = None
+        self.record: Mapping[str, str] = _NOTHING_RECORDED
+        self.status = 0
+        self.reason = ""
+        self.captured = 0
+        self.sent_bytes = 0
+
+    def found(self, match: Match) -> None:
+        """Note its route."""
+        self.match = match
+        self.route = match.route
 
     @property
     def route_name(self) -> str:

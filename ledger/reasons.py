@@ -33,10 +33,9 @@ class Reason(IntEnum):
     OBSERVED = 41
     LATE = 42
 
-    @property
-    def word(self) -> str:
+    def __init__(self, _code: int) -> None:
+        self.word = self._name_.lower().replace("_", "-")
         """The stable word, such as `client-gone`."""
-        return self.name.lower().replace("_", "-")
 
     @property
     def captures(self) -> bool:
