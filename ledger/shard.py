@@ -295,7 +295,9 @@ class Shard:
         """
         self._queue(line, _Told(take), epoch)
 
-    def _queue(self, line: bytes, answer: "_Told | asyncio.Future[Answer]", epoch: int | None) -> None:
+    def _queue(
+        self, line: bytes, answer: "_Told | asyncio.Future[Answer]", epoch: int | None
+    ) -> None:
         if self._pump is None or self._sweep is None:
             self._start()
         self._settles.append(_Ask(line, answer, since=0.0, holding=False, epoch=epoch))

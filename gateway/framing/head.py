@@ -10,25 +10,18 @@ from functools import lru_cache
 
 from gateway.framing.limits import FramingLimits
 from gateway.framing.refusal import Refusal
+from gateway.header_lines import HEADER_LINE, LENGTH, TOKEN, Headers, fields
 
-_TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]"
-_HEADER_LINE = _TOKEN + rb"++:[\t -~\x80-\xff]*+\r\n"
-# Possessive throughout: it never goes back, so its time is linear in the head.
 HEAD = re.compile(
-    rb"(%b++) ([!-~]++) HTTP/([0-9])\.([0-9])\r\n((?:%b)*+)\r\n" % (_TOKEN, _HEADER_LINE)
+    rb"(%b++) ([!-~]++) HTTP/([0-9])\.([0-9])\r\n((?:%b)*+)\r\n" % (TOKEN, HEADER_LINE)
 )
-_REQUEST_LINE = re.compile(rb"%b++ [!-~]++ HTTP/[0-9]\.[0-9]\r\n" % _TOKEN)
-
-# One header line of those that `HEAD` has matched: no white space before its value belongs to it.
-_FIELD = re.compile(rb"([^:]++):[\t ]*+([^\r]*+)\r\n")
+_REQUEST_LINE = re.compile(rb"%b++ [!-~]++ HTTP/[0-9]\.[0-9]\r\n" % TOKEN)
 
 # The headers that decide on framing and on the connection.
 _DECISIVE = frozenset(
     {b"host", b"content-length", b"transfer-encoding", b"connection", b"upgrade", b"expect"}
 )
 
-# One to fifteen digits: below 2^53 and beyond any body; no sign, no list, no leading zero.
-_LENGTH = re.compile(rb"0|[1-9][0-9]{0,14}")
 # A tab is legal, and where parsers have been made to differ.
 _TAB_BEFORE_CODING = re.compile(rb"(?:^|\n)transfer-encoding: *\t", re.IGNORECASE)
 _UNKNOWN_CODING = Refusal(400, "bad-length", "The only Transfer-Encoding known here is chunked.")
@@ -40,10 +33,7 @@ _LARGEST_PORT = 65_535
 _SLASH = ord("/")
 _KNOWN_BUT_REFUSED = frozenset({b"CONNECT", b"TRACE"})
 
-TRAILER_LINE = re.compile(_HEADER_LINE)
-
-
-Fields = list[tuple[bytes, bytes]]
+TRAILER_LINE = re.compile(HEADER_LINE)
 
 
 class Head:
@@ -71,7 +61,7 @@ class Head:
         "upgrade",
     )
 
-    def __init__(self, method: bytes, target: bytes, headers: Fields) -> None:
+    def __init__(self, method: bytes, target: bytes, headers: Headers) -> None:
         self.method = method
         self.target = target
         self.headers = headers
@@ -99,27 +89,27 @@ def judge(match: re.Match[bytes], limits: FramingLimits) -> Head | Refusal:
         return Refusal(505, "version-unknown", "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
     if target[0] != _SLASH or b"#" in target:
         return Refusal(400, "bad-path", "The request target must be a path that begins with /.")
-    headers: Fields = [(name.lower(), value) for name, value in _FIELD.findall(lines)]
+    headers = fields(lines)
     if len(headers) > limits.header_lines:
         return Refusal(431, "headers-too-large", f"More than {limits.header_lines} header lines.")
     head = Head(method, target, headers)
-    fields = [header for header in headers if header[0] in _DECISIVE]
-    if minor == b"1" and len(fields) == 1:
-        name, value = fields[0]
+    decisive = [header for header in headers if header[0] in _DECISIVE]
+    if minor == b"1" and len(decisive) == 1:
+        name, value = decisive[0]
         if name == b"host" and _is_host(value):
             return head  # as most requests are
     head.old = minor == b"0"
-    fields = [(name, value.lower()) for name, value in fields]
-    if refusal := _host_refused(fields, old=head.old):
+    decisive = [(name, value.lower()) for name, value in decisive]
+    if refusal := _host_refused(decisive, old=head.old):
         return refusal
-    length = _body_length(fields, old=head.old)
+    length = _body_length(decisive, old=head.old)
     if isinstance(length, Refusal):
         return length
     if length < 0 and _TAB_BEFORE_CODING.search(lines):
         return _UNKNOWN_CODING
     head.body_bytes = length
-    head.last = head.old or b"close" in _tokens(fields, b"connection")
-    return _unusual(head, fields)
+    head.last = head.old or b"close" in _tokens(decisive, b"connection")
+    return _unusual(head, decisive)
 
 
 def _method_refused(method: bytes, limits: FramingLimits) -> Refusal:
@@ -129,16 +119,16 @@ def _method_refused(method: bytes, limits: FramingLimits) -> Refusal:
     return Refusal(501, "method-unknown", "This method is not known here.")
 
 
-def _values(fields: Fields, name: bytes) -> list[bytes]:
-    return [value.strip(b" \t") for each, value in fields if each == name]
+def _values(decisive: Headers, name: bytes) -> list[bytes]:
+    return [value.strip(b" \t") for each, value in decisive if each == name]
 
 
-def _tokens(fields: Fields, name: bytes) -> set[bytes]:
-    return {token.strip(b" \t") for value in _values(fields, name) for token in value.split(b",")}
+def _tokens(decisive: Headers, name: bytes) -> set[bytes]:
+    return {token.strip(b" \t") for value in _values(decisive, name) for token in value.split(b",")}
 
 
-def _host_refused(fields: Fields, *, old: bool) -> Refusal | None:
-    hosts = _values(fields, b"host")
+def _host_refused(decisive: Headers, *, old: bool) -> Refusal | None:
+    hosts = _values(decisive, b"host")
     if len(hosts) != 1:
         # HTTP/1.0 knew no Host; some health checks still speak it.
         if old and not hosts:
@@ -155,15 +145,15 @@ def _is_host(value: bytes) -> bool:
     return match is not None and (not match[1] or int(match[1]) <= _LARGEST_PORT)
 
 
-def _body_length(fields: Fields, *, old: bool) -> int | Refusal:
-    lengths = _values(fields, b"content-length")
-    codings = [value for name, value in fields if name == b"transfer-encoding"]
+def _body_length(decisive: Headers, *, old: bool) -> int | Refusal:
+    lengths = _values(decisive, b"content-length")
+    codings = [value for name, value in decisive if name == b"transfer-encoding"]
     if not lengths and not codings:
         return 0
     if len(lengths) + len(codings) != 1:
         return Refusal(400, "bad-length", "A request has one length: two headers give one each.")
     if lengths:
-        if not _LENGTH.fullmatch(lengths[0]):
+        if not LENGTH.fullmatch(lengths[0]):
             return Refusal(400, "bad-length", "Content-Length is one plain number.")
         return int(lengths[0])
     if old:
@@ -173,17 +163,17 @@ def _body_length(fields: Fields, *, old: bool) -> int | Refusal:
     return -1
 
 
-def _unusual(head: Head, fields: Fields) -> Head | Refusal:
+def _unusual(head: Head, decisive: Headers) -> Head | Refusal:
     """Judge what may be asked besides: another protocol, or a 100 first."""
-    expected = _values(fields, b"expect")
+    expected = _values(decisive, b"expect")
     if expected and head.old:
         _drop(head, b"expect")  # a client of that age would not understand a 100
     elif expected == [b"100-continue"]:
         head.expects = True
     elif expected:
         return Refusal(417, "expectation-failed", "The only Expect known here is 100-continue.")
-    upgrades = _values(fields, b"upgrade")
-    asked = b"upgrade" in _tokens(fields, b"connection")
+    upgrades = _values(decisive, b"upgrade")
+    asked = b"upgrade" in _tokens(decisive, b"connection")
     if upgrades == [b"websocket"] and asked and not head.old:
         if head.body_bytes:
             return Refusal(400, "bad-request", "A WebSocket handshake has no body.")

@@ -271,9 +271,7 @@ class StrictHttpProtocol(asyncio.Protocol):
             if head.body_bytes and turn.take(body, ended=phase is _COMPLETE):
                 self._stop_reading()
             self._begin(turn)
-        elif (
-            turn is not None and before is _BODY and turn.take(body, ended=phase is _COMPLETE)
-        ):
+        elif turn is not None and before is _BODY and turn.take(body, ended=phase is _COMPLETE):
             self._stop_reading()
         if framing.refusal is not None:
             self._refuse(framing.refusal)

@@ -9,9 +9,10 @@ import asyncio
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from gateway.framing.head import Fields, Head
+from gateway.framing.head import Head
 from gateway.framing.refusal import Refusal
 from gateway.framing.upgrade import Given, Successor
+from gateway.header_lines import Headers
 
 if TYPE_CHECKING:
     from gateway.framing.protocol import StrictHttpProtocol
@@ -197,7 +198,7 @@ class Turn:
         else:
             self._body(message.get("body", b""), more=message.get("more_body", False))
 
-    def _head_of(self, status: int, headers: Fields) -> bytes:
+    def _head_of(self, status: int, headers: Headers) -> bytes:
         parts = [_STATUS_LINES[status]]
         told = close = False
         for name, value in headers:
@@ -258,4 +259,3 @@ class Turn:
             self.complete = True
             self.tell()
             self._connection.answered(self)
-

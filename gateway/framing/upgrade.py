@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+
 class Successor(Protocol):
     """What has a connection after HTTP; the server treats it as one of its own."""
 

@@ -1,8 +1,9 @@
 """
 One response at a time out of a stream of bytes, judged as it is read. No I/O.
 
-httptools (llhttp) is strict on lines, lengths and chunks; what it lets pass and we do not,
-and all limits, are below.
+Most responses come with their whole head in one piece and tell their length: these are read by one
+expression. All others are read by httptools (llhttp), which is strict on lines, lengths and chunks;
+what it lets pass and we do not, and all limits, are below.
 """
 
 import re
@@ -10,6 +11,7 @@ from typing import Any
 
 import httptools
 
+from gateway.header_lines import HEADER_LINE, LENGTH, fields
 from gateway.upstream.door import Headers
 from gateway.upstream.errors import UpstreamInvalid
 from gateway.upstream.limits import UpstreamLimits
@@ -19,6 +21,11 @@ _FIRST_FINAL_STATUS = 200
 _LAST_STATUS = 599
 _SWITCHING_PROTOCOLS = 101
 _NO_BODY = frozenset({204, 304})
+_USUAL = re.compile(
+    rb"HTTP/1\.1 ([2-5][0-9][0-9]) [\t -~\x80-\xff]*+\r\n((?:%b)*+)\r\n" % HEADER_LINE
+)
+# What only the other reader knows to judge.
+_UNUSUAL = frozenset({b"keep-alive", b"transfer-encoding", b"upgrade"})
 _TIMEOUT = re.compile(rb"(?:^|[,;\s])timeout=\"?([0-9]{1,9})", re.IGNORECASE)
 FRAMING_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
 
@@ -62,13 +69,20 @@ class ResponseReader:
         self.dirty = False
         self.buffered = 0
         self._pieces: list[bytes] = []
+        self._left = -1  # of a body whose bytes we count; -1: httptools reads
         self._until_close = False
         self._informational = 0
         self._quiet = 0
 
     def feed(self, data: bytes) -> None:
         """Read on. Raises UpstreamInvalid; what had come of the body before can be taken."""
-        self.started = True
+        if not self.started:
+            self.started = True
+            if not (self._head_only or self._websocket) and self._usual(data):
+                return
+        elif self._left >= 0:
+            self._counted(data)
+            return
         if self.switched:
             self._pieces.append(data)
             self.buffered += len(data)
@@ -91,6 +105,51 @@ class ResponseReader:
             self._refuse(str(error))
         if self._quiet > self._limits.head_bytes:
             self._refuse("more than the allowed bytes without a piece of body")
+
+    def _usual(self, data: bytes) -> bool:
+        """Read a response whose head is here and tells the length; False leaves it unread."""
+        match = _USUAL.match(data)
+        if match is None or match.end() > self._limits.head_bytes:
+            return False
+        headers = [(name, value.rstrip(b" \t")) for name, value in fields(match[2])]
+        status = int(match[1])
+        if len(headers) > self._limits.header_lines or status in _NO_BODY:
+            return False
+        length = -1
+        keep = True
+        for name, value in headers:
+            if name == b"content-length":
+                if length >= 0 or not LENGTH.fullmatch(value):
+                    return False
+                length = int(value)
+            elif name == b"connection":
+                keep = keep and value.lower() != b"close"
+                if keep and value.lower() != b"keep-alive":
+                    return False
+            elif name in _UNUSUAL:
+                return False
+        if length < 0:
+            return False
+        self.status = status
+        self.headers = headers
+        self.keep = keep
+        self.head_done = True
+        self._left = length
+        self._counted(data[match.end() :])
+        return True
+
+    def _counted(self, data: bytes) -> None:
+        """Keep what belongs to a body of known length."""
+        left = self._left
+        if len(data) > left:
+            self.dirty = True
+            data = data[:left]
+        if data:
+            self._pieces.append(data)
+            self.buffered += len(data)
+            self._left = left = left - len(data)
+        if not left:
+            self.done = True
 
     def end(self) -> None:
         """Note that the connection has ended in an orderly way."""
