@@ -13,7 +13,7 @@ from typing import Protocol
 from gateway.headers import Headers, downward, value_of
 from gateway.outcome import End
 from gateway.presence import Presence, Watch
-from gateway.request import BodyTooLarge, ClientGone, Request, Send
+from gateway.request import BodyTooLarge, ClientGone, Message, Request, Send
 from gateway.upstream import (
     UpstreamAddress,
     UpstreamClient,
@@ -149,7 +149,7 @@ class Exchange:
         bodiless = self._request.method == "HEAD" or response.status in _BODILESS
         left = 0 if bodiless else _length(response.headers)
         if self._meter is None or left is None or left > WHOLE_BYTES:
-            await self._start(response, whole=False, watch=watch)
+            await self._start(response, watch)
             await self._pass(response, left, watch)
             return
         pieces = []
@@ -159,8 +159,15 @@ class Exchange:
         await self._answer_whole(response, b"".join(pieces), watch)
 
     async def _answer_whole(self, response: UpstreamResponse, body: bytes, watch: Watch) -> None:
-        await self._start(response, whole=True, watch=watch)
-        await self._body(body, watch, more=False)
+        if watch.gone:
+            return
+        self.started = True
+        await self._send(self._head_of(response, whole=True))
+        if watch.gone:
+            return
+        watch.over = True  # from here on the server says "gone" of a client that has it all
+        self.sent_bytes += len(body)
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def _hand_over(self, response: UpstreamResponse, watch: Watch) -> None:
         """Leave the rest to the WebSocket, which sees for itself when the client leaves."""
@@ -193,14 +200,16 @@ class Exchange:
         if not ended:
             await self._body(b"", watch, more=False)
 
-    async def _start(self, response: UpstreamResponse, *, whole: bool, watch: Watch) -> None:
-        if watch.gone:
-            return
+    async def _start(self, response: UpstreamResponse, watch: Watch) -> None:
+        if not watch.gone:
+            self.started = True
+            await self._send(self._head_of(response, whole=False))
+
+    def _head_of(self, response: UpstreamResponse, *, whole: bool) -> Message:
         status = response.status
         headers = downward(response.headers, status=status, head=self._request.method == "HEAD")
         headers += self._tell(status, whole)
-        self.started = True
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        return {"type": "http.response.start", "status": status, "headers": headers}
 
     async def _body(self, piece: bytes, watch: Watch, *, more: bool) -> None:
         if watch.gone:

@@ -33,12 +33,14 @@ class Prices:
         version: The number that charges name.
         type_numbers: Credit type -> its number in both stores.
         backends: By `Route.index`.
+        prefix: Where our own routes are, as it stands in a path.
     """
 
     list: PriceList
     version: int
     type_numbers: Mapping[str, int]
     backends: tuple[Backend, ...]
+    prefix: bytes
 
     def credit_type(self, number: int) -> str:
         """Return the name of a credit type, for people."""
@@ -73,7 +75,7 @@ class LivePrices:
 
 def _prepare(current: PriceList, version: int, type_numbers: Mapping[str, int]) -> Prices:
     backends = tuple(_backend(route) for route in current.routes)
-    return Prices(current, version, dict(type_numbers), backends)
+    return Prices(current, version, dict(type_numbers), backends, current.prefix.encode())
 
 
 def _backend(route: Route) -> Backend:

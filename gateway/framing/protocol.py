@@ -215,7 +215,7 @@ class StrictHttpProtocol(asyncio.Protocol):
             await self._writable.wait()
 
     def arrived(self) -> bool:
-        """Whether all of the request's body is here; the framing goes on only when it is answered."""
+        """Whether all of the request's body is here; what follows waits until it is answered."""
         return self._framing.phase is _COMPLETE
 
     def answered(self, turn: Turn) -> None:
@@ -305,7 +305,7 @@ class StrictHttpProtocol(asyncio.Protocol):
         except asyncio.CancelledError:
             self._transport.close()
             raise
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever it is, the client gets an answer
             _log.exception("the application failed")
             await self._fault(turn)
             return

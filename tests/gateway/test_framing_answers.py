@@ -1,12 +1,8 @@
 """How answers end for the client: whole, cut, and to clients of HTTP/1.0, over real sockets."""
 
-import asyncio
-from typing import cast
-
 import pytest
 
 from gateway.framing import TURN
-from tests.gateway.serving import until
 from tests.gateway.test_framing_protocol import GET, Receive, Scope, Send, anyio_backend, serving
 
 __all__ = ["anyio_backend"]
