@@ -8,7 +8,7 @@ What a request worker serves, built in one place: the proxy, and our own routes 
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -122,17 +122,17 @@ class App:
         """Return what speaks with clients, for uvicorn's `http`: its refusals are noted here."""
         return strict_http(self._limits, self._refusals)
 
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request, or the server's own start and end."""
         if scope["type"] == "http":
             path: bytes = scope["raw_path"]
             prefix = self.prices.now.prefix
             if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in (b"", b"/"):
-                return self._control(scope, receive, send)
-            return self._proxy(scope, receive, send)
-        if scope["type"] == "lifespan":
-            return self._lifespan(receive, send)
-        raise ValueError(f"{scope['type']} is not served here")
+                await self._control(scope, receive, send)
+            else:
+                await self._proxy(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
 
     def buy_link(self, account: int, request: Request) -> str:
         """Return where an account can buy credits; it works without signing in."""

@@ -43,7 +43,6 @@ async def serve_app(app: Any, parent: Parent, *, socket_fd: int, **settings: Any
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        interface="asgi3",
         lifespan="on",
         ws="none",
         access_log=False,
