@@ -20,6 +20,7 @@ from gateway.commands.findings import finding
 from gateway.commands.keys import key
 from gateway.commands.ledger import heads, reconcile, verify
 from gateway.commands.money import adjust, grant, grants, refund
+from gateway.commands.openapi import import_openapi
 from gateway.commands.options import store_options
 from gateway.commands.packages import package
 from gateway.commands.price_versions import prices
@@ -49,6 +50,7 @@ COMMANDS = (
     grant,
     grants,
     heads,
+    import_openapi,
     init,
     key,
     migrate,
