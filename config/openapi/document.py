@@ -7,8 +7,9 @@ is refused that has no bearing on which operations there are.
 
 import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -34,14 +35,26 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _WORDS = {"true": True, "false": False, "null": None, "~": None, "": None}
 
 
-@dataclass(frozen=True, slots=True)
 class Document:
-    """What the text says."""
+    """What the text says, and where."""
 
-    root: dict[str, Any]
-    text: str = field(repr=False)
-    places: "dict[int, dict[str, Place]] | None" = field(default=None, repr=False)
-    """Of YAML: by the id of a mapping, where its keys are. JSON is asked when it matters."""
+    def __init__(
+        self,
+        root: dict[str, Any],
+        text: str,
+        places: Mapping[Path, Place] | None = None,
+        keys: Mapping[int, Mapping[str, Place]] | None = None,
+    ) -> None:
+        """
+        Keep a read document.
+
+        `places` knows paths and operations of JSON, whose other keys are looked for when it
+        matters; `keys`, of YAML, where the keys of each mapping are, by its id.
+        """
+        self.root = root
+        self._text = text
+        self._places = places or {}
+        self._keys = keys
 
     def wrong(self, path: Path, message: str, hint: str = "") -> OpenApiError:
         """Make the error that says what is wrong where; the place is as near as there is one."""
@@ -51,28 +64,29 @@ class Document:
 
     def place(self, path: Path) -> Place:
         """Find where a key is written, or the nearest one above it that is there."""
-        return self._in_json(path) if self.places is None else self._in_yaml(path)
+        if self._keys is not None:
+            return self._in_yaml(path, self._keys)
+        return self._places.get(path) or self._in_json(path)
 
-    def _in_yaml(self, path: Path) -> Place:
-        assert self.places is not None
+    def _in_yaml(self, path: Path, keys: Mapping[int, Mapping[str, Place]]) -> Place:
         place, value = (1, 1), self.root
         for key in path:
             if not isinstance(value, dict) or key not in value:
                 break
-            place = self.places[id(value)].get(key, place)
+            place = keys[id(value)].get(key, place)
             value = value[key]
         return place
 
     def _in_json(self, path: Path) -> Place:
-        at = found = _skip(self.text, 0)
+        at = found = _skip(self._text, 0)
         for key in path:
-            if self.text[at] != "{":
+            if self._text[at] != "{":
                 break
-            member = next((m for m in _members(self.text, at) if m[0] == key), None)
+            member = next((m for m in _members(self._text, at) if m[0] == key), None)
             if member is None:
                 break
             _, found, at = member
-        return _place_of(self.text, found)
+        return _Lines(self._text).place(found)
 
 
 def pointer_to(path: Path) -> str:
@@ -106,28 +120,49 @@ def _read_json(text: str) -> Document:
     except RecursionError as error:
         raise OpenApiError(Problem(1, 1, "The document is nested too deep.")) from error
     if _skip(text, end) < len(text):
-        line, column = _place_of(text, _skip(text, end))
-        raise OpenApiError(Problem(line, column, "Something follows the end of the document."))
-    document = Document(root, text)
-    # JSON takes the last of two without a word: an operation would be lost.
-    for name, starts in _once(text, (), at).items():
-        if name == "paths" and text[starts] == "{":
-            for path, item in _once(text, ("paths",), starts).items():
-                if text[item] == "{":
-                    _once(text, ("paths", path), item)
-    return document
+        place = _Lines(text).place(_skip(text, end))
+        raise OpenApiError(Problem(*place, "Something follows the end of the document."))
+    return Document(root, text, _Keys(text).read(at))
 
 
-def _once(text: str, path: Path, at: int) -> dict[str, int]:
-    """Give where the value of each key begins; a key given twice is refused."""
-    found: dict[str, int] = {}
-    for key, place, value in _members(text, at):
-        if key in found:
-            line, column = _place_of(text, place)
-            sentence = f"The key `{key}` is given twice (in {pointer_to(path)})."
-            raise OpenApiError(Problem(line, column, sentence))
-        found[key] = value
-    return found
+class _Keys:
+    """Walks a JSON document's paths: where they are, and that none is there twice."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._lines = _Lines(text)
+        self._places: dict[Path, Place] = {}
+
+    def read(self, at: int) -> dict[Path, Place]:
+        # JSON takes the last of two without a word: an operation would be lost.
+        for name, paths in self._once((), at).items():
+            if name == "paths" and self._text[paths] == "{":
+                for path, item in self._once(("paths",), paths).items():
+                    if self._text[item] == "{":
+                        self._once(("paths", path), item)
+        return self._places
+
+    def _once(self, path: Path, at: int) -> dict[str, int]:
+        """Give where the value of each key begins; a key given twice is refused."""
+        found: dict[str, int] = {}
+        for key, begins, value in _members(self._text, at):
+            place = self._places[*path, key] = self._lines.place(begins)
+            if key in found:
+                sentence = f"The key `{key}` is given twice (in {pointer_to(path)})."
+                raise OpenApiError(Problem(*place, sentence))
+            found[key] = value
+        return found
+
+
+class _Lines:
+    """Turns offsets into places; counting lines from the top for each would take long."""
+
+    def __init__(self, text: str) -> None:
+        self._starts = [0, *(found.end() for found in re.finditer("\n", text))]
+
+    def place(self, at: int) -> Place:
+        line = bisect_right(self._starts, at)
+        return line, at - self._starts[line - 1] + 1
 
 
 def _members(text: str, at: int) -> Iterator[tuple[str, int, int]]:
@@ -145,10 +180,6 @@ def _members(text: str, at: int) -> Iterator[tuple[str, int, int]]:
 def _skip(text: str, at: int) -> int:
     found = _SPACE.match(text, at)
     return at if found is None else found.end()
-
-
-def _place_of(text: str, at: int) -> Place:
-    return text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
 
 
 @dataclass(slots=True)
@@ -192,7 +223,7 @@ class _YamlReader:
             raise OpenApiError(Problem(line, 1, sentence)) from error
         if not isinstance(self._root, dict):
             raise OpenApiError(Problem(1, 1, "An OpenAPI document is a mapping.", _BEGINNING))
-        return Document(self._root, self._text, self._places)
+        return Document(self._root, self._text, keys=self._places)
 
     def _take(self, event: Any) -> None:
         if isinstance(event, yaml.CollectionEndEvent):
@@ -205,7 +236,7 @@ class _YamlReader:
                 raise _at(event, f"`*{event.anchor}` is not defined before, or is part of itself.")
             self._put(self._anchors[event.anchor], event)
         elif isinstance(event, yaml.ScalarEvent):
-            plain = event.style is None and event.tag is None
+            plain = not event.style and event.tag is None
             text = event.value
             value = _WORDS.get(text.lower(), text) if plain else text
             if event.anchor is not None:
@@ -243,7 +274,7 @@ class _YamlReader:
         if not isinstance(event, yaml.ScalarEvent):
             raise _at(event, "A key must be a plain word.")
         key = event.value
-        if key == "<<" and event.style is None:
+        if key == "<<" and not event.style:
             raise _at(event, "`<<` merges are not read.", "Write the keys out.")
         if key in parent.value:
             raise _at(event, f"The key `{key}` is given twice.")

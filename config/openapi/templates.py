@@ -32,10 +32,8 @@ def route_path(template: str) -> str:
     segments = list(_segments(path, taken))
     if "*" in segments[:-1]:
         raise NotARoute("only the last part of a route can take several segments")
-    try:
-        canonical_path("/".join(["", *("x" if s[:1] in "{*" else s for s in segments)]).encode())
-    except BadPath as error:
-        raise NotARoute(str(error)) from None
+    if b"%2F" in sample_path(template):
+        raise NotARoute("it has an escaped slash, which no route takes by itself")
     return "/" + "/".join(segments)
 
 
@@ -46,7 +44,10 @@ def sample_path(template: str) -> bytes:
     Raises:
         NotARoute: No request can have such a path.
     """
-    written = _PLACEHOLDER.sub(SAMPLE, _path_of(template))
+    *before, last = _path_of(template).split("/")
+    if _is_rest(last):
+        last = f"{SAMPLE}/{SAMPLE}"  # what takes one segment only is another route
+    written = _PLACEHOLDER.sub(SAMPLE, "/".join([*before, last]))
     try:
         return canonical_path(quote(written, safe=_LITERAL).encode())
     except BadPath as error:
@@ -62,7 +63,11 @@ def _segments(path: str, taken: set[str]) -> Iterator[str]:
     *before, last = path[1:].split("/")
     for segment in before:
         yield _segment(segment, taken)
-    yield "*" if _GREEDY.fullmatch(last) or last == "*" else _segment(last, taken)
+    yield "*" if _is_rest(last) else _segment(last, taken)
+
+
+def _is_rest(last: str) -> bool:
+    return last == "*" or _GREEDY.fullmatch(last) is not None
 
 
 def _segment(segment: str, taken: set[str]) -> str:
