@@ -197,7 +197,7 @@ class AmountOr:
 
     def schema(self) -> Schema:
         """Describe an amount or the word."""
-        return {"anyOf": [Amount().schema(), {"const": self.word}]}
+        return {"anyOf": [Amount().schema(), {"enum": [self.word]}]}
 
 
 @dataclass(frozen=True, slots=True)
