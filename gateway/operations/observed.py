@@ -182,7 +182,7 @@ class _TermsOf:
             self.unread.add(row.price_version)
             return Terms()
         route = prices.routes[row.rule]
-        return Terms(_ceiling(prices, row), route.public, _pace(prices))
+        return Terms(_ceiling(prices, row), route.public, _paces(prices))
 
 
 def _ceiling(prices: PriceList, row: observed.Event) -> int:
@@ -197,9 +197,9 @@ def _ceiling(prices: PriceList, row: observed.Event) -> int:
         return 0
 
 
-def _pace(prices: PriceList) -> Pace | None:
+def _paces(prices: PriceList) -> tuple[Pace, ...]:
     rate = prices.limits.per_key
-    return None if rate is None else Pace(rate.interval_us, rate.burst_us)
+    return () if rate is None else (Pace("", "key", rate.interval_us, rate.burst_us),)
 
 
 def _answer(

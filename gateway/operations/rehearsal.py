@@ -10,6 +10,7 @@ also where the rehearsed charges would have used it up.
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from gateway.watched import NO_PRICE, Met
 from ledger.observed import KeyLife
@@ -22,10 +23,18 @@ Pool = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """A rate for each key: microseconds between requests, and how far ahead it may run."""
+    """A rate: microseconds between requests, and how far ahead of that its owner may run."""
 
+    name: str
+    """Tells it from others of the same owner."""
+    whose: Literal["key", "account", "everyone"]
     interval_us: int
     burst_us: int
+
+    def of(self, account: int, key: int) -> tuple[str, int]:
+        """Name the one whose requests are counted together."""
+        owner = {"key": key, "account": account, "everyone": 0}[self.whose]
+        return f"{self.whose} {self.name}", owner
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +44,7 @@ class Terms:
     ceiling: int = 0
     """What it would have held; 0 where it is not known, which its cost then is the least of."""
     public: bool = False
-    pace: Pace | None = None
+    paces: tuple[Pace, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +126,7 @@ class Rehearsal:
         self.accounts: defaultdict[tuple[int | None, int], Figures] = defaultdict(Figures)
         self._keys = {key.id: key for key in keys}
         self._freezes = freezes or {}
-        self._paced: dict[int, int] = {}
+        self._paced: dict[tuple[str, int], int] = {}
 
     def moved(self, account: int, credit_type: int, amount: int) -> None:
         """Take note of what moved a balance for real: a grant, a charge, an expiry."""
@@ -146,7 +155,8 @@ class Rehearsal:
             return ""
         if request.account is None or request.key is None:
             return "key-missing"  # recorded by a release that did not say why
-        return self._of_caller(request, request.account, request.key) or self._pay(request)
+        refusal = self._of_caller(request, request.account, request.key)
+        return refusal or self._pay(request, request.account, request.key)
 
     def _of_caller(self, request: Request, account: int, key_id: int) -> str:
         if self._is_frozen(account, request.at_us):
@@ -160,9 +170,9 @@ class Rehearsal:
             return "key-expired"
         if not key.scopes & SCOPE_CALL:
             return "scope-missing"
-        pace = request.terms.pace
-        if pace is not None and self._paced.get(key_id, 0) > request.at_us + pace.burst_us:
-            return "rate-limited"
+        for pace in request.terms.paces:
+            if self._paced.get(pace.of(account, key_id), 0) > request.at_us + pace.burst_us:
+                return "rate-limited"
         return ""
 
     def _is_frozen(self, account: int, at_us: int) -> bool:
@@ -173,11 +183,8 @@ class Rehearsal:
             frozen = now_frozen
         return frozen
 
-    def _pay(self, request: Request) -> str:
-        assert request.account is not None
-        assert request.key is not None
-        pool = request.account, request.credit_type
-        purse = self.purses.setdefault(pool, Purse(0, 0))
+    def _pay(self, request: Request, account: int, key_id: int) -> str:
+        purse = self.purses.setdefault((account, request.credit_type), Purse(0, 0))
         due = max(request.cost, request.terms.ceiling)
         if due > max(purse.left, 0):
             purse.short += due
@@ -185,9 +192,8 @@ class Rehearsal:
                 purse.dry_us = request.at_us
             return "insufficient-credits"
         purse.left -= request.cost
-        pace = request.terms.pace
-        if pace is not None:
+        for pace in request.terms.paces:
             # The generic cell rate algorithm, as the hold keeps it.
-            reached = max(self._paced.get(request.key, 0), request.at_us)
-            self._paced[request.key] = reached + pace.interval_us
+            owner = pace.of(account, key_id)
+            self._paced[owner] = max(self._paced.get(owner, 0), request.at_us) + pace.interval_us
         return ""

@@ -97,7 +97,7 @@ def test_a_key_ends_and_an_account_freezes_at_their_time() -> None:
 
 
 def test_a_rate_lets_a_burst_through_and_refused_ones_use_none_of_it() -> None:
-    pace = Terms(pace=Pace(interval_us=1_000_000, burst_us=1_000_000))
+    pace = Terms(paces=(Pace("", "key", interval_us=1_000_000, burst_us=1_000_000),))
     played = rehearsal(3)
     first = [played.asked(request(3, at_us=10, terms=pace))]
     first += [played.asked(request(3, at_us=10, terms=pace)) for _ in range(2)]
@@ -106,6 +106,13 @@ def test_a_rate_lets_a_burst_through_and_refused_ones_use_none_of_it() -> None:
     second = [played.asked(request(3, at_us=11, terms=pace)) for _ in range(2)]
     assert second == ["", "rate-limited"]
     assert played.asked(request(3, at_us=1_000_011, terms=pace)) == ""
+
+
+def test_a_rate_of_an_account_is_for_all_its_keys() -> None:
+    for whose, passed in (("key", ["", ""]), ("account", ["", "rate-limited"])):
+        terms = Terms(paces=(Pace("", whose, 10, 0),))  # type: ignore[arg-type]
+        played = rehearsal(keys=[key(), key(71)])
+        assert [played.asked(request(key=one, terms=terms)) for one in (KEY, 71)] == passed
 
 
 def test_what_the_gateway_noted_comes_first_and_a_public_route_asks_nobody() -> None:
