@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from config.model import Route
 from config.openapi.operations import Api, Operation
-from config.openapi.templates import NotARoute, sample_path
+from config.openapi.templates import NotARoute, route_path, sample_path
 from config.paths import BadPath
 from config.price_list import PriceList
 from config.reading.shape import METHODS
-from config.routing import Match, MethodNotAllowed
+from config.routing import Match, MethodNotAllowed, shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +51,11 @@ class Comparison:
 
 def compare(price_list: PriceList, api: Api) -> Comparison:
     """Say which operations have no price and which prices no operation."""
+    routes = _Routes(price_list)
     served: dict[int, set[str]] = {}
     missing: list[Unserved] = []
-    prefixes = sorted({upstream.prefix for upstream in price_list.upstreams.values()}, reverse=True)
     for operation in api.operations:
-        found = _route_of(price_list, operation, prefixes)
+        found = routes.of(operation)
         if isinstance(found, str):
             missing.append(Unserved(operation, found))
             continue
@@ -66,26 +66,62 @@ def compare(price_list: PriceList, api: Api) -> Comparison:
     return Comparison(len(api.operations), tuple(missing), tuple(extra))
 
 
-def _route_of(price_list: PriceList, operation: Operation, prefixes: list[bytes]) -> Route | str:
-    """Find the route that brings a request to this operation; else say in a word why none does."""
-    try:
-        asked = sample_path(operation.path)
-    except NotARoute as error:
-        return f"no route can have it: {error}"
-    why = "no route"
-    for prefix in prefixes:
-        if not asked.startswith(prefix) or asked[len(prefix) : len(prefix) + 1] not in {b"/", b""}:
-            continue
+class _Routes:
+    """Finds the route that brings a request to an operation."""
+
+    def __init__(self, price_list: PriceList) -> None:
+        self._price_list = price_list
+        prefixes = {upstream.prefix for upstream in price_list.upstreams.values()}
+        self._prefixes = sorted(prefixes, reverse=True)
+        self._deepest = max(route.path.count("/") for route in price_list.routes)
+        self._exact = {
+            (route.upstream.prefix, shape(route.path), method): route
+            for route in price_list.routes
+            for method in route.methods
+        }
+
+    def of(self, operation: Operation) -> Route | str:
+        """
+        Return the route; else say in a few words why there is none.
+
+        One of the very same form is the operation's, whatever else a single request might match.
+        """
         try:
-            found = price_list.match(operation.method.encode(), asked[len(prefix) :] or b"/")
+            form = route_path(operation.path).encode()
+            asked = sample_path(operation.path, rest=self._deepest + 1)
+        except NotARoute as error:
+            return f"no route can have it: {error}"
+        why = "no route"
+        for prefix in self._prefixes:
+            below = _below(prefix, form)
+            if below is None:
+                continue
+            if same := self._exact.get((prefix, shape(below.decode()), operation.method)):
+                return same
+            found = self._matched(operation.method, _below(prefix, asked) or b"/", prefix)
+            if isinstance(found, Route):
+                return found
+            why = found or why
+        return why
+
+    def _matched(self, method: str, path: bytes, prefix: bytes) -> Route | str:
+        try:
+            found = self._price_list.match(method.encode(), path)
         except BadPath as error:
-            why = f"its route refuses it: {error}"
-            continue
+            return f"its route refuses it: {error}"
         if isinstance(found, Match) and found.route.upstream.prefix == prefix:
             return found.route
         if isinstance(found, MethodNotAllowed):
-            why = f"its path is there for {', '.join(found.allow)} only"
-    return why
+            return f"its path is there for {', '.join(found.allow)} only"
+        return ""
+
+
+def _below(prefix: bytes, path: bytes) -> bytes | None:
+    """Return what a caller asks for to reach a path of the backend; None: nothing does."""
+    rest = path[len(prefix) :]
+    if not path.startswith(prefix) or rest[:1] not in {b"/", b""}:
+        return None
+    return rest or b"/"
 
 
 def _gaps(route: Route, used: set[str] | None) -> list[Unmatched]:

@@ -174,7 +174,8 @@ def _hints(line: _Line, api: Api) -> list[str]:
         hints.append("DEPRECATED")
     if first.streams:
         hints.append("streams events: the last one may tell the cost (`hold`, `settle`)")
-    if first.security == () and api.schemes:
+    # Where nothing asks for a key the document just does not say: many leave that to a proxy.
+    if first.security == () and any(operation.security for operation in api.operations):
         hints.append("the backend asks no key here: perhaps `public: true, price: 0`")
     if line.others:
         names = ", ".join(other.name or other.path for other in line.others[:5])

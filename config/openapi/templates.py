@@ -37,16 +37,19 @@ def route_path(template: str) -> str:
     return "/" + "/".join(segments)
 
 
-def sample_path(template: str) -> bytes:
+def sample_path(template: str, *, rest: int = 2) -> bytes:
     """
     Spell a path as a request might, in its one spelling.
+
+    What takes several segments is spelled with so many as `rest`: with more than any route's path
+    has, no route for a certain number of them is taken for it.
 
     Raises:
         NotARoute: No request can have such a path.
     """
     *before, last = _path_of(template).split("/")
     if _is_rest(last):
-        last = f"{SAMPLE}/{SAMPLE}"  # what takes one segment only is another route
+        last = "/".join([SAMPLE] * rest)
     written = _PLACEHOLDER.sub(SAMPLE, "/".join([*before, last]))
     try:
         return canonical_path(quote(written, safe=_LITERAL).encode())

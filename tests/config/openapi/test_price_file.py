@@ -127,6 +127,15 @@ def test_what_no_route_can_serve_is_said_and_left_out(template: str, why: str | 
     assert len(loaded(made).routes) == 1
 
 
+def test_a_document_that_asks_for_no_key_anywhere_suggests_nothing_of_it() -> None:
+    paths = {"/a": {"get": {"security": []}}, "/b": {"get": {}}}
+    schemes = {"securitySchemes": {"basic": {"type": "http", "scheme": "basic"}}}
+    assert "perhaps" not in imported(minimal(paths, security=[], components=schemes)).text
+    paths["/b"]["get"] = {"security": [{"basic": []}]}
+    made = imported(minimal(paths, security=[], components=schemes))
+    assert made.text.count("perhaps `public: true, price: 0`") == 1
+
+
 def test_an_api_that_has_farebox_itself_moves_ours_away() -> None:
     made = imported(minimal({"/farebox/v1/x": {"get": {}}, "/farebox-gateway": {"get": {}}}))
     assert loaded(made).prefix == "/farebox-gateway-gateway"
