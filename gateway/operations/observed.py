@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from config import PriceList, Unpriceable, units_of
+from config import Price, PriceList, units_of
 from gateway.models import Answer, Given, Time
 from gateway.operations.history import Since, Until
 from gateway.operations.price_book import PriceBook
@@ -133,7 +133,7 @@ async def report(
         async for rows in observed.events(connection, since, until, accounts):
             for row in rows:
                 if row.what == "watched":
-                    rehearsal.asked(await _request(row, terms))
+                    rehearsal.asked(await terms.request(row))
                 elif row.account_id is not None:
                     rehearsal.moved(row.account_id, row.credit_type_id, row.amount)
             done += len(rows)
@@ -153,48 +153,51 @@ async def _freezes(
     return found
 
 
-async def _request(row: observed.Event, terms: "_TermsOf") -> Request:
-    return Request(
-        at_us=minted_us(row.id),
-        route=row.route or "?",
-        account=row.account_id,
-        key=row.key_id,
-        credit_type=row.credit_type_id,
-        cost=row.amount,
-        met=read_note(row.note),
-        terms=await terms.of(row),
-    )
-
-
 class _TermsOf:
     """Finds what the price file of a request's time said of it."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._book = PriceBook(None)
+        self._known: dict[tuple[int, int], tuple[Price | None, Terms]] = {}
         self.unread: set[int] = set()
 
-    async def of(self, row: observed.Event) -> Terms:
-        if row.price_version is None or row.rule is None:
-            return Terms()
-        prices = await self._book.version(self._connection, row.price_version)
-        if prices is None or row.rule >= len(prices.routes):
-            self.unread.add(row.price_version)
-            return Terms()
-        route = prices.routes[row.rule]
-        return Terms(_ceiling(prices, row), route.public, _paces(prices))
+    async def request(self, row: observed.Event) -> Request:
+        """Return a watched request as the rehearsal takes it."""
+        met = read_note(row.note)
+        return Request(
+            at_us=minted_us(row.id),
+            route=row.route or "?",
+            account=row.account_id,
+            key=row.key_id,
+            credit_type=row.credit_type_id,
+            cost=row.amount,
+            met=met,
+            terms=await self._terms(row, priced=not met.unpriced),
+        )
 
+    async def _terms(self, row: observed.Event, *, priced: bool) -> Terms:
+        assert row.price_version is not None
+        assert row.rule is not None
+        rule = row.price_version, row.rule
+        known = self._known.get(rule)
+        if known is None:
+            known = self._known[rule] = await self._read(*rule)
+        price, terms = known
+        if price is None or not priced:
+            return terms
+        # What it would have held at the least: more only where its body had no length.
+        ceiling = max(price.cost(units_of(price, row.units or ())), price.hold or 0)
+        return Terms(ceiling, terms.public, terms.paces)
 
-def _ceiling(prices: PriceList, row: observed.Event) -> int:
-    """Give the least that the request would have held: more only where its body had no length."""
-    assert row.rule is not None
-    price = prices.routes[row.rule].price
-    if price.unpriced or read_note(row.note).unpriced:
-        return 0
-    try:
-        return max(price.cost(units_of(price, row.units or ())), price.hold or 0)
-    except Unpriceable:
-        return 0
+    async def _read(self, version: int, rule: int) -> tuple[Price | None, Terms]:
+        prices = await self._book.version(self._connection, version)
+        if prices is None or rule >= len(prices.routes):
+            self.unread.add(version)
+            return None, Terms()
+        route = prices.routes[rule]
+        price = None if route.price.unpriced else route.price
+        return price, Terms(public=route.public, paces=_paces(prices))
 
 
 def _paces(prices: PriceList) -> tuple[Pace, ...]:
