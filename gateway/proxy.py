@@ -238,8 +238,10 @@ class Proxy:
         if metering is not None:
             result = self._decide(visit, ending, metering)
             visit.captured, visit.reason = 0, Reason.OBSERVED.word
-            amount = result.amount
-            detail = metering.detail_observed(visit.record, result.uncollected, met.note)
+            # A watched WebSocket is no chain of charges: all of it stands in this one.
+            over = result.uncollected if route.websocket else 0
+            amount = result.amount + over
+            detail = metering.detail_observed(visit.record, result.uncollected - over, met.note)
         self._holds.observe(
             bytes.fromhex(self._id_of(visit)),
             account=caller.account if caller else 0,
