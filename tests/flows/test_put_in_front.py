@@ -42,32 +42,32 @@ def typed(folder: Path, *words: str) -> CompletedProcess[str]:
     return farebox(*words, folder=folder)
 
 
-async def in_force(served: Served, text: str) -> None:
-    """Change the price file, and wait until the gateway charges by it."""
+async def shown(served: Served, path: str, **query: str) -> Any:
+    """What the admin listener answers."""
+    async with httpx.AsyncClient(headers=served.admin_headers) as client:
+        url = f"{served.running.admin_url}/admin/v1/{path}"
+        return (await client.get(url, params=query)).raise_for_status().json()
+
+
+async def in_force(served: Served, text: str, key: dict[str, str], *, observed: bool) -> None:
+    """Change the price file, and wait until requests are priced by it."""
     (served.folder / "farebox.yaml").write_text(text)
+    async with httpx.AsyncClient(base_url=served.url, headers=key) as client:
 
-    async def taken() -> bool:
-        newest = (await command(served, "prices", "show"))["text"]
-        return bool(newest == text)
+        async def taken() -> bool:
+            query = {"method": "GET", "path": "/get"}
+            quote = (await client.get("/farebox/v1/quote", params=query)).json()
+            return (quote["cost"], quote["observed"]) == (PRICE, observed)
 
-    await until(taken)
-    version = (await command(served, "prices", "show"))["version"]
-
-    async def followed() -> bool:
-        async with httpx.AsyncClient(headers=served.admin_headers) as client:
-            answer = await client.get(f"{served.running.admin_url}/admin/v1/gateways")
-        rows = answer.json()["items"]
-        return all(row["price_version"] == version for row in rows)
-
-    await until(followed)
+        await until(taken)
 
 
 async def reported(served: Served, requests: int) -> dict[str, Any]:
     """The report, once all of these requests are in it."""
 
     async def complete() -> dict[str, Any] | None:
-        shown = await command(served, "observed", "--since", "1h", "--limit", "50")
-        return shown if shown["requests"] == requests else None
+        report = await shown(served, "observed")
+        return report if report["requests"] == requests else None
 
     found: dict[str, Any] = await until(complete)
     return found
@@ -97,35 +97,35 @@ async def test_a_live_api_is_put_in_front_watched_priced_and_switched_on(folder:
             # Watched: nothing differs, and nobody needs a key.
             answers = await asked(served.url, requests)
             assert [answer.status_code for answer in answers] == direct
-            shown = await reported(served, count)
-            assert shown["types"][0]["unpriced"] == [{"reason": "no-price", "requests": count}]
-            assert shown["types"][0]["refused"] == [{"reason": "key-missing", "requests": count}]
+            [total] = (await reported(served, count))["types"]
+            assert total["unpriced"] == [{"reason": "no-price", "requests": count}]
+            assert total["refused"] == [{"reason": "key-missing", "requests": count}]
             told = typed(folder, "check", "--openapi", "openapi.json", "--json")
             gaps = json.loads(told.stdout)["openapi"]
             assert (told.returncode, len(gaps["without_price"])) == (1, count)
 
             # Priced: what it would come to, with a caller who has too little.
-            await in_force(served, priced)
+            key = await funded(served, PRICE * 10)
+            await in_force(served, priced, key, observed=True)
             checked = typed(folder, "check", "--openapi", "openapi.json")
             assert checked.returncode == 0, checked.stdout
-            key = await funded(served, PRICE * 10)
             answers = await asked(served.url, requests, key)
             assert [answer.status_code for answer in answers] == direct
             assert {answer.headers["farebox-cost"] for answer in answers} == {"0"}
-            shown = await reported(served, 2 * count)
-            mine = next(row for row in shown["accounts"] if row["external_id"] == "acme")
+            report = await reported(served, 2 * count)
+            mine = next(row for row in report["accounts"] if row["external_id"] == "acme")
             paid = [status for status in direct if status in ALIVE]
             assert (mine["charged"], mine["charge"]) == (10, PRICE * 10)
             assert mine["cost"] == PRICE * len(paid)
             assert mine["available"] == PRICE * 10
-            assert [row["external_id"] for row in shown["dry"]] == ["acme"]
+            assert [row["external_id"] for row in report["dry"]] == ["acme"]
             words = typed(folder, "observed")
             assert words.returncode == 0
             assert "would have run dry:" in words.stdout
 
             # Switched on: charged, and refused without a key or credits.
             await command(served, "grant", "acme", str(PRICE * (len(paid) - 10)))
-            await in_force(served, charging)
+            await in_force(served, charging, key, observed=False)
             refused = await asked(served.url, requests)
             assert {answer.status_code for answer in refused} == {401}
             answers = await asked(served.url, requests, key)
