@@ -111,9 +111,10 @@ def read_document(text: str) -> Document:
 
 
 def _read_json(text: str) -> Document:
+    at = _skip(text, 0)
     try:
-        at = _skip(text, 0)
         root, end = _DECODER.raw_decode(text, at)
+        places = _Keys(text).read(at)
     except json.JSONDecodeError as error:
         problem = Problem(error.lineno, error.colno, f"This is not valid JSON: {error.msg}.")
         raise OpenApiError(problem) from error
@@ -122,7 +123,7 @@ def _read_json(text: str) -> Document:
     if _skip(text, end) < len(text):
         place = _Lines(text).place(_skip(text, end))
         raise OpenApiError(Problem(*place, "Something follows the end of the document."))
-    return Document(root, text, _Keys(text).read(at))
+    return Document(root, text, places)
 
 
 class _Keys:

@@ -45,6 +45,8 @@ class Terms:
     """What it would have held; 0 where it is not known, which its cost then is the least of."""
     public: bool = False
     paces: tuple[Pace, ...] = ()
+    weight: int = 1
+    """How many requests it counts as, for each of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +173,8 @@ class Rehearsal:
         if not key.scopes & SCOPE_CALL:
             return "scope-missing"
         for pace in request.terms.paces:
-            if self._paced.get(pace.of(account, key_id), 0) > request.at_us + pace.burst_us:
+            ahead_us = (request.terms.weight - 1) * pace.interval_us - pace.burst_us
+            if self._paced.get(pace.of(account, key_id), 0) + ahead_us > request.at_us:
                 return "rate-limited"
         return ""
 
@@ -195,5 +198,6 @@ class Rehearsal:
         for pace in request.terms.paces:
             # The generic cell rate algorithm, as the hold keeps it.
             owner = pace.of(account, key_id)
-            self._paced[owner] = max(self._paced.get(owner, 0), request.at_us) + pace.interval_us
+            reached_us = max(self._paced.get(owner, 0), request.at_us)
+            self._paced[owner] = reached_us + request.terms.weight * pace.interval_us
         return ""

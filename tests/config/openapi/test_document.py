@@ -55,6 +55,16 @@ def test_yaml_keys_are_names_and_aliases_are_the_same_value_again() -> None:
     assert read["b"] is read["a"]
 
 
+def test_no_depth_of_nesting_is_too_much_for_the_reader() -> None:
+    """Wherever the interpreter gives up, it is a refusal."""
+    for depth in range(100, 1_500, 7):
+        inner = "[" * depth + "]" * depth
+        try:
+            read_document(f'{{"paths": {{"/a": {{"get": {inner}}}}}}}').place(("paths", "/a", "x"))
+        except OpenApiError as error:
+            assert "nested too deep" in str(error)  # noqa: PT017 - reading it is as good
+
+
 def test_a_laughing_document_costs_nothing() -> None:
     lines = ["a0: &a0 [x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 60)]

@@ -115,6 +115,17 @@ def test_a_rate_of_an_account_is_for_all_its_keys() -> None:
         assert [played.asked(request(key=one, terms=terms)) for one in (KEY, 71)] == passed
 
 
+def test_a_weighted_request_uses_as_much_as_it_counts_for() -> None:
+    paces = (Pace("", "key", interval_us=10, burst_us=30),)  # four at once
+    played = rehearsal(100)
+    weights = [(1, 3), (1, 2), (1, 1), (1, 1), (11, 1)]
+    answers = [
+        played.asked(request(at_us=at, terms=Terms(paces=paces, weight=weight)))
+        for at, weight in weights
+    ]
+    assert answers == ["", "rate-limited", "", "rate-limited", ""]
+
+
 def test_what_the_gateway_noted_comes_first_and_a_public_route_asks_nobody() -> None:
     played = rehearsal(0)
     nobody = {"account": None, "key": None}
