@@ -19,7 +19,7 @@ from config.price_list import PriceList
 from config.pricing.facts import Measured, RequestFacts, Unit, Unpriceable
 from config.pricing.meter import Cost, Meter
 from config.pricing.price import Line, Price
-from config.problems import PriceFileError, Problem, SettingsError
+from config.problems import OpenApiError, PriceFileError, Problem, SettingsError
 from config.reading import load_price_list, price_file_schema
 from config.routing import Match, MethodNotAllowed, NoRoute
 from config.settings import Settings
@@ -41,6 +41,7 @@ __all__ = [
     "Meter",
     "MethodNotAllowed",
     "NoRoute",
+    "OpenApiError",
     "Package",
     "Price",
     "PriceFileError",

@@ -142,6 +142,8 @@ def quote(
     measured = price.before(facts)
     explained = explain(price, measured.units)
     arithmetic = explained.arithmetic
+    if price.unpriced:
+        arithmetic = "no price yet"
     if not measured.final:
         arithmetic = f"at most {format_amount(measured.ceiling, price.scale)}; the answer decides"
     return Quote(

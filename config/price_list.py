@@ -66,6 +66,11 @@ class PriceList:
         prices = [route.price for route in self.routes if route.price.credit_type == credit_type]
         return max((largest_of(price) for price in prices), default=0)
 
+    @property
+    def unpriced(self) -> tuple[Route, ...]:
+        """The routes whose price nobody has written yet; they observe."""
+        return tuple(route for route in self.routes if route.price.unpriced)
+
     def unbounded(self, credit_type: str) -> tuple[Route, ...]:
         """Give the routes of this credit type whose cost the request alone limits."""
         return tuple(

@@ -2,6 +2,7 @@
 What can be wrong with what the operator wrote.
 
 * PriceFileError   the price file cannot be used; nothing changed, the prices before it stay
+* OpenApiError     an OpenAPI document cannot be read, or says what no route can
 * SettingsError    the environment or a flag cannot be used
 """
 
@@ -33,6 +34,14 @@ class PriceFileError(Exception):
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = sorted(set(problems))
         super().__init__("\n".join(map(str, self.problems)))
+
+
+class OpenApiError(Exception):
+    """An OpenAPI document is refused at its first problem; nothing was made of it."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        super().__init__(str(problem))
 
 
 class SettingsError(Exception):

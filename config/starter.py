@@ -7,7 +7,7 @@ _STARTER = """\
 version: 1
 
 # Price, record and show every request, but charge and refuse nothing.
-# Remove this line when the prices are right.
+# Remove this line when the prices are right: `farebox observed` says what they would come to.
 observe: true
 
 upstreams:

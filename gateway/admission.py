@@ -87,8 +87,23 @@ def check_head(request: Request, route: Route) -> None:
         raise websocket_not_available()
     if asked and not route.websocket:
         raise Problem("upgrade-refused", "This route is not a WebSocket.")
-    if route.observe:
-        return  # nothing is priced, so nothing can be cheated
+    if not route.observe:
+        _check_priced(request, route)
+
+
+def watched_head(request: Request, route: Route) -> str:
+    """Name the problem that the head of a watched request would be refused with; nothing is."""
+    try:
+        _check_priced(request, route)
+    except Problem as problem:
+        return problem.name
+    except BodyTooLarge:
+        return "body-too-large"
+    return ""
+
+
+def _check_priced(request: Request, route: Route) -> None:
+    """Refuse what matters where it is charged: where nothing is, nothing can be cheated."""
     if not route.public and request.query and _overrides_method(request.query):
         raise Problem("method-override", "The query may not name `_method`: the method is priced.")
     if route.max_body is not None and (request.body_bytes or 0) > route.max_body:

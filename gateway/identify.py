@@ -1,7 +1,8 @@
 """Whose request it is: from the key in its head to an account."""
 
+import asyncio
 import re
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from config import PriceList
 from gateway.headers import client_address, key_secrets
@@ -13,6 +14,15 @@ from ledger.ports import Clock
 
 KEY_IN_QUERY: Final = re.compile(rb"(?:^|[=&])fbx_[0-9A-Za-z]{49}(?:&|$)")
 """Queries are logged everywhere: such a key is never read, and never passed on beside another."""
+
+WATCHED_LIMIT_S = 1.0
+"""A request that is only watched does not wait longer than this to know whose it is."""
+
+MOST_LOOKED_UP = 64
+"""Keys of watched requests that are being looked up at once; further requests go on unknown."""
+
+UNKNOWN = "ledger-unavailable"
+"""Nobody could say in time whose key it is."""
 
 BAD_KEYS_PER_MINUTE = 600  # by address, which many may share; guessing is hopeless at any rate
 
@@ -29,6 +39,13 @@ class Caller(Protocol):
         """The key's number."""
 
 
+class Seen(NamedTuple):
+    """Whose request a watched one is; without a caller, the problem that would be its answer."""
+
+    caller: Caller | None
+    problem: str = ""
+
+
 class KeyDirectory(Protocol):
     """Finds the account of a key, which never changes; answers may be remembered."""
 
@@ -42,8 +59,12 @@ class KeyDirectory(Protocol):
 class Identification:
     """Finds the caller. Whether the key is still good is checked with the hold, not here."""
 
-    def __init__(self, keys: KeyDirectory, *, clock: Clock) -> None:
+    def __init__(
+        self, keys: KeyDirectory, *, clock: Clock, watched_limit_s: float = WATCHED_LIMIT_S
+    ) -> None:
         self._keys = keys
+        self._watched_limit_s = watched_limit_s
+        self._looking: set[asyncio.Task[Seen]] = set()
         self._bad_keys = Throttle(BAD_KEYS_PER_MINUTE, clock=clock)
 
     def secret(self, request: Request) -> bytes:
@@ -100,12 +121,33 @@ class Identification:
         self._bad_keys.take_back(address)
         return caller
 
-    async def caller_if_known(self, request: Request, prices: PriceList) -> Caller | None:
-        """Return whose key it is where that can be told; refuses nothing (for `observe`)."""
+    async def caller_if_known(self, request: Request, prices: PriceList) -> Seen:
+        """Return whose key it is where that can be told soon; refuses nothing (for `observe`)."""
         secrets = key_secrets(request.headers)
-        if len(secrets) != 1:
-            return None
+        if not secrets:
+            return Seen(None, "key-missing")
+        if len(secrets) > 1 or KEY_IN_QUERY.search(request.query):
+            return Seen(None, "two-keys")
+        remembered = self._keys.remembered(secrets[0])
+        if remembered is not None:
+            return Seen(remembered)
+        if len(self._looking) >= MOST_LOOKED_UP:
+            return Seen(None, UNKNOWN)
+        look = self._look(secrets[0], request, prices)
+        await asyncio.wait({look}, timeout=self._watched_limit_s)
+        return look.result() if look.done() and not look.cancelled() else Seen(None, UNKNOWN)
+
+    def _look(self, secret: bytes, request: Request, prices: PriceList) -> asyncio.Task[Seen]:
+        """Look a key up beside its request, which may go on without it; the next one will know."""
+        look = asyncio.ensure_future(self._seen(secret, request, prices))
+        self._looking.add(look)
+        look.add_done_callback(self._looking.discard)
+        return look
+
+    async def _seen(self, secret: bytes, request: Request, prices: PriceList) -> Seen:
         try:
-            return self.remembered(secrets[0]) or await self.find(secrets[0], request, prices)
-        except (LedgerError, Problem):
-            return None
+            return Seen(await self.find(secret, request, prices))
+        except Problem as problem:
+            return Seen(None, problem.name)
+        except LedgerError:
+            return Seen(None, UNKNOWN)

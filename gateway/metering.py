@@ -11,6 +11,11 @@ from ledger.ports import Clock
 MAX_DETAIL_BYTES = 1024  # what a fact carries; five recorded values of 100 bytes fit three times
 
 
+def detail_unpriced(record: Mapping[str, str], note: str) -> bytes:
+    """Return what is kept of a watched request that has no price: its record, and why."""
+    return _document({"r": dict(record), "x": note} if record else {"x": note})
+
+
 class Metering:
     """
     The price of one request, on its way from a ceiling to a cost.
@@ -106,9 +111,10 @@ class Metering:
         """Return what the settlement keeps: units of the answer (m), uncollected (o), ms (ms)."""
         return b"" if self._cost is None else _document(self._after(uncollected))
 
-    def detail_observed(self, record: Mapping[str, str], uncollected: int) -> bytes:
-        """Return both at once, for a request that was only watched."""
-        return _document({**self._before(record), **self._after(uncollected)})
+    def detail_observed(self, record: Mapping[str, str], uncollected: int, note: str) -> bytes:
+        """Return both at once, for a request that was only watched; `note`: what it met (x)."""
+        noted = {"x": note} if note else {}
+        return _document({**self._before(record), **self._after(uncollected), **noted})
 
     def _before(self, record: Mapping[str, str]) -> dict[str, object]:
         kept: dict[str, object] = {}

@@ -23,12 +23,12 @@ from config import (
 )
 from gateway import answer
 from gateway.access_log import AccessLog
-from gateway.admission import check_head, find_route, websocket_not_available
+from gateway.admission import check_head, find_route, watched_head, websocket_not_available
 from gateway.answer import Tell
 from gateway.forward import Exchange, Switch
 from gateway.headers import client_address
 from gateway.identify import Caller, Identification
-from gateway.metering import Metering
+from gateway.metering import Metering, detail_unpriced
 from gateway.metrics import Metrics
 from gateway.outcome import NOTHING, End, Ending, Outcome, outcome
 from gateway.presence import Presence
@@ -47,6 +47,7 @@ from gateway.uploads import Uploads
 from gateway.upstream import UpstreamClient, UpstreamError, UpstreamTimeout
 from gateway.upward import upstream_request
 from gateway.visit import Visit
+from gateway.watched import NO_PRICE, Met
 from gateway.websocket import Chain, Counted, Free, Link, Tunnel, WebSocketLimits
 from ledger.errors import (
     AboveWindow,
@@ -233,28 +234,37 @@ class Proxy:
 
     async def _observe(self, visit: Visit, path: bytes) -> None:
         """Price and record, charge and refuse nothing: key and price may both be absent."""
-        caller = visit.caller = await self._identification.caller_if_known(
+        route = visit.route
+        caller, problem = await self._identification.caller_if_known(
             visit.request, visit.prices.list
         )
+        visit.caller = caller
         metering = await self._price_if_possible(visit)
+        head = watched_head(visit.request, route)
+        met = Met(head or ("" if route.public else problem), visit.reason)
         self._uploads.enter(visit.prices.backends[visit.route.index].address, visit.request)
         ending = await self._forward(
             visit, path, self._free(visit), metering, self._free_tunnel(visit, metering)
         )
+        amount, detail = 0, detail_unpriced(visit.record, met.note)
         if metering is not None:
             result = self._decide(visit, ending, metering)
             visit.captured, visit.reason = 0, Reason.OBSERVED.word
-            self._holds.observe(
-                bytes.fromhex(self._id_of(visit)),
-                account=caller.account if caller else 0,
-                key=caller.key if caller else 0,
-                credit_type=visit.prices.type_numbers[visit.route.price.credit_type],
-                amount=result.amount,
-                version=visit.prices.version,
-                rule=visit.route.index,
-                status=ending.status,
-                detail=metering.detail_observed(visit.record, result.uncollected),
-            )
+            # A watched WebSocket is no chain of charges: all of it stands in this one.
+            over = result.uncollected if route.websocket else 0
+            amount = result.amount + over
+            detail = metering.detail_observed(visit.record, result.uncollected - over, met.note)
+        self._holds.observe(
+            bytes.fromhex(self._id_of(visit)),
+            account=caller.account if caller else 0,
+            key=caller.key if caller else 0,
+            credit_type=visit.prices.type_numbers[route.price.credit_type],
+            amount=amount,
+            version=visit.prices.version,
+            rule=route.index,
+            status=ending.status,
+            detail=detail,
+        )
         _say_what_failed(visit)
 
     async def _forward_free(self, visit: Visit, path: bytes, available: int | None = None) -> None:
@@ -285,11 +295,15 @@ class Proxy:
             body = await _priced_body(visit.request, route)
             facts = _facts(visit.request, visit.match, body)
             visit.record = route.recorded(facts)
-            return Metering(route.price, route.price.before(facts), visit.request, self._clock)
+            before = route.price.before(facts)
+            metering = Metering(route.price, before, visit.request, self._clock)
         except Unpriceable as error:
             visit.reason = error.code
         except BodyTooLarge:
             visit.reason = "body-too-large"
+        else:
+            visit.reason = NO_PRICE if route.price.unpriced else ""
+            return metering
         return None
 
     def _order(

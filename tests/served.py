@@ -56,7 +56,7 @@ class Served:
     def children(self) -> dict[str, int]:
         """Process ids of the children, by module."""
         found: dict[str, int] = {}
-        for pid in _children_of(self.process.pid):
+        for pid in children_of(self.process.pid):
             module = _command_line(pid)[-1]
             name = module if module not in found else f"{module} {pid}"
             found[name] = pid
@@ -159,7 +159,7 @@ def _environment(folder: Path, variables: Mapping[str, str] | None) -> dict[str,
     return {**kept, "FAREBOX_DATA": str(folder / "data"), **(variables or {})}
 
 
-def _children_of(parent: int) -> list[int]:
+def children_of(parent: int) -> list[int]:
     listed = subprocess.run(
         ["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True
     ).stdout

@@ -73,6 +73,8 @@ class Price:
     missing: int | None = None
     """The cost when the answer does not tell; the hold unless the file says otherwise."""
     body_limit: int = 1024 * 1024
+    unpriced: bool = False
+    """Nobody has said yet what it costs: it is watched, and never charged."""
     before_lines: tuple[Line, ...] = field(init=False)
     after_lines: tuple[Line, ...] = field(init=False)
     needs_body: bool = field(init=False)
@@ -94,7 +96,7 @@ class Price:
         put(self, "needs_body", any(line.source == "body" for line in before))
         put(self, "wants_identity", any(line.source == "response" for line in after))
         put(self, "fixed", None if before else self._measured(()))
-        put(self, "is_free", not self.lines and self.cost(()) == 0)
+        put(self, "is_free", not (self.unpriced or self.lines) and self.cost(()) == 0)
 
     def before(self, facts: RequestFacts) -> Measured:
         """

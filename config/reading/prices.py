@@ -21,14 +21,16 @@ NEVER_ABSENT = frozenset({"request_bytes", "response_bytes", "seconds", "connect
 
 
 def build_price(
-    written: Entry | AmountText, at: Node, parts: Parts, route: Entry, body_limit: int
+    written: Entry | AmountText | None, at: Node, parts: Parts, route: Entry, body_limit: int
 ) -> Price:
     """
-    Make a price.
+    Make a price; None, for `unpriced`, makes one that only a route that observes may have.
 
     Raises:
         WrongValueError: It could not be charged, or not without surprise.
     """
+    if written is None:
+        return _unpriced(at, parts, route)
     if isinstance(written, AmountText):
         kind = parts.credit_type(None, at)
         return Price(kind.name, kind.scale, flat=amount(written, kind.scale))
@@ -60,6 +62,17 @@ def build_price(
     if price.maximum is None and price.flat + defaults > LARGEST_AMOUNT:
         raise WrongValueError(at, _TOO_DEAR, _LOWER)
     return price
+
+
+def _unpriced(at: Node, parts: Parts, route: Entry) -> Price:
+    """Make the price of what nobody has priced yet; served for nothing it is only where watched."""
+    if not route.get("observe", parts.observe):
+        hint = "Write a price, `price: 0` if it is free, or `observe: true` until there is one."
+        raise WrongValueError(at, "This route has no price yet, and it would be served.", hint)
+    kind = next((known for known in parts.credit_types.values() if known), None)
+    if kind is None:
+        raise WrongValueError  # noted where it is defined
+    return Price(kind.name, kind.scale, unpriced=True)
 
 
 def _lines(written: Entry, kind: CreditType, route: Entry) -> list[Line]:

@@ -184,6 +184,23 @@ class Amount:
 
 
 @dataclass(frozen=True, slots=True)
+class AmountOr:
+    """An amount of credits, or the one word that says there is none yet."""
+
+    word: str
+
+    def read(self, node: Node, reading: Reading) -> AmountText | None:
+        """Read decimal text; None for the word."""
+        if isinstance(node, Scalar) and node.text == self.word and not node.quoted:
+            return None
+        return Amount().read(node, reading)
+
+    def schema(self) -> Schema:
+        """Describe an amount or the word."""
+        return {"anyOf": [Amount().schema(), {"enum": [self.word]}]}
+
+
+@dataclass(frozen=True, slots=True)
 class Duration:
     """A time span with its unit, as milliseconds."""
 

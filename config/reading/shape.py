@@ -8,6 +8,7 @@ from config.amounts import LARGEST_QUANTITY, LARGEST_SCALE
 from config.reading.kinds import ByForm, Field, Fields, ListOf, MapOf
 from config.reading.scalars import (
     Amount,
+    AmountOr,
     Choice,
     Duration,
     Expanded,
@@ -25,6 +26,9 @@ WINDOWS_S = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 LARGEST_BODY = 1024**4
 MOST_ROUTES = 10_000
 MOST_PACKAGES = 1_000
+UNPRICED = "unpriced"
+"""Stands where a price will be; such a route can only observe."""
+
 MOST_PARTS = 16
 """Of one price: each is an entry on every charge."""
 
@@ -125,8 +129,8 @@ ROUTE = Fields(
         ),
         "upstream": Field(NAME, "Where requests go.", required=True),
         "price": Field(
-            ByForm(scalar=Amount(), mapping=PRICE),
-            "Credits, or how to compute them.",
+            ByForm(scalar=AmountOr(UNPRICED), mapping=PRICE),
+            "Credits, or how to compute them; `unpriced` where that is not known yet.",
             required=True,
         ),
         "name": Field(LABEL, "Shown to consumers as the operation; the path if left out."),

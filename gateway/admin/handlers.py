@@ -14,6 +14,7 @@ from gateway.operations import (
     history,
     imports,
     keys,
+    observed,
     prices,
     refunds,
 )
@@ -154,6 +155,12 @@ async def usage(call: Asked) -> history.UsageAnswer:
     return await history.used(
         call.services.ledger.database, account, call.query, now=utc_now(call.services.clock)
     )
+
+
+async def show_observed(call: Asked) -> observed.ObservedAnswer:
+    """Report what observed requests would have come to."""
+    services = call.services
+    return await observed.report(services.ledger.database, call.query, now=utc_now(services.clock))
 
 
 async def list_prices(call: Asked) -> prices.VersionPage:

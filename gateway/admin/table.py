@@ -21,6 +21,7 @@ from gateway.operations import (
     history,
     imports,
     keys,
+    observed,
     prices,
     refunds,
 )
@@ -125,6 +126,9 @@ TABLE: tuple[Operation, ...] = (
     changes("POST", f"{V1}/charges/{{charge}}/refunds", "refund",
             "Give back a charge, in full or in part; never more than it took",
             handlers.refund, grants.GrantAnswer, refunds.RefundDraft, status=201),
+    shows(f"{V1}/observed", "show-observed",
+         "What routes that observe would have charged and refused, by route and account",
+         handlers.show_observed, observed.ObservedAnswer, observed.ObservedQuery),
     shows(f"{V1}/prices", "list-prices", "Versions of the price file, newest first",
          handlers.list_prices, prices.VersionPage, PageQuery),
     shows(f"{V1}/prices/current", "current-prices", "The version in force, with its text",

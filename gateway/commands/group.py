@@ -20,6 +20,8 @@ from gateway.commands.findings import finding
 from gateway.commands.keys import key
 from gateway.commands.ledger import heads, reconcile, verify
 from gateway.commands.money import adjust, grant, grants, refund
+from gateway.commands.observed import observed
+from gateway.commands.openapi import import_openapi
 from gateway.commands.options import store_options
 from gateway.commands.packages import package
 from gateway.commands.price_versions import prices
@@ -49,9 +51,11 @@ COMMANDS = (
     grant,
     grants,
     heads,
+    import_openapi,
     init,
     key,
     migrate,
+    observed,
     package,
     prices,
     quote,

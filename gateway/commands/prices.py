@@ -10,6 +10,7 @@ from config import (
     PriceFileError,
     PriceList,
     Quote,
+    Route,
     Settings,
     SettingsError,
     Unpriceable,
@@ -19,6 +20,7 @@ from config import (
     starter_file,
 )
 from config import quote as quote_request
+from gateway.commands.openapi import DOCUMENT, compared, in_json, in_words
 from gateway.commands.options import chosen, json_option
 
 FOUND_WRONG = 1
@@ -28,8 +30,15 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 
 @click.command()
 @click.argument("file", type=FILE, required=False)
+@click.option(
+    "--openapi",
+    "document",
+    type=DOCUMENT,
+    help="An OpenAPI document: name operations without a price, and prices without an operation.",
+)
+@click.option("--base-path", metavar="PATH", help="Before its paths, if not what its servers say.")
 @json_option
-def check(file: Path | None) -> int:
+def check(file: Path | None, document: Path | None, base_path: str | None) -> int:
     """Check the price FILE (farebox.yaml): all that is wrong, with line and column."""
     path = _settings(file).config
     try:
@@ -41,11 +50,18 @@ def check(file: Path | None) -> int:
             for problem in error.problems:
                 click.echo(f"{path}:{problem}")
         return FOUND_WRONG
+    found = compared(price_list, document, base_path) if document else None
     if chosen("as_json"):
-        _print_json({"file": str(path), "ok": True, "problems": [], **_summary(price_list)})
+        more = {"openapi": in_json(found, document)} if found and document else {}
+        _print_json({"file": str(path), "ok": True, "problems": [], **_summary(price_list), **more})
     else:
         click.echo(f"{path}: fine. {_sentence(price_list)}")
-    return 0
+        if found is None or document is None:
+            lines = [f"{path}:{one.line}: {_unpriced(one)}" for one in price_list.unpriced]
+        else:
+            lines = in_words(found, path, document)
+        click.echo("\n".join(lines), nl=bool(lines))
+    return 0 if found is None or found.same else FOUND_WRONG
 
 
 @click.command()
@@ -159,6 +175,10 @@ def _summary(price_list: PriceList) -> dict[str, Any]:
         "packages": len(price_list.packages),
         "observe": price_list.observe,
         "strict_routes": [route.name for route in price_list.routes if route.strict],
+        "unpriced": [
+            {"name": route.name, "path": route.path, "methods": route.methods, "line": route.line}
+            for route in price_list.unpriced
+        ],
         "largest_ceilings": {
             name: price_list.largest_ceiling(name) for name in price_list.credit_types
         },
@@ -177,7 +197,13 @@ def _sentence(price_list: PriceList) -> str:
         sentence += f" {strict} wait{'s' if strict == 1 else ''} for Postgres before forwarding."
     if price_list.observe:
         sentence += " It observes only: nothing is charged."
+    if unpriced := len(price_list.unpriced):
+        sentence += f" {unpriced} {'has' if unpriced == 1 else 'have'} no price yet."
     return sentence
+
+
+def _unpriced(route: Route) -> str:
+    return f"{', '.join(route.methods)} {route.path} ({route.name}) has no price yet."
 
 
 def _quoted(priced: Quote) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from config import CostLine, PriceList, explain, format_amount, units_of
 from gateway.models import Answer
+from gateway.watched import read_note
 from ledger.books import ChargeState
 from ledger.charges import Charge
 
@@ -62,7 +63,7 @@ def explanation(charge: Charge, prices: PriceList | None) -> Explanation:
     sentences = [_rule(charge), *([f"Cost: {arithmetic}."] if arithmetic else []), _end(charge)]
     if charge.refunded:
         sentences.append(f"Refunded later: {_shown(charge, charge.refunded)}.")
-    if charge.note:
+    if charge.note and charge.state is not ChargeState.OBSERVED:
         sentences.append(f"Note: {charge.note}.")
     return Explanation(text=" ".join(sentences), arithmetic=arithmetic, parts=parts)
 
@@ -98,8 +99,7 @@ def _end(charge: Charge) -> str:
         case ChargeState.OPEN:
             return f"{held} held; the call is under way."
         case ChargeState.OBSERVED:
-            because = because or REASONS["observed"]
-            return f"Nothing charged: {because}; it would have cost {held}."
+            return _watched(charge, because or REASONS["observed"], held)
         case ChargeState.CAPTURED | ChargeState.LATE:
             text = f"{held} held, {captured} charged: {because}{status}."
         case _:
@@ -109,6 +109,15 @@ def _end(charge: Charge) -> str:
     if charge.written_off:
         text += f" Written off, the balance was gone: {_shown(charge, charge.written_off)}."
     return text
+
+
+def _watched(charge: Charge, because: str, cost: str) -> str:
+    met = read_note(charge.note)
+    text = f"Nothing charged: {because}"
+    text += (
+        f". It has no price: {met.unpriced}." if met.unpriced else f"; it would have cost {cost}."
+    )
+    return text + (f" It would have been refused: {met.refused}." if met.refused else "")
 
 
 def _shown(charge: Charge, amount: int) -> str:

@@ -140,6 +140,7 @@ async def charged_requests(run: Run) -> None:
     ):
 
         async def requests() -> None:
+            assert (await ask(serving, "GET", "/watched", two))[0] == 200  # asks whose key it is
             assert (await ask(serving, "GET", "/ok", one))[0] == 200
             assert (await ask(serving, "GET", "/sse", one))[0] == 200
             assert (await ask(serving, "POST", "/chat", two, b'{"n": 4}')) == (200, b'{"n": 4}')

@@ -1,16 +1,13 @@
 """httpbin behind the gateway is httpbin: see tests/transparency.py for what is compared."""
 
 import asyncio
-import os
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests import transparency
+from tests.httpbin_server import httpbin_server
 from tests.served import funded, serving
 
 pytestmark = pytest.mark.anyio
@@ -28,25 +25,8 @@ routes:
 @pytest.fixture
 def httpbin(folder: Path) -> Iterator[str]:
     """The address of an httpbin under gunicorn's threads."""
-    with (
-        socket.create_server(("127.0.0.1", 0)) as listening,
-        (folder / "httpbin.log").open("wb") as log,
-    ):
-        port = listening.getsockname()[1]
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "gunicorn", "--threads", "8"),
-                *("--bind", f"fd://{listening.fileno()}", "httpbin:app"),
-            ],
-            pass_fds=[listening.fileno()],
-            env={**os.environ, "HOME": str(folder)},  # it keeps a socket in the home directory
-            stdout=log,
-            stderr=log,
-        )
-        # What is asked before it is up waits in the socket's queue.
-        yield f"http://127.0.0.1:{port}"
-        process.terminate()
-        process.wait()
+    with httpbin_server(folder) as url:
+        yield url
 
 
 @pytest.mark.parametrize("client", ["own", "httpx"])

@@ -48,7 +48,7 @@ def test_every_command_explains_itself(capsys) -> None:
         "account thaw",
         "admin create", "admin list", "admin revoke", "adjust", "backup", "check", "demo",
         "fact list", "fact resolve", "fact show", "finding list", "finding resolve", "finding show", "grant", "grants import", "heads", "init",
-        "key create", "key list", "key revoke", "key rotate", "migrate",
+        "import", "key create", "key list", "key revoke", "key rotate", "migrate", "observed",
         "package create", "package hide", "package list", "package show", "package unhide",
         "package update", "prices list",
         "prices rollback", "prices show", "quote", "rebuild", "reconcile", "refund", "serve",

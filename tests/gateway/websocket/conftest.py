@@ -19,6 +19,7 @@ routes:
   - { path: /free, upstream: api, websocket: true, price: 0 }
   - { path: /open, upstream: api, websocket: true, price: 0, public: true }
   - { path: /seen, upstream: api, websocket: true, observe: true, price: { hold: 50, per: [{ messages: true, cost: 1 }] } }
+  - { path: /new, upstream: api, websocket: true, observe: true, price: unpriced }
   - { path: /chat, upstream: api, websocket: true, price: { hold: 10, per: [{ messages: true, cost: 1 }] } }
   - { path: /deaf, upstream: api, websocket: true, price: { hold: 10, per: [{ messages: true, cost: 1 }] } }
   - { path: /stream, upstream: api, websocket: true, price: { hold: 1000, per: [{ messages: true, cost: 1 }] } }
