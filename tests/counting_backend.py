@@ -5,7 +5,7 @@ A backend that knows what it got: it counts request heads by their Farebox-Reque
         ...
         backend.served[request_id]      # how often that request's head arrived here
 
-Paths decide what it does: /ok /echo /fail /slow /reset /cut /half /chat /sse /gated /hang and some more;
+Paths decide what it does: /ok /echo /fail /slow /reset /cut /half /chat /sse /gated /pieces /hang and some more;
 others are 404.
 """
 
@@ -92,6 +92,8 @@ class CountingBackend:
             case "/slow":
                 await asyncio.sleep(0.05)
                 await _write(writer, _answer(200, b"slow"))
+            case "/pieces" | "/metered":
+                await _write_in_pieces(writer)
             case "/sse":
                 await _stream(writer)
             case "/gated":
@@ -133,6 +135,15 @@ async def _body(reader: asyncio.StreamReader, headers: dict[str, str]) -> bytes:
         await reader.readexactly(2)
         return body
     return await reader.readexactly(int(headers.get("content-length", "0")))
+
+
+async def _write_in_pieces(writer: asyncio.StreamWriter) -> None:
+    """Send a head, and a while later each half of a body."""
+    whole = _answer(200, b'{"usage": {"total_tokens": 7}}')
+    head, end, body = whole.partition(b"\r\n\r\n")
+    for piece in (head + end, body[:9], body[9:]):
+        await _write(writer, piece)
+        await asyncio.sleep(0.02)
 
 
 async def _stream(writer: asyncio.StreamWriter, gate: asyncio.Event | None = None) -> None:

@@ -40,6 +40,8 @@ routes:
   - { path: /reset, upstream: api, price: 2 }
   - { path: /sse, upstream: api, price: { per: [{ body: /n, unit: 1, cost: 1, default: 3 }], max: 9 } }
   - { path: /chat, methods: [POST], upstream: api, price: { per: [{ body: /n, unit: 1, cost: 1, default: 1 }], max: 9 } }
+  - { path: /pieces, upstream: api, price: 1 }
+  - { path: /metered, upstream: api, price: { hold: 9, per: [{ response: /usage/total_tokens, unit: 1, cost: 1 }] } }
   - { path: /search, upstream: api, price: 2, strict: true }
   - { path: /free, upstream: api, price: 0 }
   - { path: /open, upstream: api, public: true, price: 0 }
@@ -136,13 +138,15 @@ async def charged_requests(run: Run) -> None:
     run.begin()
     async with (
         run.ledger() as ledger,
-        app(run, ledger, {"/ok": 2, "/sse": 3, "/chat": 4}) as serving,
+        app(run, ledger, {"/ok": 2, "/sse": 3, "/chat": 4, "/pieces": 1, "/metered": 7}) as serving,
     ):
 
         async def requests() -> None:
             assert (await ask(serving, "GET", "/watched", two))[0] == 200  # asks whose key it is
             assert (await ask(serving, "GET", "/ok", one))[0] == 200
             assert (await ask(serving, "GET", "/sse", one))[0] == 200
+            assert (await ask(serving, "GET", "/pieces", one))[0] == 200
+            assert (await ask(serving, "GET", "/metered", two))[0] == 200
             assert (await ask(serving, "POST", "/chat", two, b'{"n": 4}')) == (200, b'{"n": 4}')
             await until(lambda: not ledger.settler.unsettled)
 
