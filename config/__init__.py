@@ -1,6 +1,7 @@
 """Owns what the operator decides: the price file, the settings, and all arithmetic of costs."""
 
 from config.amounts import LARGEST_AMOUNT, format_amount, parse_amount
+from config.differences import Difference, differences
 from config.explain import CostLine, Explanation, Quote, explain, quote, units_of
 from config.model import (
     Cors,
@@ -33,6 +34,7 @@ __all__ = [
     "Cost",
     "CostLine",
     "CreditType",
+    "Difference",
     "Explanation",
     "Limits",
     "Line",
@@ -60,6 +62,7 @@ __all__ = [
     "Unpriceable",
     "Upstream",
     "canonical_path",
+    "differences",
     "explain",
     "format_amount",
     "load_price_list",

@@ -27,6 +27,7 @@ from gateway.commands.prices import check, init, quote
 from gateway.commands.rebuild import rebuild
 from gateway.commands.run import backup, demo, migrate, serve
 from gateway.commands.stripe import stripe
+from gateway.commands.trying import diff
 from gateway.data_folder import FolderInUse
 from gateway.reading import field_errors
 from gateway.stores import StoreFailed, StoreMissing
@@ -44,6 +45,7 @@ COMMANDS = (
     backup,
     check,
     demo,
+    diff,
     fact,
     finding,
     grant,
