@@ -3,6 +3,7 @@
 from config.amounts import LARGEST_AMOUNT, format_amount, parse_amount
 from config.differences import Difference, differences
 from config.explain import CostLine, Explanation, Quote, explain, quote, units_of
+from config.heirs import HeirFinder, Heirs
 from config.model import (
     Cors,
     CreditType,
@@ -18,7 +19,8 @@ from config.model import (
 from config.paths import BadPath, canonical_path
 from config.price_list import PriceList
 from config.pricing.facts import Measured, RequestFacts, Unit, Unpriceable
-from config.pricing.meter import Cost, Meter
+from config.pricing.measure import count
+from config.pricing.meter import Cost, Meter, cost_of
 from config.pricing.price import Line, Price
 from config.problems import PriceFileError, Problem, SettingsError
 from config.reading import load_price_list, price_file_schema
@@ -36,6 +38,8 @@ __all__ = [
     "CreditType",
     "Difference",
     "Explanation",
+    "HeirFinder",
+    "Heirs",
     "Limits",
     "Line",
     "Match",
@@ -62,6 +66,8 @@ __all__ = [
     "Unpriceable",
     "Upstream",
     "canonical_path",
+    "cost_of",
+    "count",
     "differences",
     "explain",
     "format_amount",

@@ -15,7 +15,7 @@ from config.price_list import PriceList
 from config.reading.load import load_price_list
 from config.reading.written import Written, read_written
 from config.routing import shape
-from config.words import NONE, amount_words, field_words, route_words, words
+from config.words import NONE, field_words, route_words, words
 
 FIRST = ("routes", "packages", "credit types", "limits")
 """The groups that people look for, in this order; then the others by name, the file itself last."""

@@ -1,6 +1,7 @@
 """What a price file says, in words: the same value always gives the same words."""
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import fields, is_dataclass
 
 from config.amounts import format_amount
@@ -82,7 +83,7 @@ def words(name: str, value: object) -> str:
             return f"{value.name} from {value.source}/{value.selector.lstrip('/')}"
         case Mapping():
             return ", ".join(f"{key} {words(name, one)}" for key, one in value.items()) or NONE
-        case Set():
+        case AbstractSet():
             return ", ".join(sorted(words(name, one) for one in value)) or NONE
         case list() | tuple():
             return ", ".join(words(name, one) for one in value) or NONE

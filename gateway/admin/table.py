@@ -6,6 +6,7 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 
 from gateway.admin import handlers
+from gateway.admin.pricing import PRICING
 from gateway.admin.recovery import RECOVERY
 from gateway.admin.rows import V1, changes, shows
 from gateway.admin.selling_table import SELLING
@@ -134,6 +135,7 @@ TABLE: tuple[Operation, ...] = (
     changes("POST", f"{V1}/prices/check", "check-prices",
             "Whether a text could become the next version; publishes nothing",
             handlers.check_prices, prices.PriceCheck, text_body=handlers.PRICES_TYPE),
+    *PRICING,
     shows(f"{V1}/prices/{{version}}", "show-prices", "A version with its text",
          handlers.show_prices, prices.VersionText),
     changes("POST", f"{V1}/prices/{{version}}/rollback", "roll-back-prices",

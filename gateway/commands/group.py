@@ -27,7 +27,7 @@ from gateway.commands.prices import check, init, quote
 from gateway.commands.rebuild import rebuild
 from gateway.commands.run import backup, demo, migrate, serve
 from gateway.commands.stripe import stripe
-from gateway.commands.trying import diff
+from gateway.commands.trying import diff, replay
 from gateway.data_folder import FolderInUse
 from gateway.reading import field_errors
 from gateway.stores import StoreFailed, StoreMissing
@@ -60,6 +60,7 @@ COMMANDS = (
     rebuild,
     reconcile,
     refund,
+    replay,
     serve,
     stripe,
     verify,

@@ -1,5 +1,7 @@
-"""Trying prices before they are live: `diff` says what changes."""
+"""Trying prices before they are live: `diff` says what changes, `replay` what it would come to."""
 
+import re
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from pathlib import Path
 
@@ -8,12 +10,21 @@ import click
 from config import PriceFileError, PriceList, load_price_list, read_price_file
 from gateway.commands.failed import CommandFailed
 from gateway.commands.options import json_option, store_options
-from gateway.commands.session import Said, at_a_desk, printed
-from gateway.operations import price_changes
+from gateway.commands.replay_text import replay_text
+from gateway.commands.session import Said, at_a_desk, operates, printed
+from gateway.operations import price_changes, replays
 from gateway.operations.desk import Desk
+from gateway.operations.now import utc_now
+from gateway.operations.replay_answer import ReplayQuery
+from ledger.ports import SystemClock
 
 LIVE = "live"
 CHANGES = 1
+CANNOT = 1
+PROGRESS_CHARGES = 100_000
+SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+
+_TIME = "So long ago (90m, 24h, 7d), or a moment like 2026-11-21T08:00:00Z."
 
 
 @click.command()
@@ -79,3 +90,60 @@ def readable(name: str, text: str) -> PriceList:
         first, count = error.problems[0], len(error.problems)
         more = f" (and {count - 1} more; see `farebox check`)" if count > 1 else ""
         raise CommandFailed(f"{name}:{first}{more}") from None
+
+
+@click.command()
+@click.argument("new")
+@click.option("--since", default="24h", show_default=True, metavar="TIME", help=_TIME)
+@click.option("--until", metavar="TIME", help="Up to here; now if left out.")
+@click.option("--account", help="Only of this account.")
+@operates
+async def replay(desk: Desk, new: str, since: str, until: str | None, account: str | None) -> Said:
+    """
+    Reprice recorded charges with the price file NEW; nothing is changed.
+
+    Exit code 1 where some of them cannot be repriced: the answer says which, and why.
+    """
+    text = text_of(new)
+    readable(new, text)
+    now = utc_now(SystemClock())
+    query = ReplayQuery.model_validate(
+        {
+            "from": moment("--since", since, now),
+            "to": None if until is None else moment("--until", until, now),
+            "account": account,
+        }
+    )
+    answer = await replays.replay(desk, text, query, now=now, most=None, progress=_Progress())
+    return Said(answer, replay_text(answer), code=CANNOT if answer.unrepriced else 0)
+
+
+class _Progress:
+    """Says on stderr how far a long replay has come."""
+
+    def __init__(self) -> None:
+        self._next = PROGRESS_CHARGES
+
+    def __call__(self, charges: int, share: float) -> None:
+        if charges >= self._next:
+            self._next += PROGRESS_CHARGES
+            click.echo(f"{charges} charges read, {share:.0%} of the time", err=True)
+
+
+def moment(option: str, text: str, now: datetime) -> datetime:
+    """
+    Read a time: so long ago (90m, 24h, 7d), or a moment like 2026-11-21T08:00:00Z.
+
+    Raises:
+        click.BadParameter: It is neither.
+
+    """
+    ago = re.fullmatch(r"([0-9]{1,6})([smhd])", text, re.ASCII)
+    if ago:
+        return now - timedelta(seconds=int(ago[1]) * SECONDS[ago[2]])
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        sentence = f"{text} is neither like 24h nor like 2026-11-21T08:00:00Z"
+        raise click.BadParameter(sentence, param_hint=option) from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -15,7 +15,8 @@ MAX_LISTS = 16
 class PriceBook:
     """Price lists by version. What a version says never changes, so it is read once."""
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(self, environ: Mapping[str, str] | None) -> None:
+        """Read with `environ` for `${NAME}`; None leaves it unexpanded: enough for prices."""
         self._environ = environ
         self._lists: OrderedDict[int, PriceList | None] = OrderedDict()
 

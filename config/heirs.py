@@ -1,0 +1,122 @@
+"""
+Which routes of another price list would take the requests that one route has served.
+
+A charge names its route, not its path or method. So what can be told is which routes of the
+other list the route's requests may reach: often one, sometimes several, sometimes none.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from config.model import Route
+from config.price_list import PriceList
+from config.routing import shape
+
+ANY = ""
+"""A segment that may be anything; no literal is empty."""
+
+REST = "*"
+_RANK = {ANY: 1, REST: 2}
+
+Pattern = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Heirs:
+    """The routes that requests of one route would reach in another list."""
+
+    routes: tuple[Route, ...]
+    """In the order of that list."""
+    none: bool
+    """Some or all of the requests would reach no route."""
+
+
+class HeirFinder:
+    """Finds them between two lists, whose paths are taken apart once."""
+
+    def __init__(self, old: PriceList, new: PriceList) -> None:
+        self._old_shapes = {pattern(route.path) for route in old.routes}
+        self._old_methods = _by_shape(old.routes)
+        self._new = _by_shape(new.routes)
+
+    def of(self, route: Route) -> Heirs:
+        """Find the heirs of a route of the older list."""
+        here = pattern(route.path)
+        reached = self._reached(here)
+        surely = any(_contains(one, here) for one in reached)
+        found: dict[int, Route] = {}
+        none = not surely
+        served = self._old_methods[here]
+        for method in [method for method, one in served.items() if one is route]:
+            for one in reached:
+                heir = self._new[one].get(method)
+                if heir is None:
+                    none = True
+                else:
+                    found[heir.index] = heir
+        return Heirs(tuple(found[index] for index in sorted(found)), none)
+
+    def _reached(self, here: Pattern) -> list[Pattern]:
+        """Give the paths of the newer list that a request of this path may match best."""
+        shared = {
+            one: both
+            for one in self._new
+            if (both := _both(here, one)) is not None
+            # What the older list had too, and more specific, never came to this route.
+            and not (one != here and one in self._old_shapes and _beats(one, here))
+        }
+        return [
+            one
+            for one, both in shared.items()
+            if not any(_beats(other, one) and _contains(other, both) for other in shared)
+        ]
+
+
+def pattern(path: str) -> Pattern:
+    """Give a route's path by segment, without the names of its parameters."""
+    return tuple(ANY if one == "{}" else one for one in shape(path).split("/")[1:])
+
+
+def _by_shape(routes: Iterable[Route]) -> Mapping[Pattern, Mapping[str, Route]]:
+    """Sort routes by path, then by the methods that they answer: HEAD goes with GET."""
+    found: dict[Pattern, dict[str, Route]] = {}
+    for route in routes:
+        found.setdefault(pattern(route.path), {}).update(dict.fromkeys(route.methods, route))
+    for methods in found.values():
+        if "GET" in methods:
+            methods.setdefault("HEAD", methods["GET"])
+    return found
+
+
+def _both(one: Pattern, other: Pattern) -> Pattern | None:
+    """Give the pattern of the paths that both take; None where there are none."""
+    shared: list[str] = []
+    for at in range(max(len(one), len(other))):
+        here = one[at] if at < len(one) else None
+        there = other[at] if at < len(other) else None
+        if here == REST:
+            return (*shared, *other[at:]) if at < len(other) else None
+        if there == REST:
+            return (*shared, *one[at:]) if at < len(one) else None
+        if here is None or there is None or (here != there and ANY not in {here, there}):
+            return None
+        shared.append(there if here == ANY else here)
+    return tuple(shared)
+
+
+def _contains(outer: Pattern, inner: Pattern) -> bool:
+    """Whether every path that `inner` takes is one that `outer` takes too."""
+    for at, segment in enumerate(outer):
+        if segment == REST:
+            return len(inner) > at
+        if at >= len(inner) or inner[at] == REST or segment not in {ANY, inner[at]}:
+            return False
+    return len(outer) == len(inner)
+
+
+def _beats(one: Pattern, other: Pattern) -> bool:
+    """Whether `one` wins where both take a path: more specific at the first difference."""
+    for here, there in zip(one, other, strict=False):
+        if here != there:
+            return _RANK.get(here, 0) < _RANK.get(there, 0)
+    return False

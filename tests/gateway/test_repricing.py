@@ -1,0 +1,139 @@
+"""gateway/repricing.py: the same as charging afresh, or it says why it does not know."""
+
+import os
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import event, given, settings
+
+from config import HeirFinder
+from gateway.outcome import End
+from gateway.repricing import WHY, NotRepriced, Recorded, Repricing
+from ledger.books import ChargeState
+from ledger.reasons import Reason
+from tests.config.files import routes
+from tests.gateway.played_prices import (
+    Played,
+    changed_texts,
+    charged,
+    loaded,
+    price_texts,
+    requests,
+)
+
+EXAMPLES = int(os.environ.get("FAREBOX_EXAMPLES", "400"))
+REFUSED_NOW = {"route-gone", "refused", "without-key"}
+seen: Counter[str] = Counter()
+
+
+@given(changed_texts(), requests())
+@settings(max_examples=EXAMPLES, deadline=None)
+def test_repricing_is_charging_afresh(texts: tuple[str, str], played: Played) -> None:
+    old, new = map(loaded, texts)
+    was = charged(old, played)
+    if was.row is None or was.route is None:
+        return
+    afresh = charged(new, played).captured
+    try:
+        amount = Repricing(was.route, HeirFinder(old, new).of(was.route)).amount(was.row)
+    except NotRepriced as unknown:
+        seen[unknown.code] += 1
+        event(unknown.code)
+        assert unknown.code in WHY
+        if unknown.code in REFUSED_NOW:
+            assert afresh == 0
+    else:
+        seen["repriced"] += 1
+        event("repriced")
+        assert amount == afresh
+
+
+def test_most_of_them_could_be_repriced() -> None:
+    """What says nothing is never wrong; that must not be how the test above passes."""
+    test_repricing_is_charging_afresh()
+    assert seen["repriced"] > sum(seen.values()) / 3, seen
+
+
+@given(price_texts(), requests())
+@settings(max_examples=EXAMPLES // 2, deadline=None)
+def test_the_same_prices_change_nothing(text: str, played: Played) -> None:
+    prices = loaded(text)
+    was = charged(prices, played)
+    if was.row is None or was.route is None:
+        return
+    heirs = HeirFinder(prices, prices).of(was.route)
+    try:
+        amount = Repricing(was.route, heirs).amount(was.row)
+    except NotRepriced as unknown:
+        assert was.row.state == ChargeState.OBSERVED, unknown.code
+    else:
+        assert amount == was.captured
+
+
+def row(**more: Any) -> Recorded:
+    usual = Recorded(1, ChargeState.CAPTURED, Reason.DELIVERED, 200, 9, 2, None, None, None, None)
+    return usual._replace(**more)
+
+
+def repriced(old: str, new: str, charge: Recorded) -> int | str:
+    """The amount, or the code of why not; the routes are of `/x`."""
+    lists = [routes(f"path: '/x/{{id}}', {one}") for one in (old, new)]
+    heirs = HeirFinder(*lists).of(lists[0].routes[0])
+    try:
+        return Repricing(lists[0].routes[0], heirs).amount(charge)
+    except NotRepriced as unknown:
+        return unknown.code
+
+
+SECONDS = "websocket: true, price: { per: [{ seconds: true, unit: 60, cost: %d }] }"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "charge", "expected"),
+    [
+        ("price: 2", "price: 5", row(), 5),
+        ("price: 2", "price: 0", row(), 0),
+        ("price: 2", "price: 5, observe: true", row(), 0),
+        ("price: 2", "price: 5", row(state=ChargeState.LATE, due=2), 5),
+        ("price: 2", "price: 5", row(state=ChargeState.EXPIRED, reason=40, due=0), 0),
+        ("price: 2", "price: 5", row(state=ChargeState.OPEN, reason=None), "open"),
+        ("price: 2", "price: 5", row(reason=19), "ending-unclear"),
+        ("price: 2", "price: 5, charge_on: [2xx, 404]", row(state=ChargeState.VOID, reason=Reason.STATUS, status=404, due=0), 5),
+        ("price: 2", "price: 5", row(state=ChargeState.VOID, reason=Reason.UPSTREAM_TIMEOUT, status=None, due=0), 0),
+        ("price: 2", "price: { per: [{ query: n, cost: 1 }] }", row(), "price-needs-more"),
+        ("price: 2, record: { n: query/n }", "price: { per: [{ query: n, cost: 1 }] }", row(record={"n": "7"}), 7),
+        ("price: 2, record: { n: query/n }", "price: { per: [{ query: n, cost: 1 }] }", row(record={"n": "x"}), "refused"),
+        ("price: 2, record: { n: query/n }", "price: { per: [{ query: n, cost: 1, default: 3 }] }", row(), "price-needs-more"),
+        ("price: { per: [{ query: n, cost: 1, default: 2 }] }", "price: { per: [{ query: n, cost: 4, default: 2 }] }", row(units=[2]), 8),
+        ("price: { per: [{ query: n, cost: 1, default: 2 }] }", "price: { per: [{ query: n, cost: 4, default: 3 }] }", row(units=[2]), "default-changed"),
+        ("price: { per: [{ query: n, cost: 1, default: 2 }] }", "price: { per: [{ query: n, cost: 4, default: 3 }] }", row(units=[5]), 20),
+        ("price: { per: [{ query: n, cost: 1 }] }", "price: { per: [{ query: n, cost: 4 }] }", row(units=None, state=ChargeState.LATE), "units-not-recorded"),
+        ("price: { hold: 9, settle: { response: /n, cost: 1 } }", "price: { hold: 9, settle: { response: /n, cost: 2 } }", row(measured=[3]), 6),
+        ("price: { hold: 9, settle: { response: /n, cost: 1 } }", "price: { hold: 5, settle: { response: /n, cost: 2 } }", row(measured=[3]), 5),
+        ("price: { hold: 9, settle: { response: /n, cost: 1 } }", "price: { hold: 9, settle: { response: /n, cost: 2 }, missing: 4 }", row(measured=[None], reason=Reason.USAGE_MISSING), 4),
+        ("price: 2", "price: 5, websocket: true", row(), "route-unclear"),
+        (SECONDS % 2, SECONDS % 3, row(measured=[60_000], status=101), 3),
+        (SECONDS % 2, SECONDS % 3, row(measured=[30_000], status=101, note="continues 00"), 2),
+        (SECONDS % 2, "websocket: true, price: { hold: 9, per: [{ seconds: true, unit: 60, cost: 3 }] }", row(measured=[60_000], status=101), "slices"),
+        ("price: 2, observe: true", "price: 5", row(state=ChargeState.OBSERVED, reason=None, held=2, due=0), 5),
+        ("price: 2, observe: true", "price: 5", row(state=ChargeState.OBSERVED, reason=None, held=0, due=0), 0),
+        ("price: 2, observe: true", "price: 5", row(account_id=None, state=ChargeState.OBSERVED, reason=None, held=2, due=0), "without-key"),
+    ],
+)  # fmt: skip
+def test_a_charge_is_repriced_or_says_why_not(
+    old: str, new: str, charge: Recorded, expected: int | str
+) -> None:
+    assert repriced(old, new, charge) == expected
+
+
+def test_endings_are_played_by_the_table_of_the_gateway() -> None:
+    """Every ending there is, with a price for everything that is known before the call."""
+    prices = routes("path: /x, price: 2"), routes("path: /x, price: 3")
+    for end in End:
+        for status in (0, 200, 404):
+            played = Played("GET", "/x", b"", (), b"", True, end, status, (), b"", 1)
+            was = charged(prices[0], played)
+            assert was.row is not None and was.route is not None
+            amount = Repricing(was.route, HeirFinder(*prices).of(was.route)).amount(was.row)
+            assert amount == charged(prices[1], played).captured
