@@ -53,7 +53,7 @@ class NotRepriced(Exception):
 WHY: Final = {
     "version-unknown": "the text of its price version is not here, or cannot be read any more",
     "route-gone": "no route of the new file takes it",
-    "route-unclear": "not all calls of the route go to the same one now: path and method are not recorded",
+    "route-unclear": "its calls may go to several routes now, and path and method are not recorded",
     "price-needs-more": "the new price needs what was not recorded",
     "default-changed": "it may have been the default, which is another one now",
     "units-not-recorded": "its own units are not recorded",

@@ -5,7 +5,7 @@ Memory stays the same however many charges and accounts there are: rows come thr
 of the server's, and sums go into a temporary table that the transaction takes with it.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -69,6 +69,8 @@ async def recorded(
     """
     Read the charges begun from `since` to before `until`, the oldest first, in heaps of rows.
 
+    A row is id, account, price version, rule, state, reason, status, held, due, then units,
+    measured and record as JSON text, and the note. due: captured or written off.
     Only inside a transaction, after `partitions.hold_still`.
     """
     span = (id_at(since), id_at(until))
@@ -80,8 +82,8 @@ async def recorded(
         yield rows
 
 
-async def add(connection: Connection, sums: Mapping[tuple[int, str], Sums]) -> None:
-    """Add sums by account and credit type to those that were added before."""
+async def add(connection: Connection, sums: Mapping[tuple[int, str], Iterable[int]]) -> None:
+    """Add sums (see `Sums`) by account and credit type to those that were added before."""
     rows = [(account, credit_type, *one) for (account, credit_type), one in sums.items()]
     columns = ("account_id", "credit_type", *Sums._fields)
     await connection.copy_records_to_table("replayed", records=rows, columns=columns)

@@ -1,8 +1,10 @@
 """Charges repriced one by one, and added up while they pass."""
 
+import json
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from operator import add
 from typing import Any
 
 from config import HeirFinder, PriceList
@@ -12,6 +14,9 @@ from gateway.repricing import NotRepriced, Recorded, Repricing, not_repriced
 from ledger import price_versions
 from ledger.database import Connection
 from ledger.replays import Sums
+
+MOST_REMEMBERED = 20_000
+"""Amounts kept for charges that are alike: with fixed prices nearly all are."""
 
 MOST_VERSIONS = 8
 """Price versions kept apart at once; charges come in the order of time, and so do versions."""
@@ -57,12 +62,24 @@ class Rules:
         self._book = PriceBook(None)
         self._versions: OrderedDict[int, tuple[PriceList, HeirFinder] | None] = OrderedDict()
         self._rules: dict[tuple[int, int], Rule] = {}
+        self._amounts: dict[tuple[Any, ...], int | NotRepriced] = {}
+
+    def amount(self, rule: Rule, row: Sequence[Any]) -> int | NotRepriced:
+        """Return what a charge comes to now, or why nobody knows: the same for all alike."""
+        key = (row[1] is None, *row[2:])
+        found = self._amounts.get(key)
+        if found is None:
+            if len(self._amounts) >= MOST_REMEMBERED:
+                self._amounts.clear()
+            found = self._amounts[key] = _amount(rule, row)
+        return found
+
+    def known(self, version: int, number: int) -> Rule | None:
+        """Return a rule that was asked for before."""
+        return self._rules.get((version, number))
 
     async def of(self, version: int, number: int) -> Rule:
-        """Return a rule of a version."""
-        known = self._rules.get((version, number))
-        if known is not None:
-            return known
+        """Return a rule of a version, read from its text when it is the first."""
         if version not in self._versions:
             prices = await self._book.version(self._connection, version)
             self._versions[version] = (
@@ -98,60 +115,65 @@ class Tally:
     """
     What has been added up so far.
 
-    routes: By rule's words (route, name, route now) and credit type.
-    accounts: By number and credit type; emptied now and then into the database.
+    routes: By rule's words (route, name, route now) and credit type: charges, before, after.
+    accounts: The same by number and credit type; emptied now and then into the database.
     unrepriced: Count and sum by why, sentence, route and credit type.
     """
 
     charges: int = 0
     repriced: int = 0
-    routes: dict[tuple[str, str, str | None, str], Sums] = field(default_factory=dict)
-    accounts: dict[tuple[int, str], Sums] = field(default_factory=dict)
+    routes: dict[tuple[str, str, str | None, str], list[int]] = field(default_factory=dict)
+    accounts: dict[tuple[int, str], list[int]] = field(default_factory=dict)
     unrepriced: dict[tuple[str, str, str, str], tuple[int, int]] = field(default_factory=dict)
 
     def totals(self) -> dict[str, Sums]:
         """Add up all routes by credit type."""
         found: dict[str, Sums] = {}
         for (*_, credit_type), sums in self.routes.items():
-            found[credit_type] = _plus(found.get(credit_type), sums)
+            before = found.get(credit_type, Sums(0, 0, 0))
+            found[credit_type] = Sums._make(map(add, before, sums))
         return found
 
 
-async def count(rows: Iterable[Mapping[str, Any]], rules: Rules, tally: Tally) -> None:
+async def count(rows: Iterable[Sequence[Any]], rules: Rules, tally: Tally) -> None:
     """Reprice rows of `replays.recorded` and add them up."""
     for row in rows:
         tally.charges += 1
-        rule = await rules.of(row["price_version"], row["rule"])
-        charge = Recorded(
-            row["account_id"], row["state"], row["reason"], row["status"], row["held"], row["due"],
-            row["units"], row["measured"], row["record"], row["note"],
-        )  # fmt: skip
-        try:
-            if rule.repricing is None:
-                raise not_repriced("version-unknown")
-            after = rule.repricing.amount(charge)
-        except NotRepriced as unknown:
-            key = (unknown.code, unknown.sentence, rule.route, rule.old_type)
+        account, due = row[1], row[8]
+        rule = rules.known(row[2], row[3]) or await rules.of(row[2], row[3])
+        after = rules.amount(rule, row)
+        if isinstance(after, NotRepriced):
+            key = (after.code, after.sentence, rule.route, rule.old_type)
             before, charged = tally.unrepriced.get(key, (0, 0))
-            tally.unrepriced[key] = (before + 1, charged + charge.due)
+            tally.unrepriced[key] = (before + 1, charged + due)
             continue
         tally.repriced += 1
         if rule.old_type == rule.new_type:
-            _add(tally, rule, charge, rule.old_type, Sums(1, charge.due, after))
+            _add(tally, rule, account, rule.old_type, (1, due, after))
         else:
-            _add(tally, rule, charge, rule.old_type, Sums(1, charge.due, 0))
-            _add(tally, rule, charge, rule.new_type, Sums(0, 0, after))
+            _add(tally, rule, account, rule.old_type, (1, due, 0))
+            _add(tally, rule, account, rule.new_type, (0, 0, after))
 
 
-def _add(tally: Tally, rule: Rule, charge: Recorded, credit_type: str, sums: Sums) -> None:
-    route = (rule.route, rule.name, rule.now, credit_type)
-    tally.routes[route] = _plus(tally.routes.get(route), sums)
-    if charge.account_id is not None:
-        account = (charge.account_id, credit_type)
-        tally.accounts[account] = _plus(tally.accounts.get(account), sums)
+def _amount(rule: Rule, row: Sequence[Any]) -> int | NotRepriced:
+    if rule.repricing is None:
+        return not_repriced("version-unknown")
+    _, account, _, _, state, reason, status, held, due, *texts, note = row
+    units, measured, record = (None if text is None else json.loads(text) for text in texts)
+    charge = Recorded(account, state, reason, status, held, due, units, measured, record, note)
+    try:
+        return rule.repricing.amount(charge)
+    except NotRepriced as unknown:
+        return unknown
 
 
-def _plus(one: Sums | None, other: Sums) -> Sums:
-    if one is None:
-        return other
-    return Sums(one.charges + other.charges, one.before + other.before, one.after + other.after)
+def _add(
+    tally: Tally, rule: Rule, account: int | None, credit_type: str, more: tuple[int, int, int]
+) -> None:
+    parts = [tally.routes.setdefault((rule.route, rule.name, rule.now, credit_type), [0, 0, 0])]
+    if account is not None:
+        parts.append(tally.accounts.setdefault((account, credit_type), [0, 0, 0]))
+    for sums in parts:
+        sums[0] += more[0]
+        sums[1] += more[1]
+        sums[2] += more[2]

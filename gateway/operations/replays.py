@@ -89,7 +89,7 @@ async def replay(
                 await replays.add(connection, tally.accounts)
                 tally.accounts.clear()
             if progress is not None:
-                progress(tally.charges, _passed(rows[-1]["id"], since, until))
+                progress(tally.charges, _passed(rows[-1][0], since, until))
         await replays.add(connection, tally.accounts)
         changed = await replays.changed(connection, MOST_LISTED)
         dry = await replays.dry(connection, MOST_LISTED)
@@ -190,7 +190,7 @@ class _Shown:
     def routes(self, tally: Tally) -> list[ReplayRoute]:
         """Return the sums of each route, by its words."""
         return [
-            ReplayRoute(route=route, name=name, now=now, **self.sums(credit_type, sums))
+            ReplayRoute(route=route, name=name, now=now, **self.sums(credit_type, Sums._make(sums)))
             for (route, name, now, credit_type), sums in sorted(
                 tally.routes.items(), key=lambda one: tuple(part or "" for part in one[0])
             )

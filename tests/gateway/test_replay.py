@@ -103,7 +103,9 @@ async def test_a_replay_is_what_a_gateway_with_these_prices_charges(
         ("route-gone", 1, gone)
     ]
     assert (told["charges"], told["repriced"]) == (12, 11)
-    assert told["notes"] == ["GET /v1/free is free now: its calls are not recorded, and count nowhere"]
+    assert told["notes"] == [
+        "GET /v1/free is free now: its calls are not recorded, and count nowhere"
+    ]
     by_route = {row["route"]: row for row in told["routes"] if row["credit_type"] == "credits"}
     assert by_route["GET /v1/products/{asin}"]["change"] == 9
     assert by_route["GET /v1/products/{asin}"]["now"] == "GET /v1/products/{id}"
@@ -119,9 +121,9 @@ async def test_who_would_run_dry_is_named_with_how_long_it_lasts(ctl: Control) -
     text = (await ctl.admin.get("/prices/current")).json()["text"]
     told = await replayed(ctl, text.replace("price: 2, name: product", "price: 4, name: product"))
 
-    assert [(row["account"], row["available"], row["after"], row["anyway"]) for row in told["dry"]] == [
-        (f"acc_{poor.account}", 3, 12, True)
-    ]
+    assert [
+        (row["account"], row["available"], row["after"], row["anyway"]) for row in told["dry"]
+    ] == [(f"acc_{poor.account}", 3, 12, True)]
     assert told["dry"][0]["lasts_s"] == 86_400 * 3 // 12
     changed = {row["account"]: row["change"] for row in told["accounts"]}
     assert changed == {f"acc_{rich.account}": 6, f"acc_{poor.account}": 6}
@@ -160,7 +162,9 @@ async def test_a_replay_that_cannot_be_is_refused(
 
 async def test_a_changed_scale_cannot_be_compared(ctl: Control) -> None:
     text = OLD.replace("credits: { scale: 0 }", "credits: { scale: 1 }")
-    answer = await ctl.admin.post("/prices/replay", content=text.replace("{api}", "http://x"), headers=YAML)
+    answer = await ctl.admin.post(
+        "/prices/replay", content=text.replace("{api}", "http://x"), headers=YAML
+    )
     assert (answer.status_code, answer.json()["type"]) == (409, "/farebox/problems/scale-changed")
 
 
@@ -168,8 +172,12 @@ async def test_too_many_charges_at_once_are_refused(ctl: Control, monkeypatch: A
     customer = await ctl.gateway.customer(100)
     for _ in range(3):
         await ctl.called(customer)
-    monkeypatch.setattr(replays.replay, "__kwdefaults__", {**replays.replay.__kwdefaults__, "most": 2})
-    answer = await ctl.admin.post("/prices/replay", content=OLD.replace("{api}", "http://x"), headers=YAML)
+    monkeypatch.setattr(
+        replays.replay, "__kwdefaults__", {**replays.replay.__kwdefaults__, "most": 2}
+    )
+    answer = await ctl.admin.post(
+        "/prices/replay", content=OLD.replace("{api}", "http://x"), headers=YAML
+    )
     assert answer.status_code == 422
     assert "farebox replay" in answer.json()["detail"]
 

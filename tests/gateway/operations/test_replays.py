@@ -167,9 +167,7 @@ def test_progress_is_told_while_it_reads(
 ) -> None:
     monkeypatch.setattr("ledger.replays.ROWS_AT_ONCE", 10)
     told: list[tuple[int, float]] = []
-    asyncio.run(
-        replayed(database_url, TEXT, prepared(25), progress=lambda *one: told.append(one))
-    )
+    asyncio.run(replayed(database_url, TEXT, prepared(25), progress=lambda *one: told.append(one)))
     assert [charges for charges, _ in told] == [10, 20, 25]
     assert all(0.95 < share <= 1 for _, share in told)
 
