@@ -238,10 +238,19 @@ def _why_not(old: Route, heirs: Heirs) -> NotRepriced | None:
 def _alike(one: Route, other: Route) -> bool:
     """Whether both charge every request the same."""
     facts = [
-        (route.price, route.charge_on, route.on_cut, route.observe, route.websocket)
+        (route.price, route.charge_on, route.on_cut, route.observe, route.websocket, _places(route))
         for route in (one, other)
     ]
     return facts[0] == facts[1]
+
+
+def _places(route: Route) -> list[int]:
+    """Return where in the path stands what the price measures there."""
+    return [_place(route, line) for line in route.price.lines if line.source == "path"]
+
+
+def _place(route: Route, line: Line) -> int:
+    return route.path.split("/").index(f"{{{line.selector}}}")
 
 
 def _source(old: Route, new: Route, line: Line) -> _Source:
@@ -249,11 +258,8 @@ def _source(old: Route, new: Route, line: Line) -> _Source:
     selector = line.selector
     if line.source == "path":
         # The same place in the path; files may name it differently.
-        place = new.path.split("/").index(f"{{{selector}}}")
-        there = (
-            parameters("/" + old.path.split("/")[place]) if place < old.path.count("/") + 1 else ()
-        )
-        selector = there[0] if there else ""
+        there = dict(enumerate(old.path.split("/"))).get(_place(new, line), "")
+        selector = next(iter(parameters(there)), "")
     lines = (*old.price.before_lines, *old.price.after_lines)
     found = [one for one in lines if (one.source, one.selector) == (line.source, selector)]
     names = [

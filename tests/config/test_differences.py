@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 import yaml
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from config import PriceFileError, differences, load_price_list
 from config.words import amount_words, words
