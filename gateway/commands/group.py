@@ -29,6 +29,7 @@ from gateway.commands.run import backup, demo, migrate, serve
 from gateway.commands.stripe import stripe
 from gateway.commands.trying import diff, replay
 from gateway.data_folder import FolderInUse
+from gateway.problems import Problem
 from gateway.reading import field_errors
 from gateway.stores import StoreFailed, StoreMissing
 from ledger.errors import LedgerError, LedgerUnavailable
@@ -94,6 +95,8 @@ def run(arguments: Sequence[str]) -> int:
     except ValidationError as error:
         wrong = "; ".join(f"{field}: {message}" for field, message in field_errors(error))
         return _failed(wrong, WRONG_USE)
+    except Problem as error:
+        return _failed(error.detail, WRONG_USE)
     except CommandFailed as error:
         return _failed(str(error), error.code)
     except StripeUnavailable as error:
