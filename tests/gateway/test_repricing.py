@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -148,3 +149,8 @@ def test_endings_are_played_by_the_table_of_the_gateway() -> None:
             assert was.route is not None
             amount = Repricing(was.route, HeirFinder(*prices).of(was.route)).amount(was.row)
             assert amount == charged(prices[1], played).captured
+
+
+def test_every_reason_is_explained() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "prices.md").read_text("utf-8")
+    assert [code for code in WHY if f"| `{code}` |" not in text] == []
