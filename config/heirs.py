@@ -5,8 +5,8 @@ A charge names its route, not its path or method. So what can be told is which r
 other list the route's requests may reach: often one, sometimes several, sometimes none.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from config.model import Route
 from config.price_list import PriceList
@@ -17,6 +17,9 @@ ANY = ""
 
 REST = "*"
 _RANK = {ANY: 1, REST: 2}
+
+MOST_COMPARED = 500
+"""Paths of the newer list that are held against each other; beyond, too many is a safe answer."""
 
 Pattern = tuple[str, ...]
 
@@ -38,6 +41,9 @@ class HeirFinder:
         self._old_shapes = {pattern(route.path) for route in old.routes}
         self._old_methods = _by_shape(old.routes)
         self._new = _by_shape(new.routes)
+        self._tree = _Node()
+        for one in self._new:
+            self._tree.put(one)
 
     def of(self, route: Route) -> Heirs:
         """Find the heirs of a route of the older list."""
@@ -60,16 +66,60 @@ class HeirFinder:
         """Give the paths of the newer list that a request of this path may match best."""
         shared = {
             one: both
-            for one in self._new
+            for one in self._tree.meeting(here)
             if (both := _both(here, one)) is not None
             # What the older list had too, and more specific, never came to this route.
             and not (one != here and one in self._old_shapes and _beats(one, here))
         }
+        if len(shared) > MOST_COMPARED:
+            return list(shared)
         return [
             one
             for one, both in shared.items()
             if not any(_beats(other, one) and _contains(other, both) for other in shared)
         ]
+
+
+@dataclass(slots=True)
+class _Node:
+    """The patterns of a list by segment, so that those a path has nothing to do with cost nothing."""
+
+    below: "dict[str, _Node]" = field(default_factory=dict)
+    here: Pattern | None = None
+
+    def put(self, one: Pattern) -> None:
+        node = self
+        for segment in one:
+            node = node.below.setdefault(segment, _Node())
+        node.here = one
+
+    def meeting(self, other: Pattern) -> Iterator[Pattern]:
+        """Give the patterns that take a path which another one takes too."""
+        if not other:
+            yield from self.own()
+            return
+        segment, *rest = other
+        if segment == REST:
+            for node in self.below.values():
+                yield from node.every()
+            return
+        for name, node in self._beside(segment):
+            yield from node.own() if name == REST else node.meeting(tuple(rest))
+
+    def _beside(self, segment: str) -> "list[tuple[str, _Node]]":
+        if segment == ANY:
+            return list(self.below.items())
+        names = (segment, ANY, REST)
+        return [(name, self.below[name]) for name in names if name in self.below]
+
+    def own(self) -> Iterator[Pattern]:
+        if self.here is not None:
+            yield self.here
+
+    def every(self) -> Iterator[Pattern]:
+        yield from self.own()
+        for node in self.below.values():
+            yield from node.every()
 
 
 def pattern(path: str) -> Pattern:

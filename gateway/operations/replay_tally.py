@@ -91,15 +91,16 @@ class Rules:
         made = self._rules[version, number] = self._made(version, number)
         return made
 
-    async def live(self) -> list[Rule]:
-        """Return all rules of the version in force; none where it cannot be read."""
+    async def free(self) -> list[Rule]:
+        """Return the free rules of the version in force: their requests leave no charge."""
         current = await price_versions.current(self._connection)
         if current is None:
             return []
         await self.of(current.version, 0)
         found = self._versions[current.version]
-        count = 0 if found is None else len(found[0].routes)
-        return [await self.of(current.version, number) for number in range(count)]
+        routes = () if found is None else found[0].routes
+        free = [one.index for one in routes if one.price.is_free and not one.observe]
+        return [await self.of(current.version, number) for number in free]
 
     def _made(self, version: int, number: int) -> Rule:
         found = self._versions[version]

@@ -129,11 +129,9 @@ async def _notes(connection: Connection, rules: Rules, since: datetime) -> list[
     complete = await partitions.complete_since(connection)
     if complete is not None and since < complete:
         notes.append(f"charges before {complete.isoformat(timespec='seconds')} were not kept")
-    for rule in await rules.live():
+    for rule in await rules.free():
         one = rule.repricing
-        if one is None or not one.old.price.is_free or one.old.observe:
-            continue
-        if one.new is None or not one.new.price.is_free:
+        if one is not None and (one.new is None or not one.new.price.is_free):
             notes.append(f"{rule.route} is free now: its calls are not recorded, and count nowhere")
     return notes
 

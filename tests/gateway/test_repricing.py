@@ -113,6 +113,8 @@ SECONDS = "websocket: true, price: { per: [{ seconds: true, unit: 60, cost: %d }
         ("price: { hold: 9, settle: { response: /n, cost: 1 } }", "price: { hold: 9, settle: { response: /n, cost: 2 } }", row(measured=[3]), 6),
         ("price: { hold: 9, settle: { response: /n, cost: 1 } }", "price: { hold: 5, settle: { response: /n, cost: 2 } }", row(measured=[3]), 5),
         ("price: { hold: 9, settle: { response: /n, cost: 1 } }", "price: { hold: 9, settle: { response: /n, cost: 2 }, missing: 4 }", row(measured=[None], reason=Reason.USAGE_MISSING), 4),
+        ("price: { hold: 9, settle: { response: /n, cost: 1 } }", "price: { hold: 9, settle: { response: /n, cost: 1, default: 3 } }", row(measured=[None], reason=Reason.USAGE_MISSING), "default-changed"),
+        ("price: { hold: 9, settle: { response: /n, cost: 1, default: 3 } }", "price: { hold: 9, settle: { response: /n, cost: 2, default: 4 }, missing: 8 }", row(measured=[None], reason=Reason.USAGE_MISSING), 8),
         ("price: 2", "price: 5, websocket: true", row(), "route-unclear"),
         (SECONDS % 2, SECONDS % 3, row(measured=[60_000], status=101), 3),
         (SECONDS % 2, SECONDS % 3, row(measured=[30_000], status=101, note="continues 00"), 2),
