@@ -12,10 +12,12 @@ from config.model import Route
 from config.price_list import PriceList
 from config.routing import shape
 
-ANY = ""
-"""A segment that may be anything; no literal is empty."""
+ANY = "{}"
+"""A segment that may be anything but empty, as behind the slash at a path's end."""
 
 REST = "*"
+"""One or more segments, the first of them not empty."""
+
 _RANK = {ANY: 1, REST: 2}
 
 MOST_COMPARED = 500
@@ -82,7 +84,7 @@ class HeirFinder:
 
 @dataclass(slots=True)
 class _Node:
-    """The patterns of a list by segment, so that those a path has nothing to do with cost nothing."""
+    """The patterns of a list by segment: those a path has nothing to do with cost nothing."""
 
     below: "dict[str, _Node]" = field(default_factory=dict)
     here: Pattern | None = None
@@ -100,16 +102,16 @@ class _Node:
             return
         segment, *rest = other
         if segment == REST:
-            for node in self.below.values():
-                yield from node.every()
+            for name, node in self.below.items():
+                yield from node.every() if name else ()
             return
         for name, node in self._beside(segment):
             yield from node.own() if name == REST else node.meeting(tuple(rest))
 
     def _beside(self, segment: str) -> "list[tuple[str, _Node]]":
         if segment == ANY:
-            return list(self.below.items())
-        names = (segment, ANY, REST)
+            return [(name, node) for name, node in self.below.items() if name]
+        names = (segment, ANY, REST) if segment else (segment,)
         return [(name, self.below[name]) for name in names if name in self.below]
 
     def own(self) -> Iterator[Pattern]:
@@ -124,7 +126,7 @@ class _Node:
 
 def pattern(path: str) -> Pattern:
     """Give a route's path by segment, without the names of its parameters."""
-    return tuple(ANY if one == "{}" else one for one in shape(path).split("/")[1:])
+    return tuple(shape(path).split("/")[1:])
 
 
 def _by_shape(routes: Iterable[Route]) -> Mapping[Pattern, Mapping[str, Route]]:
@@ -144,10 +146,12 @@ def _both(one: Pattern, other: Pattern) -> Pattern | None:
     for at in range(max(len(one), len(other))):
         here = one[at] if at < len(one) else None
         there = other[at] if at < len(other) else None
+        if not (here and there) and here != there:
+            return None  # one is longer, or ends with a slash
         if here == REST:
-            return (*shared, *other[at:]) if at < len(other) else None
+            return (*shared, *other[at:])
         if there == REST:
-            return (*shared, *one[at:]) if at < len(one) else None
+            return (*shared, *one[at:])
         if here is None or there is None or (here != there and ANY not in {here, there}):
             return None
         shared.append(there if here == ANY else here)
@@ -158,8 +162,10 @@ def _contains(outer: Pattern, inner: Pattern) -> bool:
     """Whether every path that `inner` takes is one that `outer` takes too."""
     for at, segment in enumerate(outer):
         if segment == REST:
-            return len(inner) > at
-        if at >= len(inner) or inner[at] == REST or segment not in {ANY, inner[at]}:
+            return len(inner) > at and bool(inner[at])
+        if at >= len(inner) or inner[at] == REST:
+            return False
+        if segment != inner[at] and (segment != ANY or not inner[at]):
             return False
     return len(outer) == len(inner)
 

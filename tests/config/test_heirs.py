@@ -32,6 +32,8 @@ def of(old: PriceList, new: PriceList, index: int = 0) -> tuple[list[str], bool]
         (["/{x}", "/a"], ["/a"], ([], True)),
         (["/*"], ["/a", "/b/c"], (["/a", "/b/c"], True)),
         (["/*", "/a"], ["/*", "/a", "/b/*"], (["/*", "/b/*"], False)),
+        (["/a/"], ["/{x}/", "/{x}/{y}", "/a/*"], (["/{x}/"], False)),
+        (["/{x}/{y}"], ["/a/", "/a/*"], (["/a/*"], True)),
         (["/v1/products/{x}"], ["/v1/{a}/{b}", "/v1/*", "/*"], (["/v1/{a}/{b}"], False)),
         (["/v1/{a}/{b}"], ["/v1/products/{x}", "/v1/*"], (["/v1/products/{x}", "/v1/*"], False)),
     ],
@@ -62,9 +64,9 @@ def test_head_goes_with_get_unless_it_has_a_route() -> None:
 
 SEGMENT = st.sampled_from(["a", "b", "{x}"])
 PATHS = st.builds(
-    lambda parts, rest: "/" + "/".join([*parts, *(["*"] if rest else [])]),
+    lambda parts, end: "/" + "/".join([*parts, *end]),
     st.lists(SEGMENT, min_size=1, max_size=3),
-    st.booleans(),
+    st.sampled_from([[], [], ["*"], [""]]),
 )
 
 
@@ -92,13 +94,13 @@ def matched(prices: PriceList, method: str, path: str) -> int | None:
     return found.route.index if isinstance(found, Match) else None
 
 
-@given(lists(), lists(), st.lists(st.sampled_from("abc"), min_size=1, max_size=4))
-@settings(max_examples=300, deadline=None)
+@given(lists(), lists(), st.lists(st.sampled_from("abc"), min_size=1, max_size=4), st.booleans())
+@settings(max_examples=500, deadline=None)
 def test_no_request_goes_where_nobody_said(
-    old: PriceList, new: PriceList, segments: list[str]
+    old: PriceList, new: PriceList, segments: list[str], slash: bool
 ) -> None:
     """Whatever the request was, what serves it in the new list is among the heirs."""
-    finder, path = HeirFinder(old, new), "/" + "/".join(segments)
+    finder, path = HeirFinder(old, new), "/" + "/".join([*segments, *([""] if slash else [])])
     for method in METHODS:
         try:
             before, after = matched(old, method, path), matched(new, method, path)
