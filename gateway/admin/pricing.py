@@ -45,7 +45,7 @@ async def current(call: Asked) -> Response:
 async def publish(call: Asked) -> prices.VersionPublished:
     """Make a text the newest version."""
     expected = expected_of(call)
-    if expected is UNSAID:
+    if expected == UNSAID:
         raise Problem(
             "expected-missing",
             "Say which version this is to follow: its number as `If-Match` or `expected`, "
@@ -68,7 +68,7 @@ async def roll_back(call: Asked) -> prices.VersionRow:
         return await prices.rollback(
             desk(call),
             numbered(call, "version"),
-            expected=None if expected is UNSAID else expected,
+            expected=None if expected == UNSAID else expected,
         )
 
 
