@@ -87,6 +87,7 @@ def repriced(old: str, new: str, charge: Recorded) -> int | str:
     return found(Repricing(lists[0].routes[0], heirs), charge)
 
 
+UPLOAD = "price: { hold: 9, per: [{ request_bytes: true, cost: %d }], settle: { response: /n, cost: 1 } }"
 SECONDS = "websocket: true, price: { per: [{ seconds: true, unit: 60, cost: %d }] }"
 
 
@@ -115,6 +116,11 @@ SECONDS = "websocket: true, price: { per: [{ seconds: true, unit: 60, cost: %d }
         ("price: { hold: 9, settle: { response: /n, cost: 1 } }", "price: { hold: 9, settle: { response: /n, cost: 2 }, missing: 4 }", row(measured=[None], reason=Reason.USAGE_MISSING), 4),
         ("price: { hold: 9, settle: { response: /n, cost: 1 } }", "price: { hold: 9, settle: { response: /n, cost: 1, default: 3 } }", row(measured=[None], reason=Reason.USAGE_MISSING), "default-changed"),
         ("price: { hold: 9, settle: { response: /n, cost: 1, default: 3 } }", "price: { hold: 9, settle: { response: /n, cost: 2, default: 4 }, missing: 8 }", row(measured=[None], reason=Reason.USAGE_MISSING), 8),
+        ("price: { per: [{ request_bytes: true, cost: 1 }], max: 9 }", "price: { per: [{ request_bytes: true, cost: 2 }], max: 9 }", row(measured=[3]), 6),
+        ("price: { per: [{ request_bytes: true, cost: 1 }], max: 9 }", "price: { per: [{ request_bytes: true, cost: 2 }] }", row(units=[3]), 6),
+        ("price: { per: [{ request_bytes: true, cost: 1 }], max: 9 }", "price: { per: [{ request_bytes: true, cost: 2 }] }", row(measured=[3]), "refused"),
+        (UPLOAD % 1, UPLOAD % 2, row(units=[5], measured=[3]), 10),
+        (UPLOAD % 1, UPLOAD % 2, row(measured=[5, 3]), 9),
         ("price: 2", "price: 5, websocket: true", row(), "route-unclear"),
         (SECONDS % 2, SECONDS % 3, row(measured=[60_000], status=101), 3),
         (SECONDS % 2, SECONDS % 3, row(measured=[30_000], status=101, note="continues 00"), 2),
