@@ -88,6 +88,7 @@ def repriced(old: str, new: str, charge: Recorded) -> int | str:
 
 
 UPLOAD = "price: { hold: 9, per: [{ request_bytes: true, cost: %d }], settle: { response: /n, cost: 1 } }"
+BODY = "price: { per: [{ body: /n, cost: 1 }, { request_bytes: true, cost: 1 }], max: 90 }"
 SECONDS = "websocket: true, price: { per: [{ seconds: true, unit: 60, cost: %d }] }"
 
 
@@ -121,6 +122,8 @@ SECONDS = "websocket: true, price: { per: [{ seconds: true, unit: 60, cost: %d }
         ("price: { per: [{ request_bytes: true, cost: 1 }], max: 9 }", "price: { per: [{ request_bytes: true, cost: 2 }] }", row(measured=[3]), "refused"),
         (UPLOAD % 1, UPLOAD % 2, row(units=[5], measured=[3]), 10),
         (UPLOAD % 1, UPLOAD % 2, row(measured=[5, 3]), 9),
+        (BODY, "price: { per: [{ request_bytes: true, cost: 2 }] }", row(units=[1, 7]), "price-needs-more"),
+        (BODY, "price: { per: [{ request_bytes: true, cost: 2 }], max: 90 }", row(units=[1, 7]), 14),
         ("price: 2", "price: 5, websocket: true", row(), "route-unclear"),
         (SECONDS % 2, SECONDS % 3, row(measured=[60_000], status=101), 3),
         (SECONDS % 2, SECONDS % 3, row(measured=[30_000], status=101, note="continues 00"), 2),
