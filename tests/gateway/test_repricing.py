@@ -89,6 +89,7 @@ def repriced(old: str, new: str, charge: Recorded) -> int | str:
 
 UPLOAD = "price: { hold: 9, per: [{ request_bytes: true, cost: %d }], settle: { response: /n, cost: 1 } }"
 BODY = "price: { per: [{ body: /n, cost: 1 }, { request_bytes: true, cost: 1 }], max: 90 }"
+METERED = "price: { hold: 9, settle: { response: /n, cost: %d } }, on_cut: %s"
 SECONDS = "websocket: true, price: { per: [{ seconds: true, unit: 60, cost: %d }] }"
 
 
@@ -124,6 +125,10 @@ SECONDS = "websocket: true, price: { per: [{ seconds: true, unit: 60, cost: %d }
         (UPLOAD % 1, UPLOAD % 2, row(measured=[5, 3]), 9),
         (BODY, "price: { per: [{ request_bytes: true, cost: 2 }] }", row(units=[1, 7]), "price-needs-more"),
         (BODY, "price: { per: [{ request_bytes: true, cost: 2 }], max: 90 }", row(units=[1, 7]), 14),
+        (METERED % (1, "delivered"), METERED % (2, "void"), row(measured=[12], reason=Reason.UNCOLLECTED), "ending-unclear"),
+        (METERED % (1, "delivered"), METERED % (2, "delivered"), row(measured=[12], reason=Reason.UNCOLLECTED), 9),
+        (METERED % (1, "delivered"), METERED % (2, "void"), row(measured=[2], reason=Reason.CUT_DELIVERED), 0),
+        (METERED % (1, "void"), METERED % (2, "delivered"), row(state=ChargeState.VOID, reason=Reason.UPSTREAM_CUT, due=0), "units-not-recorded"),
         ("price: 2", "price: 5, websocket: true", row(), "route-unclear"),
         (SECONDS % 2, SECONDS % 3, row(measured=[60_000], status=101), 3),
         (SECONDS % 2, SECONDS % 3, row(measured=[30_000], status=101, note="continues 00"), 2),
