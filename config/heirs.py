@@ -67,11 +67,10 @@ class HeirFinder:
     def _reached(self, here: Pattern) -> list[Pattern]:
         """Give the paths of the newer list that a request of this path may match best."""
         shared = {
-            one: both
+            one: _both(here, one)
             for one in self._tree.meeting(here)
-            if (both := _both(here, one)) is not None
             # What the older list had too, and more specific, never came to this route.
-            and not (one != here and one in self._old_shapes and _beats(one, here))
+            if not (one != here and one in self._old_shapes and _beats(one, here))
         }
         if len(shared) > MOST_COMPARED:
             return list(shared)
@@ -140,20 +139,14 @@ def _by_shape(routes: Iterable[Route]) -> Mapping[Pattern, Mapping[str, Route]]:
     return found
 
 
-def _both(one: Pattern, other: Pattern) -> Pattern | None:
-    """Give the pattern of the paths that both take; None where there are none."""
+def _both(one: Pattern, other: Pattern) -> Pattern:
+    """Give the pattern of the paths that two patterns take, which meet."""
     shared: list[str] = []
-    for at in range(max(len(one), len(other))):
-        here = one[at] if at < len(one) else None
-        there = other[at] if at < len(other) else None
-        if not (here and there) and here != there:
-            return None  # one is longer, or ends with a slash
+    for at, (here, there) in enumerate(zip(one, other, strict=False)):
         if here == REST:
             return (*shared, *other[at:])
         if there == REST:
             return (*shared, *one[at:])
-        if here is None or there is None or (here != there and ANY not in {here, there}):
-            return None
         shared.append(there if here == ANY else here)
     return tuple(shared)
 

@@ -90,6 +90,7 @@ def repriced(old: str, new: str, charge: Recorded) -> int | str:
 UPLOAD = "price: { hold: 9, per: [{ request_bytes: true, cost: %d }], settle: { response: /n, cost: 1 } }"
 BODY = "price: { per: [{ body: /n, cost: 1 }, { request_bytes: true, cost: 1 }], max: 90 }"
 METERED = "price: { hold: 9, settle: { response: /n, cost: %d } }, on_cut: %s"
+OPENED = "websocket: true, price: { per: [{ connection: true, cost: %d }, { seconds: true, unit: 60, cost: %d }] }"
 SECONDS = "websocket: true, price: { per: [{ seconds: true, unit: 60, cost: %d }] }"
 
 
@@ -131,10 +132,14 @@ SECONDS = "websocket: true, price: { per: [{ seconds: true, unit: 60, cost: %d }
         (METERED % (1, "void"), METERED % (2, "delivered"), row(state=ChargeState.VOID, reason=Reason.UPSTREAM_CUT, due=0), "units-not-recorded"),
         ("price: 2", "price: 5, websocket: true", row(), "route-unclear"),
         (SECONDS % 2, SECONDS % 3, row(measured=[60_000], status=101), 3),
+        (OPENED % (5, 1), OPENED % (6, 2), row(measured=[1, 60_001], status=101), 8),
+        (OPENED % (5, 1), OPENED % (6, 2), row(measured=[0, 60_001], status=101, note="continues 00"), 2),
         (SECONDS % 2, SECONDS % 3, row(measured=[30_000], status=101, note="continues 00"), 2),
         (SECONDS % 2, "websocket: true, price: { hold: 9, per: [{ seconds: true, unit: 60, cost: 3 }] }", row(measured=[60_000], status=101), "slices"),
         ("price: 2, observe: true", "price: 5", row(state=ChargeState.OBSERVED, reason=None, held=2, due=0), 5),
         ("price: 2, observe: true", "price: 5", row(state=ChargeState.OBSERVED, reason=None, held=0, due=0), 0),
+        (METERED % (1, "void, observe: true"), METERED % (2, "delivered"), row(state=ChargeState.OBSERVED, reason=None, held=0, due=0, measured=[5]), "ending-unclear"),
+        (METERED % (1, "void, observe: true"), METERED % (2, "delivered"), row(state=ChargeState.OBSERVED, reason=None, held=4, due=0, measured=[4]), 8),
         ("price: 2, observe: true", "price: 5", row(account_id=None, state=ChargeState.OBSERVED, reason=None, held=2, due=0), "without-key"),
     ],
 )  # fmt: skip
