@@ -125,18 +125,21 @@ TEXT = json.dumps(
     {
         "version": 1,
         "upstreams": {"api": {"url": "http://127.0.0.1:9"}},
-        "routes": [{"path": "/a", "upstream": "api", "price": 2}],
+        "routes": [
+            {"path": "/a", "upstream": "api", "price": 2},
+            {"path": "/b", "upstream": "api", "price": 2},
+        ],
     }
 )
 CALL = (
     "INSERT INTO charges (id, account_id, held, captured, opened_q, opened_epoch, closed_q,"
     " closed_epoch, price_version, rule, credit_type_id, state, reason, status)"
-    " SELECT $1::bytea || int4send(n), 1 + n % $3, 2, 2, 1, 1, 2, 1, $4, 0, 1, 2, 1, 200"
+    " SELECT $1::bytea || int4send(n), 1 + n % $3, 2, 2, 1, 1, 2, 1, $4, n % $5, 1, 2, 1, 200"
     "   FROM generate_series(0, $2 - 1) n"
 )
 
 
-def prepared(count: int, *, users: int = 1, version: int = 1) -> Any:
+def prepared(count: int, *, users: int = 1, version: int = 1, rules: int = 1) -> Any:
     async def prepare(database: Database) -> None:
         async with database.connection() as connection:
             await credit_types.register(connection, {"credits": 0})
@@ -144,7 +147,7 @@ def prepared(count: int, *, users: int = 1, version: int = 1) -> Any:
                 await accounts.create(connection, external_id=f"user-{number}", actor="test")
             await price_versions.publish(connection, TEXT, [], actor="test")
             at = id_at(NOW - timedelta(hours=1))[:8]
-            await connection.execute(CALL, at, count, users, version)
+            await connection.execute(CALL, at, count, users, version, rules)
 
     return prepare
 
@@ -160,6 +163,13 @@ def test_more_accounts_than_stay_in_memory_are_added_up_all_the_same(
     assert (answer.accounts_changed, answer.accounts_dry) == (20, 20)
     assert [(row.charges, row.before, row.after) for row in answer.accounts] == [(5, 10, 15)] * 5
     assert (answer.totals[0].before, answer.totals[0].after) == (200, 300)
+
+
+def test_charges_that_look_alike_are_repriced_by_their_own_routes(database_url: str) -> None:
+    first, second = TEXT.split('"price": 2}', 1)
+    text = f'{first}"price": 5}}{second.replace(": 2}", ": 4}")}'
+    answer = asyncio.run(replayed(database_url, text, prepared(10, rules=2)))
+    assert {row.route: row.after for row in answer.routes} == {"/a": 25, "/b": 20}
 
 
 def test_progress_is_told_while_it_reads(
