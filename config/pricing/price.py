@@ -93,7 +93,7 @@ class Price:
         put(self, "after_lines", after)
         put(self, "needs_body", any(line.source == "body" for line in before))
         put(self, "wants_identity", any(line.source == "response" for line in after))
-        put(self, "fixed", None if before else self.of_units(()))
+        put(self, "fixed", None if before else self._measured(()))
         put(self, "is_free", not self.lines and self.cost(()) == 0)
 
     def before(self, facts: RequestFacts) -> Measured:
@@ -105,11 +105,11 @@ class Price:
         """
         if self.fixed is not None:
             return self.fixed
-        return self.of_units(measure(self.before_lines, facts, self.body_limit))
+        return self._measured(measure(self.before_lines, facts, self.body_limit))
 
     def of_units(self, units: Sequence[Unit]) -> Measured:
         """
-        Say what is known before the call when this was measured.
+        Say what is known before the call when this was measured, as `before` does.
 
         Args:
             units: One for each of `before_lines`; none for `request_bytes` of a body whose length
@@ -118,19 +118,7 @@ class Price:
         Raises:
             Unpriceable: It is above 9e13, or such a body has no bound.
         """
-        known = self.cost(units)
-        if len(units) < len(self.before_lines):  # a body of unannounced length
-            ceiling, final = max(known, self._most()), False
-        elif self.after_lines:
-            # What is known already is due in any case, even above the hold.
-            ceiling = self._slice(units) if self.hold is None else max(known, self.hold)
-            final = False
-        else:
-            ceiling, final = known, True
-        if ceiling > LARGEST_AMOUNT:
-            sentence = "The price of this request is larger than any balance."
-            raise Unpriceable(422, "price-overflow", sentence)
-        return Measured(ceiling, tuple(units), final)
+        return self._measured(units)
 
     def next_slice(self, first: Measured) -> Measured:
         """Measure a later charge of a WebSocket connection, which is not counted again."""
@@ -158,6 +146,21 @@ class Price:
     def _within(self, cost: int) -> int:
         cost = max(cost, self.minimum)
         return cost if self.maximum is None else min(cost, self.maximum)
+
+    def _measured(self, units: Sequence[Unit]) -> Measured:
+        known = self.cost(units)
+        if len(units) < len(self.before_lines):  # a body of unannounced length
+            ceiling, final = max(known, self._most()), False
+        elif self.after_lines:
+            # What is known already is due in any case, even above the hold.
+            ceiling = self._slice(units) if self.hold is None else max(known, self.hold)
+            final = False
+        else:
+            ceiling, final = known, True
+        if ceiling > LARGEST_AMOUNT:
+            sentence = "The price of this request is larger than any balance."
+            raise Unpriceable(422, "price-overflow", sentence)
+        return Measured(ceiling, tuple(units), final)
 
     def _most(self) -> int:
         """
