@@ -1,7 +1,9 @@
 """Owns what the operator decides: the price file, the settings, and all arithmetic of costs."""
 
 from config.amounts import LARGEST_AMOUNT, format_amount, parse_amount
+from config.differences import Difference, differences
 from config.explain import CostLine, Explanation, Quote, explain, quote, units_of
+from config.heirs import HeirFinder, Heirs
 from config.model import (
     Cors,
     CreditType,
@@ -17,7 +19,8 @@ from config.model import (
 from config.paths import BadPath, canonical_path
 from config.price_list import PriceList
 from config.pricing.facts import Measured, RequestFacts, Unit, Unpriceable
-from config.pricing.meter import Cost, Meter
+from config.pricing.measure import count
+from config.pricing.meter import Cost, Meter, cost_of
 from config.pricing.price import Line, Price
 from config.problems import OpenApiError, PriceFileError, Problem, SettingsError
 from config.reading import load_price_list, price_file_schema
@@ -33,7 +36,10 @@ __all__ = [
     "Cost",
     "CostLine",
     "CreditType",
+    "Difference",
     "Explanation",
+    "HeirFinder",
+    "Heirs",
     "Limits",
     "Line",
     "Match",
@@ -61,6 +67,9 @@ __all__ = [
     "Unpriceable",
     "Upstream",
     "canonical_path",
+    "cost_of",
+    "count",
+    "differences",
     "explain",
     "format_amount",
     "load_price_list",

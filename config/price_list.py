@@ -27,7 +27,8 @@ class PriceList:
     """Peers whose X-Forwarded-* headers are believed."""
     observe: bool = False
     selling: SellingRules = field(default_factory=SellingRules)
-    prices: Literal["file"] = "file"
+    prices: Literal["file", "database"] = "file"
+    """Where they live: changed by editing the file, or by publishing them."""
     upstream_client: Literal["own", "httpx"] = "own"
     _table: RouteTable = field(init=False, repr=False, compare=False)
 

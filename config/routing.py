@@ -113,9 +113,7 @@ class RouteTable:
                 endpoint.by_method.setdefault(b"HEAD", get)
             allow = tuple(sorted(method.decode() for method in endpoint.by_method))
             endpoint.not_allowed = MethodNotAllowed(allow)
-            endpoint.covers = any(
-                _takes(endpoint.folded, other.folded) for other in endpoints.values()
-            )
+            endpoint.covers = _covers(self._folded, endpoint.folded)
 
     def match(self, method: bytes, path: bytes) -> Matched:
         """
@@ -178,16 +176,26 @@ def _fold(path: bytes) -> list[bytes]:
     return segments or [b""]
 
 
-def _takes(pattern: Sequence[bytes], other: Sequence[bytes]) -> bool:
-    """Whether a folded pattern takes paths of another folded shape."""
-    if pattern == other:
-        return False
-    for at, segment in enumerate(pattern):
-        if segment == b"*":
-            return len(other) > at
-        if at >= len(other) or (segment not in (other[at], b"{}") and other[at] != b"{}"):
-            return False
-    return len(pattern) == len(other)
+def _covers(node: _Node, pattern: Sequence[bytes], at: int = 0, *, same: bool = True) -> bool:
+    """
+    Whether a folded pattern takes paths of another folded shape, of those below a node.
+
+    `same`: the way here is the pattern's own, so what it ends with is the pattern itself.
+    """
+    if at == len(pattern):
+        return node.here is not None and not same
+    segment = pattern[at]
+    if segment == b"*":
+        return bool(node.literals or node.parameter) or (node.rest is not None and not same)
+    wild = segment == b"{}"
+    if wild and node.rest is not None and at + 1 == len(pattern):
+        return True
+    if node.parameter is not None and _covers(node.parameter, pattern, at + 1, same=same and wild):
+        return True
+    if not wild:
+        found = node.literals.get(segment)
+        return found is not None and _covers(found, pattern, at + 1, same=same)
+    return any(_covers(one, pattern, at + 1, same=False) for one in node.literals.values())
 
 
 def _walk(node: _Node, segments: list[bytes], at: int) -> Found | None:

@@ -42,6 +42,8 @@ class Running:
     admin_url: str
     postgres_url: str
     redis_url: str
+    config: str = ""
+    """Its price file."""
 
 
 class DataFolder:

@@ -47,6 +47,7 @@ class PriceFile:
         self._clock = clock
         self._sha256: bytes | None = None
         self._refusal: list[dict[str, Any]] | None = None
+        self._told_aside = False
         self._unpublished: str | None = None
         self._trouble: str | None = None
 
@@ -78,7 +79,9 @@ class PriceFile:
         await self._tell()
 
     async def take(self, text: str) -> None:
-        """Publish a text, or refuse it; a repeat does neither again."""
+        """Publish a text, or refuse it; a repeat does neither again, nor is a file always asked."""
+        if await self._is_set_aside():
+            return
         sha256 = hashlib.sha256(text.encode()).digest()
         try:
             prices = load_price_list(text, environ=self._environ)
@@ -97,12 +100,22 @@ class PriceFile:
             self._refusal = None
         self._sha256 = sha256
 
+    async def _is_set_aside(self) -> bool:
+        """Say whether prices live in the database, where no file counts; told once."""
+        async with self._database.connection() as connection:
+            current = await price_versions.current(connection)
+        aside = current is not None and current.home == "database"
+        if aside and not self._told_aside:
+            _log.warning("prices live in the database: the price file is not taken")
+        self._told_aside = aside
+        return aside
+
     async def _publish(self, text: str, prices: PriceList) -> None:
         rules = [rule_of(route) for route in prices.routes]
         async with self._database.transaction() as connection:
             await credit_types.register(connection, scales_of(prices))
             published = await price_versions.publish(
-                connection, text, rules, actor=f"file:{self._host}"
+                connection, text, rules, actor=f"file:{self._host}", home=prices.prices
             )
         if not published.repeated:
             _log.info("the price file is version %d now", published.version)
@@ -121,14 +134,15 @@ class PriceFile:
         """Keep this gateway's row: that it lives, what it charges by, how its file stands."""
         async with self._database.connection() as connection:
             current = await price_versions.current(connection)
+            aside = current is not None and current.home == "database"
             for _ in range(2):
                 try:
                     await gateways.set_prices(
                         connection,
                         self._gateway_id,
                         price_version=current.version if current else None,
-                        file_sha256=self._sha256,
-                        refusal=self._refusal,
+                        file_sha256=None if aside else self._sha256,
+                        refusal=None if aside else self._refusal,
                     )
                     await gateways.seen(connection, self._gateway_id)
                 except NotFound:

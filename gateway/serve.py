@@ -201,6 +201,7 @@ async def serving(options: ServeOptions, supervisor: Supervisor) -> AsyncIterato
                 admin_url=gateway.admin_url,
                 postgres_url=gateway.postgres_url,
                 redis_url=gateway.redis_url,
+                config=str(settings.config.absolute()),
             )
         )
         yield gateway

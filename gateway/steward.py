@@ -28,6 +28,7 @@ from gateway.parent import Parent, log_to_stderr
 from gateway.price_feed import InForce, PriceFeed
 from gateway.price_file import PriceFile
 from gateway.prices import LivePrices
+from gateway.publishing import FilePlace
 from gateway.selling_metrics import selling_exposition
 from gateway.server import serve_app
 from gateway.worker import ledger_options, selling, settings_of
@@ -89,6 +90,7 @@ async def work(parent: Parent) -> None:
                 pages_url=pages_url,
                 metrics=metrics,
                 environ=settings.environ,
+                price_file=FilePlace(settings.config, parent.orders["gateway"]),
             )
             async with running(jobs.run(), file.run(), feed.follow(take)):
                 await serve_app(app, parent, socket_fd=parent.orders["socket"], http="httptools")

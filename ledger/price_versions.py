@@ -6,7 +6,8 @@ kept with the version, so that a charge can be explained when the file is long g
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
@@ -16,7 +17,11 @@ from ledger.database import Connection, Queries
 from ledger.errors import Conflict, NotFound
 from ledger.inputs import check_limit
 
-Source: TypeAlias = Literal["file", "rollback"]
+Source: TypeAlias = Literal["file", "rollback", "admin"]
+Home: TypeAlias = Literal["file", "database"]
+
+PUBLISH_LOCK = 7_236_450_112_004
+"""The advisory lock of those who publish and write a price file in one go."""
 
 _SQL = Queries("price_versions")
 
@@ -35,13 +40,19 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class PriceVersion:
-    """A version's row. source: `file`, or `rollback` of an older one."""
+    """
+    A version's row.
+
+    source: A price `file`, an `admin` who published it, or a `rollback` of an older one.
+    home: Where its text says that prices live: in the `file`, or in the `database`.
+    """
 
     version: int
     sha256: bytes
     source: Source
     actor: str
     published_at: datetime
+    home: Home
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +61,7 @@ class Published:
 
     version: int
     repeated: bool
+    home: Home = "file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +81,15 @@ async def publish(
     *,
     actor: str,
     source: Source = "file",
+    home: Home = "file",
+    expected: int | None = None,
 ) -> Published:
     """
     Make a checked text the newest version, and return which version is current.
 
     The text that is current already is not published again. Nor is a file that was current
-    until someone rolled back from it: a restart must not undo that.
+    until somebody rolled back from it or published over it: a restart must not undo that. Nor
+    is any file while prices live in the database.
 
     Args:
         connection: To Postgres.
@@ -82,20 +97,28 @@ async def publish(
         rules: Its routes, in order.
         actor: Whose file or command it is.
         source: Where it comes from.
+        home: Where it says that prices live.
+        expected: The version that it is to follow, 0 for none; None: any.
+
+    Raises:
+        Conflict: `prices-changed`: another version is current. Nothing changed.
 
     """
     sha256 = hashlib.sha256(text.encode()).digest()
     async with connection.transaction():
         await connection.execute(_SQL.lock)
-        newest = await connection.fetchrow(_SQL.newest)
+        newest = await current(connection)
         if newest is not None:
-            from_file = await connection.fetchrow(_SQL.newest_from_file)
-            undone = source == "file" and from_file is not None and from_file["sha256"] == sha256
-            if newest["sha256"] == sha256 or undone:
-                return Published(newest["version"], repeated=True)
-        version = 1 if newest is None else newest["version"] + 1
+            if newest.sha256 == sha256:
+                if source == "file":
+                    await connection.execute(_SQL.mark_in_file, newest.version)
+                return Published(newest.version, repeated=True, home=newest.home)
+            if source == "file" and await _is_set_aside(connection, newest, sha256):
+                return Published(newest.version, repeated=True, home=newest.home)
+        _check_expected(newest, expected)
+        version = 1 if newest is None else newest.version + 1
         await connection.execute(_SQL.add_text, sha256, text)
-        await connection.execute(_SQL.add_version, version, sha256, source, actor)
+        await connection.execute(_SQL.add_version, version, sha256, source, actor, home)
         await connection.executemany(
             _SQL.add_rule,
             [
@@ -106,25 +129,82 @@ async def publish(
         await audit.write(
             connection,
             actor,
-            f"prices.{'publish' if source == 'file' else 'rollback'}",
+            f"prices.{'rollback' if source == 'rollback' else 'publish'}",
             f"version {version}",
-            {"sha256": sha256.hex()},
+            {"sha256": sha256.hex(), "home": home},
         )
-    return Published(version, repeated=False)
+    return Published(version, repeated=False, home=home)
 
 
-async def roll_back(connection: Connection, version: int, *, actor: str) -> Published:
+async def _is_set_aside(connection: Connection, newest: PriceVersion, sha256: bytes) -> bool:
+    """Whether a file's text does not count: it was in force, or files do not."""
+    if newest.home == "database":
+        return True
+    in_file = await connection.fetchrow(_SQL.newest_in_file)
+    return in_file is not None and bool(in_file["sha256"] == sha256)
+
+
+def _check_expected(newest: PriceVersion | None, expected: int | None) -> None:
+    version = 0 if newest is None else newest.version
+    if expected is not None and expected != version:
+        by = f" by {newest.actor}" if newest is not None else ""
+        raise Conflict(
+            "prices-changed",
+            f"version {version}{by} is in force, not {expected}: look at what changed, then again",
+        )
+
+
+async def written(connection: Connection, version: int) -> None:
+    """Remember that the price file has a version's text. A repeat changes nothing."""
+    await connection.execute(_SQL.mark_in_file, version)
+
+
+async def in_file(connection: Connection) -> bytes | None:
+    """Return the sha256 of the newest text that a price file is known to have had."""
+    row = await connection.fetchrow(_SQL.newest_in_file)
+    return None if row is None else row["sha256"]
+
+
+@asynccontextmanager
+async def alone(connection: Connection) -> AsyncIterator[None]:
+    """Publish and write a file without another who does the same; the lock ends with the block."""
+    await connection.execute(_SQL.publish_alone, PUBLISH_LOCK)
+    try:
+        yield
+    finally:
+        await connection.execute(_SQL.leave_publishing, PUBLISH_LOCK)
+
+
+async def roll_back(
+    connection: Connection, version: int, *, actor: str, expected: int | None = None
+) -> Published:
     """
     Publish an older version's text again as the newest. A repeat changes nothing.
 
     Raises:
         NotFound: No such version.
+        Conflict: `prices-changed`; `prices-moved`: the text says that prices live elsewhere
+            than now, which a rollback must not decide. Nothing changed.
 
     """
     async with connection.transaction():
-        text = await text_of(connection, version)
+        await connection.execute(_SQL.lock)
+        row = await get(connection, version)
+        newest = await current(connection)
+        if newest is not None and newest.home != row.home:
+            raise Conflict(
+                "prices-moved",
+                f"version {version} says `prices: {row.home}`, and they live in the {newest.home}"
+                " now: change that in its text, and publish it",
+            )
         return await publish(
-            connection, text, await rules(connection, version), actor=actor, source="rollback"
+            connection,
+            await text_of(connection, version),
+            await rules(connection, version),
+            actor=actor,
+            source="rollback",
+            home=row.home,
+            expected=expected,
         )
 
 

@@ -22,6 +22,7 @@ from starlette.routing import Route
 from gateway.admin import admin_app
 from gateway.admin.table import described as admin_document
 from gateway.consumer.table import described as consumer_document
+from gateway.publishing import FilePlace
 from ledger import admins, api_keys
 from tests.charging import Charging, Customer, Stores, charging
 from tests.gateway.described import check_answer
@@ -92,7 +93,9 @@ async def nothing_counted() -> str:
 
 
 @asynccontextmanager
-async def control(stores: Stores, prices: str = PRICES, **settings: Any) -> AsyncIterator[Control]:
+async def control(
+    stores: Stores, prices: str = PRICES, *, price_file: FilePlace | None = None, **settings: Any
+) -> AsyncIterator[Control]:
     """Run a gateway with an admin listener beside it."""
     async with (
         serving(Starlette(routes=[Route("/{path:path}", served, methods=["GET", "POST"])])) as api,
@@ -107,6 +110,7 @@ async def control(stores: Stores, prices: str = PRICES, **settings: Any) -> Asyn
             pages_url=f"{gateway.url}{PREFIX}",
             metrics=nothing_counted,
             environ={},
+            price_file=price_file,
         )
 
         async def described_to_consumers(response: httpx.Response) -> None:

@@ -49,10 +49,10 @@ def _quantity(line: "Line", facts: RequestFacts, document: Any) -> int | None:
     if line.source == "body":
         return _json_count(line, document)
     if line.source == "path":
-        return _count(line, facts.path_params.get(line.selector))
+        return count(line, facts.path_params.get(line.selector))
     if line.source == "query":
-        return _count(line, query_value(facts.query, line.selector))
-    return _count(line, _header(line, facts))
+        return count(line, query_value(facts.query, line.selector))
+    return count(line, _header(line, facts))
 
 
 def _header(line: "Line", facts: RequestFacts) -> str | None:
@@ -109,7 +109,13 @@ def _json_count(line: "Line", document: Any) -> int | None:
     return value
 
 
-def _count(line: "Line", text: str | None) -> int | None:
+def count(line: "Line", text: str | None) -> int | None:
+    """
+    Read a count as a request writes it; None where there is none.
+
+    Raises:
+        Unpriceable: 422, it is no whole number.
+    """
     if text is None:
         return None
     if not _COUNT.fullmatch(text) or int(text) > LARGEST_QUANTITY:

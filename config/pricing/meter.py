@@ -1,5 +1,6 @@
 """Learning the cost from the answer while it passes: incremental, bounded, never in its way."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -131,22 +132,8 @@ class Meter:
         elif self._body is not None:
             self._document(read_leniently(self._body))
         self._events = self._body = None
-        price, units, missing = self._price, list(self._measured.units), False
-        if len(units) < len(price.before_lines):
-            if self._request_bytes is None:
-                return Cost(self._measured.ceiling, tuple(units), missing=True)
-            units.append(Unit("request_bytes", self._request_bytes))
-        for line in price.after_lines:
-            quantity = self._quantity(line, elapsed_ms)
-            if quantity is None:
-                missing = True
-            else:
-                units.append(Unit(line.label, quantity))
-        if missing:
-            amount = self._measured.ceiling if price.missing is None else price.missing
-        else:
-            amount = min(price.cost(units), LARGEST_AMOUNT)
-        return Cost(amount, tuple(units), missing)
+        after = [self._quantity(line, elapsed_ms) for line in self._price.after_lines]
+        return cost_of(self._price, self._measured, after, self._request_bytes)
 
     def _quantity(self, line: "Line", elapsed_ms: int) -> int | None:
         if line.source == "seconds":
@@ -186,3 +173,35 @@ class Meter:
             if value is not ABSENT and value is not None:
                 quantity = usage(value)
                 self._counts[label] = -1 if quantity is None else quantity
+
+
+def cost_of(
+    price: "Price",
+    measured: Measured,
+    after: Sequence[int | None],
+    request_bytes: int | None = None,
+) -> Cost:
+    """
+    Compute the cost of what was measured.
+
+    Args:
+        price: Of the route.
+        measured: What was known before the call.
+        after: A quantity for each of the price's after lines; None: the answer did not tell.
+        request_bytes: How long a body of unannounced length was; None: nobody knows.
+    """
+    units, missing = list(measured.units), False
+    if len(units) < len(price.before_lines):
+        if request_bytes is None:
+            return Cost(measured.ceiling, tuple(units), missing=True)
+        units.append(Unit("request_bytes", request_bytes))
+    for line, quantity in zip(price.after_lines, after, strict=True):
+        if quantity is None:
+            missing = True
+        else:
+            units.append(Unit(line.label, quantity))
+    if missing:
+        amount = measured.ceiling if price.missing is None else price.missing
+    else:
+        amount = min(price.cost(units), LARGEST_AMOUNT)
+    return Cost(amount, tuple(units), missing)

@@ -109,6 +109,19 @@ class Price:
             return self.fixed
         return self._measured(measure(self.before_lines, facts, self.body_limit))
 
+    def of_units(self, units: Sequence[Unit]) -> Measured:
+        """
+        Say what is known before the call when this was measured, as `before` does.
+
+        Args:
+            units: One for each of `before_lines`; none for `request_bytes` of a body whose length
+                is not announced.
+
+        Raises:
+            Unpriceable: It is above 9e13, or such a body has no bound.
+        """
+        return self._measured(units)
+
     def next_slice(self, first: Measured) -> Measured:
         """Measure a later charge of a WebSocket connection, which is not counted again."""
         if first.final or self.hold is not None:

@@ -70,6 +70,7 @@ def _build(entry: Entry, reading: Reading) -> PriceList:
         trusted_proxies=_networks(entry, reading),
         observe=parts.observe,
         selling=_selling(entry),
+        prices=entry.get("prices", "file"),
         upstream_client=entry.get("upstream_client", "own"),
     )
     _windows(parts, [(route.price, node) for route, node in routes])

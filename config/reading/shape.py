@@ -326,7 +326,9 @@ PRICE_FILE = Fields(
             ListOf(Expanded("A network"), 100), "Networks whose X-Forwarded-* are believed."
         ),
         "observe": Field(Truth(), "All routes: price, record and show; charge and refuse nothing."),
-        "prices": Field(Choice(("file",)), "Where prices live."),
+        "prices": Field(
+            Choice(("file", "database")), "Where prices live: here, or in the database."
+        ),
         "upstream_client": Field(Choice(("own", "httpx")), "Which HTTP client calls upstreams."),
     },
     title="Farebox price file",

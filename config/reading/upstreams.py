@@ -9,6 +9,7 @@ from config.paths import BadPath, canonical_path
 from config.reading.kinds import Entry, Reading, WrongValueError
 from config.reading.nodes import Node, Scalar
 
+_NOWHERE = "http://unexpanded.invalid"
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})|[0-9A-Fa-f:.]{2,45}")
 _HEADER_VALUE = re.compile(r"[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?|")
 _OURS = re.compile(
@@ -21,10 +22,9 @@ def build_upstream(name: str, key: Scalar, entry: Entry, reading: Reading) -> Up
     """Make an upstream; None where something is wrong, which is noted. Values are never quoted."""
     try:
         headers = _headers(entry, reading)
-        if reading.environ is None:
-            # Only prices are wanted; the address may hold an unexpanded ${NAME}.
-            return Upstream(name, "http", "unexpanded.invalid", 80)
-        url = _split(entry.get("url"), entry.node("url"))
+        # Unexpanded, only prices and words are wanted: the address may hold a ${NAME}.
+        expanded = reading.environ is not None
+        url = _split(entry.get("url") if expanded else _NOWHERE, entry.node("url"))
         scheme: Literal["http", "https"] = "https" if url.scheme == "https" else "http"
         return Upstream(
             name=name,

@@ -11,6 +11,7 @@ from gateway.admin.caller import TokenGate
 from gateway.admin.services import Services
 from gateway.admin.table import TABLE
 from gateway.operations.price_book import PriceBook
+from gateway.publishing import FilePlace
 from gateway.routes import control_app
 from ledger.ledger import Ledger
 from ledger.ports import Clock, SystemClock
@@ -30,13 +31,15 @@ def admin_app(
     metrics: Callable[[], Awaitable[str]],
     environ: Mapping[str, str],
     clock: Clock | None = None,
+    price_file: FilePlace | None = None,
 ) -> Starlette:
     """
     Build the admin listener.
 
     `pages_url` is where consumers find their pages, like `https://api.example.com/farebox`.
     `metrics` returns Prometheus text over all workers. `environ` is what `${NAME}` in a
-    price text may name when it is checked.
+    price text may name when it is checked. `price_file` is where prices are written when an admin
+    publishes them.
     """
     services = Services(
         ledger=ledger,
@@ -48,5 +51,6 @@ def admin_app(
         book=PriceBook(environ),
         clock=clock or SystemClock(),
         random_bytes=secrets.token_bytes,
+        price_file=price_file,
     )
     return control_app(TABLE, services, TokenGate(ledger), prefix=lambda: PREFIX)

@@ -168,19 +168,9 @@ async def list_prices(call: Asked) -> prices.VersionPage:
     return await prices.listed(desk(call), call.query)
 
 
-async def current_prices(call: Asked) -> prices.VersionText:
-    """Show the version in force."""
-    return await prices.show(desk(call), None)
-
-
 async def show_prices(call: Asked) -> prices.VersionText:
     """Show a version."""
     return await prices.show(desk(call), numbered(call, "version"))
-
-
-async def roll_back_prices(call: Asked) -> prices.VersionRow:
-    """Go back to a version."""
-    return await prices.rollback(desk(call), numbered(call, "version"))
 
 
 async def last_refusal(call: Asked) -> prices.Refusal:

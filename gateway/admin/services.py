@@ -8,6 +8,7 @@ from billing.shop import Shop
 from config import PriceList
 from gateway.operations.desk import Desk
 from gateway.operations.price_book import PriceBook
+from gateway.publishing import FilePlace
 from ledger.ledger import Ledger
 from ledger.ports import Clock
 
@@ -24,6 +25,7 @@ class Services:
         metrics: Prometheus text over all workers, and of the ledger.
         environ: What `${NAME}` in a price text may name when it is checked.
         book: Earlier price lists, by which old charges are explained.
+        price_file: This gateway's, where prices that are published are written.
 
     """
 
@@ -36,6 +38,7 @@ class Services:
     book: PriceBook
     clock: Clock
     random_bytes: Callable[[int], bytes]
+    price_file: FilePlace | None = None
 
     def desk(self, admin: str) -> Desk:
         """Return a desk at which changes are made in an admin's name."""

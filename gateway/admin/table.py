@@ -6,6 +6,7 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 
 from gateway.admin import handlers
+from gateway.admin.pricing import PRICING
 from gateway.admin.recovery import RECOVERY
 from gateway.admin.rows import V1, changes, shows
 from gateway.admin.selling_table import SELLING
@@ -131,18 +132,14 @@ TABLE: tuple[Operation, ...] = (
          handlers.show_observed, observed.ObservedAnswer, observed.ObservedQuery),
     shows(f"{V1}/prices", "list-prices", "Versions of the price file, newest first",
          handlers.list_prices, prices.VersionPage, PageQuery),
-    shows(f"{V1}/prices/current", "current-prices", "The version in force, with its text",
-         handlers.current_prices, prices.VersionText),
     shows(f"{V1}/prices/refusal", "last-refusal", "Why the last price file was refused",
          handlers.last_refusal, prices.Refusal),
     changes("POST", f"{V1}/prices/check", "check-prices",
             "Whether a text could become the next version; publishes nothing",
             handlers.check_prices, prices.PriceCheck, text_body=handlers.PRICES_TYPE),
+    *PRICING,
     shows(f"{V1}/prices/{{version}}", "show-prices", "A version with its text",
          handlers.show_prices, prices.VersionText),
-    changes("POST", f"{V1}/prices/{{version}}/rollback", "roll-back-prices",
-            "Make an earlier text the newest version",
-            handlers.roll_back_prices, prices.VersionRow, status=201),
     shows(f"{V1}/admins", "list-admins", "All named admins",
           handlers.list_admins, admins.AdminList),
     changes("POST", f"{V1}/admins", "create-admin", "Make an admin; the token is shown once",

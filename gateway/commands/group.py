@@ -29,7 +29,9 @@ from gateway.commands.prices import check, init, quote
 from gateway.commands.rebuild import rebuild
 from gateway.commands.run import backup, demo, migrate, serve
 from gateway.commands.stripe import stripe
+from gateway.commands.trying import diff, replay
 from gateway.data_folder import FolderInUse
+from gateway.problems import Problem
 from gateway.reading import field_errors
 from gateway.stores import StoreFailed, StoreMissing
 from ledger.errors import LedgerError, LedgerUnavailable
@@ -46,6 +48,7 @@ COMMANDS = (
     backup,
     check,
     demo,
+    diff,
     fact,
     finding,
     grant,
@@ -62,6 +65,7 @@ COMMANDS = (
     rebuild,
     reconcile,
     refund,
+    replay,
     serve,
     stripe,
     verify,
@@ -95,6 +99,8 @@ def run(arguments: Sequence[str]) -> int:
     except ValidationError as error:
         wrong = "; ".join(f"{field}: {message}" for field, message in field_errors(error))
         return _failed(wrong, WRONG_USE)
+    except Problem as error:
+        return _failed(error.detail, WRONG_USE)
     except CommandFailed as error:
         return _failed(str(error), error.code)
     except StripeUnavailable as error:

@@ -69,19 +69,33 @@ def operates(work: Work[Asked] | None = None, /, *, catch_up: bool = True) -> An
 def _command(work: Work[Asked], *, catch_up: bool) -> Callable[Asked, int]:
     @functools.wraps(work)
     def command(*args: Asked.args, **kwargs: Asked.kwargs) -> int:
-        # What the ledger tells operators belongs into a serve's log, not between a command's lines.
-        logging.getLogger("ledger").setLevel(logging.ERROR)
-        settings = Settings.from_environment(
-            data=chosen("data"), postgres_url=chosen("postgres_url"), redis_url=chosen("redis_url")
-        )
-        with found_stores(settings) as stores:
-            said = asyncio.run(_at_a_desk(stores, catch_up, work, *args, **kwargs))
-        click.echo(said.answer.model_dump_json(indent=2) if chosen("as_json") else said.text)
-        if said.aside:
-            click.echo(said.aside, err=True)
-        return said.code
+        return printed(at_a_desk(work, catch_up, *args, **kwargs))
 
     return store_options(json_option(command))
+
+
+def printed(said: Said) -> int:
+    """Print what a command answers, and return its exit code."""
+    click.echo(said.answer.model_dump_json(indent=2) if chosen("as_json") else said.text)
+    if said.aside:
+        click.echo(said.aside, err=True)
+    return said.code
+
+
+def at_a_desk(
+    work: Work[Asked],
+    catch_up: bool,  # noqa: FBT001 - what follows is the command's own
+    *args: Asked.args,
+    **kwargs: Asked.kwargs,
+) -> Said:
+    """Do a piece of work on the stores that the options and the environment name."""
+    # What the ledger tells operators belongs into a serve's log, not between a command's lines.
+    logging.getLogger("ledger").setLevel(logging.ERROR)
+    settings = Settings.from_environment(
+        data=chosen("data"), postgres_url=chosen("postgres_url"), redis_url=chosen("redis_url")
+    )
+    with found_stores(settings) as stores:
+        return asyncio.run(_at_a_desk(stores, catch_up, work, *args, **kwargs))
 
 
 async def _at_a_desk(

@@ -1,12 +1,17 @@
 """Versions of the price file: looked at, checked before they are live, gone back to."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from config import PriceFileError, load_price_list
-from gateway.models import Answer, Time
+from gateway import publishing
+from gateway.models import Answer, Given, Time
 from gateway.operations.desk import Desk
+from gateway.operations.price_changes import not_a_price_file
 from gateway.paging import PageQuery, pack_cursor, unpack_number
+from gateway.publishing import FilePlace
 from ledger import price_versions
 from ledger.errors import NotFound
 
@@ -16,9 +21,12 @@ class VersionRow(Answer):
 
     version: int
     sha256: str
-    source: Literal["file", "rollback"]
+    source: Literal["file", "rollback", "admin"]
     actor: str
     published_at: Time
+    home: Annotated[
+        Literal["file", "database"], Field(description="Where its text says that prices live.")
+    ]
 
 
 class VersionPage(Answer):
@@ -32,6 +40,22 @@ class VersionText(VersionRow):
     """A version with its text, as it was written."""
 
     text: str
+
+
+class Expected(Given):
+    """Which version a change is to follow, so that two editors do not overwrite each other."""
+
+    expected: Annotated[
+        int | None,
+        Field(ge=0, description="The version in force, 0 for none; or send it as If-Match."),
+    ] = None
+
+
+class VersionPublished(VersionRow):
+    """The version that is in force now, and what was done for it."""
+
+    repeated: Annotated[bool, Field(description="It was in force already.")]
+    file: Annotated[str | None, Field(description="The price file that has it; null: none was.")]
 
 
 class PriceProblem(Answer):
@@ -83,10 +107,51 @@ async def show(desk: Desk, version: int | None) -> VersionText:
     return VersionText(**_fields(row), text=text)
 
 
-async def rollback(desk: Desk, version: int) -> VersionRow:
+async def publish(
+    desk: Desk,
+    text: str,
+    *,
+    environ: Mapping[str, str],
+    expected: int | None,
+    place: FilePlace | None,
+) -> VersionPublished:
+    """
+    Make a text the newest version, and write it into the price file if prices live there.
+
+    Args:
+        desk: Where, and in whose name.
+        text: As it is to be kept.
+        environ: What `${NAME}` in it may name: it is checked as the gateways will read it.
+        expected: The version that it is to follow, 0 for none; None: any.
+        place: The price file; None where it is not known.
+
+    Raises:
+        Problem: `invalid-input`: it is not a price file.
+        Conflict: See `gateway.publishing.publish`.
+
+    """
+    try:
+        prices = load_price_list(text, environ=environ)
+    except PriceFileError as error:
+        raise not_a_price_file(error) from None
+    database = desk.ledger.database
+    done = await publishing.publish(
+        database, text, prices, actor=desk.actor, expected=expected, place=place
+    )
+    async with database.connection() as connection:
+        row = await price_versions.get(connection, done.version)
+    written = place.path if place is not None and done.home == "file" else None
+    return VersionPublished(
+        **_fields(row), repeated=done.repeated, file=None if written is None else str(written)
+    )
+
+
+async def rollback(desk: Desk, version: int, *, expected: int | None = None) -> VersionRow:
     """Make an earlier version's text the newest; gateways take it within seconds."""
     async with desk.ledger.database.connection() as connection:
-        done = await price_versions.roll_back(connection, version, actor=desk.actor)
+        done = await price_versions.roll_back(
+            connection, version, actor=desk.actor, expected=expected
+        )
         return VersionRow(**_fields(await price_versions.get(connection, done.version)))
 
 
@@ -137,4 +202,5 @@ def _fields(row: price_versions.PriceVersion) -> dict[str, Any]:
         "source": row.source,
         "actor": row.actor,
         "published_at": row.published_at,
+        "home": row.home,
     }

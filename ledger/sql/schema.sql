@@ -277,6 +277,8 @@ price_versions.sha256 bytea NOT NULL
 price_versions.source text NOT NULL
 price_versions.actor text NOT NULL
 price_versions.published_at timestamp with time zone NOT NULL DEFAULT now()
+price_versions.home text NOT NULL DEFAULT 'file'::text
+price_versions.in_file boolean
 retired_partitions.name text NOT NULL
 retired_partitions.from_id bytea NOT NULL
 retired_partitions.to_id bytea NOT NULL
@@ -427,7 +429,8 @@ price_rules FOREIGN KEY (version) REFERENCES price_versions(version)
 price_rules PRIMARY KEY (version, rule)
 price_texts CHECK ((length(sha256) = 32))
 price_texts PRIMARY KEY (sha256)
-price_versions CHECK ((source = ANY (ARRAY['file'::text, 'rollback'::text])))
+price_versions CHECK ((home = ANY (ARRAY['file'::text, 'database'::text])))
+price_versions CHECK ((source = ANY (ARRAY['file'::text, 'rollback'::text, 'admin'::text])))
 price_versions CHECK ((version >= 1))
 price_versions FOREIGN KEY (sha256) REFERENCES price_texts(sha256)
 price_versions PRIMARY KEY (version)

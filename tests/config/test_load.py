@@ -268,7 +268,7 @@ def test_other_decisions_have_their_defaults_and_can_be_made() -> None:
         ("trusted_proxies: [10.0.0.1/8]", "host bits"),
         ("cors: { origins: [app.example] }", "origin"),
         ("cors: maybe", "one of"),
-        ("prices: database", "one of"),
+        ("prices: elsewhere", "one of"),
         ("prefix: /a/b", "One segment"),
     ],
 )

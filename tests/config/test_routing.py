@@ -1,6 +1,12 @@
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from config import BadPath, Match, MethodNotAllowed, NoRoute, PriceList, canonical_path
+from config.routing import Endpoint, RouteTable, shape
 from tests.config.files import routes
 
 
@@ -159,3 +165,42 @@ def test_a_pattern_does_not_take_what_lenient_backends_serve_as_another_route(pa
 )
 def test_what_is_near_no_other_route_is_taken(path: bytes, route: str | None) -> None:
     assert served(NEAR, path) == route
+
+
+def takes(pattern: Sequence[bytes], other: Sequence[bytes]) -> bool:
+    """What `covers` means, for one pair of folded shapes."""
+    if pattern == other:
+        return False
+    for at, segment in enumerate(pattern):
+        if segment == b"*":
+            return len(other) > at
+        if at >= len(other) or (segment not in (other[at], b"{}") and other[at] != b"{}"):
+            return False
+    return len(pattern) == len(other)
+
+
+def endpoints_of(node: Any) -> Iterator[Endpoint]:
+    """All endpoints of a table's tree."""
+    yield from (one for one in (node.here, node.rest) if one is not None)
+    for below in (*node.literals.values(), *([node.parameter] if node.parameter else [])):
+        yield from endpoints_of(below)
+
+
+PATHS = st.lists(st.sampled_from(["a", "A", "b", "{x}", "a;z", "b."]), min_size=1, max_size=3)
+
+
+@given(st.lists(st.tuples(PATHS, st.booleans()), min_size=1, max_size=8))
+@settings(max_examples=300, deadline=None)
+def test_a_pattern_knows_which_others_it_covers(written: list[tuple[list[str], bool]]) -> None:
+    """The table finds in its tree what comparing each path with each other would find."""
+    shapes: dict[str, str] = {}
+    for parts, rest in written:
+        named = [f"{{x{at}}}" if part == "{x}" else part for at, part in enumerate(parts)]
+        path = "/" + "/".join([*named, *(["*"] if rest else [])])
+        shapes.setdefault(shape(path), path)
+    table = RouteTable(routes(*(f"path: '{path}', price: 1" for path in shapes.values())).routes)
+    endpoints = [*endpoints_of(table._root)]
+    assert len(endpoints) == len(shapes)
+    for endpoint in endpoints:
+        expected = any(takes(endpoint.folded, other.folded) for other in endpoints)
+        assert endpoint.covers == expected, endpoint.folded

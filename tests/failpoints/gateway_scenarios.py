@@ -5,6 +5,7 @@ import os
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from config import Settings, load_price_list
@@ -23,6 +24,7 @@ from gateway.operations import (
 from gateway.operations.desk import Desk
 from gateway.paging import PageQuery
 from gateway.prices import LivePrices
+from gateway.publishing import FilePlace
 from ledger import price_versions
 from ledger.errors import Conflict
 from ledger.ledger import Ledger
@@ -284,7 +286,7 @@ async def keys_and_accounts(run: Run) -> None:
 
 
 async def price_versions_change(run: Run) -> None:
-    """A version published, another, and back; and a file that is refused."""
+    """A version published, others by an admin into a file too, and back; and a file refused."""
     run.begin()
     async with run.ledger("command") as ledger:
         admin = desk(ledger)
@@ -295,13 +297,24 @@ async def price_versions_change(run: Run) -> None:
                 before = await price_versions.current(connection)
                 assert before is not None
                 text = f"{PRICES}# {secrets.token_hex(4)}\n"
-                await price_versions.publish(connection, text, rules, actor="test")
+                for _ in range(2):
+                    await price_versions.publish(connection, text, rules, actor="test")
                 problem = {"line": 1, "column": 1, "message": "no", "hint": None}
                 await price_versions.refuse(connection, "gw", b"s" * 32, [problem])
             await prices.last_refusal(admin)
             return before.version
 
+        place = FilePlace(Path(f"{run.diary}.prices"))
+
+        async def by_an_admin() -> None:
+            for _ in range(2):
+                text = f"{PRICES.replace('{api}', 'http://127.0.0.1:9')}# {secrets.token_hex(4)}\n"
+                await prices.publish(admin, text, environ={}, expected=None, place=place)
+            shown = await prices.show(admin, None)
+            assert _text_in(place.path) == text == shown.text
+
         before = await run.step("published", published)
+        await run.step("by an admin", by_an_admin)
         await run.step("back", lambda: _rolled_back(admin, before))
 
         async def looked() -> None:
@@ -310,6 +323,10 @@ async def price_versions_change(run: Run) -> None:
             await prices.show(admin, before)
 
         await run.step("looked", looked)
+
+
+def _text_in(path: Path) -> str:
+    return path.read_text("utf-8")
 
 
 async def _rolled_back(admin: Desk, version: int) -> None:

@@ -1,11 +1,12 @@
 """Price versions: numbered, never changed, and what a roll-back means."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from ledger import price_versions
-from ledger.errors import NotFound
+from ledger.errors import Conflict, NotFound
 from ledger.price_versions import Published, Rule
 from tests.ledger.bank import RULES, Bank
 
@@ -14,10 +15,10 @@ pytestmark = pytest.mark.anyio
 ONE = "version: 1"  # published by the bank
 
 
-async def publish(bank: Bank, text: str) -> Published:
+async def publish(bank: Bank, text: str, **more: Any) -> Published:
     rules = [Rule(0, text, "/", ["GET"], "credits", {"flat": 1})]
     async with bank.database.connection() as connection:
-        return await price_versions.publish(connection, text, rules, actor="serve")
+        return await price_versions.publish(connection, text, rules, **{"actor": "serve"} | more)
 
 
 async def roll_back(bank: Bank, version: int) -> Published:
@@ -68,6 +69,32 @@ async def test_a_restart_does_not_undo_a_roll_back(bank: Bank) -> None:
     assert await publish(bank, "two") == Published(3, repeated=True)
     assert await publish(bank, "three") == Published(4, repeated=False)
     assert await publish(bank, "two") == Published(5, repeated=False)
+
+
+async def test_no_file_counts_while_prices_live_in_the_database(bank: Bank) -> None:
+    """Whoever read the file before they moved there is too late as well."""
+    admin = {"source": "admin", "actor": "ann", "home": "database"}
+    assert await publish(bank, "two", **admin) == Published(2, repeated=False, home="database")
+    assert await publish(bank, "three") == Published(2, repeated=True, home="database")
+    assert await publish(bank, "three", **admin, expected=2) == Published(
+        3, repeated=False, home="database"
+    )
+
+
+async def test_a_version_follows_the_one_that_is_expected(bank: Bank) -> None:
+    with pytest.raises(Conflict) as stale:
+        await publish(bank, "two", expected=0)
+    assert stale.value.code == "prices-changed"
+    assert await publish(bank, "two", expected=1) == Published(2, repeated=False)
+    assert await publish(bank, "two", expected=1) == Published(2, repeated=True)  # asked again
+    assert len(await bank.rows("SELECT * FROM price_versions")) == 2
+
+
+async def test_a_file_published_over_comes_back_only_when_it_was_changed(bank: Bank) -> None:
+    await publish(bank, "two", source="admin", actor="ann")
+    assert await publish(bank, ONE) == Published(2, repeated=True)  # a restart: it was not written
+    await publish(bank, "two")  # it has been written, and was looked at
+    assert await publish(bank, ONE) == Published(3, repeated=False)
 
 
 async def test_the_last_refusal_is_shown_until_a_good_text_comes(bank: Bank) -> None:

@@ -2,13 +2,23 @@
 LOCK TABLE price_versions IN SHARE ROW EXCLUSIVE MODE
 
 -- name: newest
-SELECT version, sha256, source, actor, published_at FROM price_versions ORDER BY version DESC LIMIT 1
+SELECT version, sha256, source, actor, published_at, home FROM price_versions ORDER BY version DESC LIMIT 1
 
--- name: newest_from_file
-SELECT version, sha256 FROM price_versions WHERE source = 'file' ORDER BY version DESC LIMIT 1
+-- name: newest_in_file
+SELECT version, sha256 FROM price_versions WHERE coalesce(in_file, source = 'file') ORDER BY version DESC LIMIT 1
+
+-- name: mark_in_file
+UPDATE price_versions SET in_file = true WHERE version = $1
+
+-- The lock of those who write a file beside: it goes with the connection, so nobody who died keeps it.
+-- name: publish_alone
+SELECT pg_advisory_lock($1)
+
+-- name: leave_publishing
+SELECT pg_advisory_unlock($1)
 
 -- name: by_version
-SELECT version, sha256, source, actor, published_at FROM price_versions WHERE version = $1
+SELECT version, sha256, source, actor, published_at, home FROM price_versions WHERE version = $1
 
 -- name: text_of
 SELECT t.text FROM price_versions v JOIN price_texts t USING (sha256) WHERE v.version = $1
@@ -17,7 +27,7 @@ SELECT t.text FROM price_versions v JOIN price_texts t USING (sha256) WHERE v.ve
 INSERT INTO price_texts (sha256, text) VALUES ($1, $2) ON CONFLICT (sha256) DO NOTHING
 
 -- name: add_version
-INSERT INTO price_versions (version, sha256, source, actor) VALUES ($1, $2, $3, $4)
+INSERT INTO price_versions (version, sha256, source, actor, home) VALUES ($1, $2, $3, $4, $5)
 
 -- name: add_rule
 INSERT INTO price_rules (version, rule, route, path, methods, credit_type, price) VALUES ($1, $2, $3, $4, $5, $6, $7)
@@ -26,7 +36,7 @@ INSERT INTO price_rules (version, rule, route, path, methods, credit_type, price
 SELECT rule, route, path, methods, credit_type, price FROM price_rules WHERE version = $1 ORDER BY rule
 
 -- name: versions
-SELECT version, sha256, source, actor, published_at
+SELECT version, sha256, source, actor, published_at, home
   FROM price_versions
  WHERE $1::integer IS NULL OR version < $1
  ORDER BY version DESC

@@ -1,0 +1,180 @@
+"""Charges repriced one by one, and added up while they pass."""
+
+import json
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from operator import add
+from typing import Any
+
+from config import HeirFinder, PriceList
+from config.words import route_words
+from gateway.operations.price_book import PriceBook
+from gateway.repricing import NotRepriced, Recorded, Repricing, not_repriced
+from ledger import price_versions
+from ledger.database import Connection
+from ledger.replays import Sums
+
+MOST_REMEMBERED = 20_000
+"""Amounts kept for charges that are alike: with fixed prices nearly all are."""
+
+MOST_VERSIONS = 8
+"""Price versions kept apart at once; charges come in the order of time, and so do versions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """
+    One route of one version, ready to reprice its charges.
+
+    repricing: None where the version's text cannot be read.
+    now: The route of the new file; None where it is none, or not known which.
+    """
+
+    repricing: Repricing | None
+    route: str
+    name: str = ""
+    now: str | None = None
+    old_type: str = ""
+    new_type: str = ""
+
+    @classmethod
+    def of(cls, repricing: Repricing) -> "Rule":
+        """Name what a repricing is about."""
+        old, new = repricing.old, repricing.new
+        return cls(
+            repricing,
+            route=route_words(old.path, old.methods),
+            name=old.name,
+            now=None if new is None else route_words(new.path, new.methods),
+            old_type=old.price.credit_type,
+            new_type=(old if new is None else new).price.credit_type,
+        )
+
+
+class Rules:
+    """The routes of earlier versions beside the new list; a few versions at a time."""
+
+    def __init__(self, connection: Connection, new: PriceList) -> None:
+        """Read nothing yet; versions are read on this connection as they come."""
+        self._connection = connection
+        self._new = new
+        self._book = PriceBook(None)
+        self._versions: OrderedDict[int, tuple[PriceList, HeirFinder] | None] = OrderedDict()
+        self._rules: dict[tuple[int, int], Rule] = {}
+        self._amounts: dict[tuple[Any, ...], int | NotRepriced] = {}
+
+    def amount(self, rule: Rule, row: Sequence[Any]) -> int | NotRepriced:
+        """Return what a charge comes to now, or why nobody knows: the same for all alike."""
+        key = (row[1] is None, *row[2:])
+        found = self._amounts.get(key)
+        if found is None:
+            if len(self._amounts) >= MOST_REMEMBERED:
+                self._amounts.clear()
+            found = self._amounts[key] = _amount(rule, row)
+        return found
+
+    def known(self, version: int, number: int) -> Rule | None:
+        """Return a rule that was asked for before."""
+        return self._rules.get((version, number))
+
+    async def of(self, version: int, number: int) -> Rule:
+        """Return a rule of a version, read from its text when it is the first."""
+        if version not in self._versions:
+            prices = await self._book.version(self._connection, version)
+            self._versions[version] = (
+                None if prices is None else (prices, HeirFinder(prices, self._new))
+            )
+            if len(self._versions) > MOST_VERSIONS:
+                gone, _ = self._versions.popitem(last=False)
+                self._rules = {key: one for key, one in self._rules.items() if key[0] != gone}
+        made = self._rules[version, number] = self._made(version, number)
+        return made
+
+    async def free(self) -> list[Rule]:
+        """Return the free rules of the version in force: their requests leave no charge."""
+        current = await price_versions.current(self._connection)
+        if current is None:
+            return []
+        await self.of(current.version, 0)
+        found = self._versions[current.version]
+        routes = () if found is None else found[0].routes
+        free = [one.index for one in routes if one.price.is_free and not one.observe]
+        return [await self.of(current.version, number) for number in free]
+
+    def _made(self, version: int, number: int) -> Rule:
+        found = self._versions[version]
+        if found is None or number >= len(found[0].routes):
+            return Rule(None, f"rule {number} of version {version}")
+        prices, finder = found
+        old = prices.routes[number]
+        return Rule.of(Repricing(old, finder.of(old)))
+
+
+@dataclass(slots=True)
+class Tally:
+    """
+    What has been added up so far.
+
+    routes: By rule's words (route, name, route now) and credit type: charges, before, after.
+    accounts: The same by number and credit type; emptied now and then into the database.
+    unrepriced: Count and sum by why, sentence, route and credit type.
+    """
+
+    charges: int = 0
+    repriced: int = 0
+    routes: dict[tuple[str, str, str | None, str], list[int]] = field(default_factory=dict)
+    accounts: dict[tuple[int, str], list[int]] = field(default_factory=dict)
+    unrepriced: dict[tuple[str, str, str, str], tuple[int, int]] = field(default_factory=dict)
+
+    def totals(self) -> dict[str, Sums]:
+        """Add up all routes by credit type."""
+        found: dict[str, Sums] = {}
+        for (*_, credit_type), sums in self.routes.items():
+            before = found.get(credit_type, Sums(0, 0, 0))
+            found[credit_type] = Sums._make(map(add, before, sums))
+        return found
+
+
+async def count(rows: Iterable[Sequence[Any]], rules: Rules, tally: Tally) -> None:
+    """Reprice rows of `replays.recorded` and add them up."""
+    for row in rows:
+        tally.charges += 1
+        account, due = row[1], row[8]
+        rule = rules.known(row[2], row[3]) or await rules.of(row[2], row[3])
+        after = rules.amount(rule, row)
+        if isinstance(after, NotRepriced):
+            key = (after.code, after.sentence, rule.route, rule.old_type)
+            before, charged = tally.unrepriced.get(key, (0, 0))
+            tally.unrepriced[key] = (before + 1, charged + due)
+            continue
+        tally.repriced += 1
+        if rule.old_type == rule.new_type:
+            _add(tally, rule, account, rule.old_type, (1, due, after))
+        else:
+            _add(tally, rule, account, rule.old_type, (1, due, 0))
+            _add(tally, rule, account, rule.new_type, (0, 0, after))
+
+
+def _amount(rule: Rule, row: Sequence[Any]) -> int | NotRepriced:
+    if rule.repricing is None:
+        return not_repriced("version-unknown")
+    _, account, _, _, state, reason, status, held, due, *texts, note = row
+    units, measured, record = (None if text is None else json.loads(text) for text in texts)
+    charge = Recorded(account, state, reason, status, held, due, units, measured, record, note)
+    try:
+        return rule.repricing.amount(charge)
+    except NotRepriced as unknown:
+        return unknown
+
+
+def _add(
+    tally: Tally, rule: Rule, account: int | None, credit_type: str, more: tuple[int, int, int]
+) -> None:
+    parts = [tally.routes.setdefault((rule.route, rule.name, rule.now, credit_type), [0, 0, 0])]
+    if account is not None:
+        parts.append(tally.accounts.setdefault((account, credit_type), [0, 0, 0]))
+    for sums in parts:
+        sums[0] += more[0]
+        sums[1] += more[1]
+        sums[2] += more[2]
