@@ -101,7 +101,7 @@ def _row(
 ) -> Recorded:
     before = read_detail(metering.detail_before(record))
     if route.observe:
-        both = read_detail(metering.detail_observed(record, result.uncollected))
+        both = read_detail(metering.detail_observed(record, result.uncollected, ""))
         return Recorded(
             played.account, ChargeState.OBSERVED, None, played.status, result.amount, 0,
             both.units, both.measured, both.record, None,

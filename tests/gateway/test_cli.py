@@ -46,12 +46,12 @@ def test_every_command_explains_itself(capsys) -> None:
     assert {" ".join(words) for words in found} == {
         "account create", "account freeze", "account list", "account release", "account show", "account sign-in",
         "account thaw",
-        "admin create", "admin list", "admin revoke", "adjust", "backup", "check", "demo",
+        "admin create", "admin list", "admin revoke", "adjust", "backup", "check", "demo", "diff",
         "fact list", "fact resolve", "fact show", "finding list", "finding resolve", "finding show", "grant", "grants import", "heads", "init",
         "import", "key create", "key list", "key revoke", "key rotate", "migrate", "observed",
         "package create", "package hide", "package list", "package show", "package unhide",
-        "package update", "prices list",
-        "prices rollback", "prices show", "quote", "rebuild", "reconcile", "refund", "serve",
+        "package update", "prices list", "prices publish",
+        "prices rollback", "prices show", "quote", "rebuild", "reconcile", "refund", "replay", "serve",
         "stripe reconcile", "stripe refund", "stripe settle", "stripe setup", "stripe sync", "verify",
     }  # fmt: skip
 
