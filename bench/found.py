@@ -1,4 +1,4 @@
-"""What a row of the bench has found: tables, the figures that have targets, and what was counted."""
+"""What a row of the bench has found: tables, figures that have targets, and what was counted."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple

@@ -1,13 +1,11 @@
 """What every row of the bench is given."""
 
 import sys
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-from bench.peers import PEERS, Stage
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from bench.peers import PEERS
 
 
 @dataclass(frozen=True)
@@ -15,15 +13,16 @@ class Run:
     """
     How this run was asked for.
 
+    folder: the row's own, empty.
     quick: shorter rounds, for a look while changing code.
     peers: which of the gateways are compared, in the order of the tables.
     connections: how many at a time, where the row has a choice.
     """
 
-    stage: Stage
+    folder: Path
     quick: bool = False
-    peers: "Sequence[str]" = field(default_factory=lambda: tuple(PEERS))
-    connections: "Sequence[int]" = (32, 256, 1)
+    peers: Sequence[str] = tuple(PEERS)
+    connections: Sequence[int] = (32, 256, 1)
 
     @property
     def rounds(self) -> int:
@@ -36,4 +35,4 @@ class Run:
 
     def say(self, words: str) -> None:
         """Show how far it is."""
-        print(words, file=sys.stderr, flush=True)
+        print(f"  {words} ...", file=sys.stderr, flush=True)

@@ -14,8 +14,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from statistics import median
 
-import asyncpg
-
 from bench.found import Count, Found, Table
 from bench.run import Run
 from gateway.stores import EmbeddedPostgres
@@ -25,9 +23,9 @@ from ledger.database import Connection, Database
 from ledger.facts import Fact
 from ledger.ids import hold_id
 from ledger.migrations import migrate
+from ledger.ports import SystemClock
 from ledger.poster import MOST_FACTS
 from ledger.posting import Posted, post
-from ledger.ports import SystemClock
 from ledger.price_versions import Rule
 from ledger.records import Entry
 from tests.ledger.journal import Journal
@@ -45,7 +43,7 @@ BATCHES = 20
 
 async def posting(run: Run) -> Found:
     """Post and copy in turns; the ratio of each round, and its median."""
-    server = EmbeddedPostgres(run.stage.folder / "posting")
+    server = EmbeddedPostgres(run.folder / "posting")
     await asyncio.to_thread(server.start)
     try:
         await migrate(server.url())
@@ -75,9 +73,10 @@ async def _measured(connection: Connection, rounds: int) -> Found:
     ended = await connection.fetchval("SELECT count(*) FROM charges WHERE state = 2")
     taken = await connection.fetchval("SELECT sum(captured) FROM charges")
     return Found(
-        said="Charges per second, hold and settlement each, through the steward's posting (fold, seals, double-entry"
-        " lines), against asyncpg's COPY of the rows that it wrote into a table of the same"
-        " columns, checks and indexes.",
+        said="Charges per second, hold and settlement each, through the steward's posting (fold,"
+        " balances, double-entry lines, seals), against COPY of the rows that it wrote into a"
+        " table of the same columns, checks, indexes and partitions; one connection, transactions"
+        f" of {CHARGES_PER_BATCH} charges, {ACCOUNTS:,} accounts at random.",
         tables=[table],
         figures={"posting": median(ratios)},
         counts=[
@@ -153,8 +152,11 @@ async def _post(connection: Connection, batches: list[list[Entry]]) -> float:
 
 
 async def _copied_table(connection: Connection) -> str:
-    """Make a table like that of the charges, for the other side."""
-    await connection.execute("CREATE TABLE copied (LIKE charges INCLUDING ALL)")
+    """Make a table like that of the charges, for the other side; partitioned as it is."""
+    await connection.execute(
+        "CREATE TABLE copied (LIKE charges INCLUDING ALL) PARTITION BY RANGE (id);"
+        "CREATE TABLE copied_default PARTITION OF copied DEFAULT"
+    )
     return "copied"
 
 

@@ -172,6 +172,11 @@ class Acknowledged:
     facts: int = 0
     calls: int = 0
 
+    @property
+    def per_call(self) -> float:
+        """In the mean."""
+        return self.facts / max(self.calls, 1)
+
 
 class PosterWithoutPostgres(Poster):
     """The steward's poster: all that it asks of Redis and tells it is its own."""
@@ -215,7 +220,7 @@ class ShardOfPoster:
 async def redis_cpu(run: Run) -> Found:
     """Run prototype, fixed price and metered in turns."""
     rounds, requests = (2, 16_000) if run.quick else (3, 64_000)
-    server = EmbeddedRedis(run.stage.folder / "redis-cpu")
+    server = EmbeddedRedis(run.folder / "redis-cpu")
     await asyncio.to_thread(server.start)
     try:
         return await _compare(server, rounds, requests)
@@ -235,9 +240,7 @@ async def _compare(server: EmbeddedRedis, rounds: int, requests: int) -> Found:
     kinds: dict[str, Callable[[int], Awaitable[Round]]] = {
         "two scripts": lambda _: _two_scripts(server, requests),
         "fixed price": lambda n: _protocol(server, f"fixed{n}", requests, acknowledged),
-        "metered": lambda n: _protocol(
-            server, f"metered{n}", requests, acknowledged, metered=True
-        ),
+        "metered": lambda n: _protocol(server, f"metered{n}", requests, acknowledged, metered=True),
     }
     us: dict[str, list[float]] = {kind: [] for kind in kinds}
     counts: list[Count] = []
@@ -263,8 +266,8 @@ async def _compare(server: EmbeddedRedis, rounds: int, requests: int) -> Found:
         },
         counts=together(counts),
         notes=[
-            f"{2 * REQUESTS_PER_TICK} lines per tick; one acknowledgement for"
-            f" {acknowledged.facts / acknowledged.calls:.0f} facts in the mean"
+            f"{2 * REQUESTS_PER_TICK} lines per tick",
+            f"one acknowledgement for {acknowledged.per_call:.0f} facts in the mean",
         ],
     )
 
@@ -330,7 +333,7 @@ async def _two_scripts(server: EmbeddedRedis, requests: int) -> Round:
             calls = requests // CLIENTS // REQUESTS_PER_TICK
             before = thread_cpu_s(server.pid)
             work = [
-                _hold_and_settle(link, *scripts, hashed, calls, f"{number}-")
+                _hold_and_settle(link, scripts, hashed, calls, f"{number}-")
                 for number, link in enumerate(links)
             ]
             await asyncio.gather(*work)
@@ -344,8 +347,9 @@ async def _two_scripts(server: EmbeddedRedis, requests: int) -> Round:
 
 
 async def _hold_and_settle(
-    link: Link, hold: str, settle: str, key: bytes, calls: int, prefix: str
+    link: Link, scripts: tuple[str, str], key: bytes, calls: int, prefix: str
 ) -> None:
+    hold, settle = scripts
     waiting: list[str] = []
     for number in range(calls + 1):
         sent = []
