@@ -45,10 +45,10 @@ def load(
     if script is not None:
         command += ["-s", str(script)]
     done = subprocess.run([*command, url], capture_output=True, text=True, check=True)
-    return _read(done.stdout)
+    return read(done.stdout)
 
 
-def _read(text: str) -> Load:
+def read(text: str) -> Load:
     total = re.search(r"(\d+) requests in ([\d.]+)(us|ms|s|m)", text)
     assert total, text
     bad = re.search(r"Non-2xx or 3xx responses: (\d+)", text)

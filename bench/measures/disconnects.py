@@ -24,7 +24,7 @@ from tests.served import Served
 
 DISCONNECTS, QUICK_DISCONNECTS = 10_000, 2_000
 AT_ONCE = 64
-AFTER_S = (0.0, 0.001, 0.003, 0.01, 0.03, 0.06)
+AFTER_S = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 SETTLED_LIMIT_S = 15
 """Well before any deadline (the upstream's time limit and 30 s): what is open then, was left."""
 

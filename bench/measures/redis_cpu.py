@@ -10,7 +10,6 @@ Counted is the CPU time of the server's main thread; the append-only file is on,
 """
 
 import asyncio
-import hashlib
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ from typing import NamedTuple
 import redis
 
 from bench.found import Count, Found, Table, together
-from bench.peers.nginx import KEY, PLENTY, install
+from bench.peers.nginx import PLENTY, install, key_hash
 from bench.processes import thread_cpu_s
 from bench.run import Run
 from gateway.stores import EmbeddedRedis
@@ -325,20 +324,19 @@ def _counted(server: EmbeddedRedis, shop: Shop, requests: int) -> list[Count]:
 
 
 async def _two_scripts(server: EmbeddedRedis, requests: int) -> Round:
-    hashed = hashlib.md5(KEY.encode()).digest()
     links = [await Link.connect(server.url, clock=CLOCK) for _ in range(CLIENTS)]
     with redis.Redis.from_url(server.url) as client:
         try:
-            scripts = install(client, hashed)
+            scripts = install(client, "two")
             calls = requests // CLIENTS // REQUESTS_PER_TICK
             before = thread_cpu_s(server.pid)
             work = [
-                _hold_and_settle(link, scripts, hashed, calls, f"{number}-")
+                _hold_and_settle(link, scripts, calls, f"{number}-")
                 for number, link in enumerate(links)
             ]
             await asyncio.gather(*work)
             us = (thread_cpu_s(server.pid) - before) / requests * 1e6
-            spent = PLENTY - int(client.hget("{b}balances", "acme"))
+            spent = PLENTY - int(client.hget("{b}balances", "two"))
             left = client.hlen("{b}holds")
         finally:
             for link in links:
@@ -346,9 +344,7 @@ async def _two_scripts(server: EmbeddedRedis, requests: int) -> Round:
     return Round(us, [Count("units spent", requests, spent), Count("holds open", 0, left)])
 
 
-async def _hold_and_settle(
-    link: Link, scripts: tuple[str, str], key: bytes, calls: int, prefix: str
-) -> None:
+async def _hold_and_settle(link: Link, scripts: tuple[str, str], calls: int, prefix: str) -> None:
     hold, settle = scripts
     waiting: list[str] = []
     for number in range(calls + 1):
@@ -359,7 +355,9 @@ async def _hold_and_settle(
         waiting = []
         if number < calls:
             waiting = [f"{prefix}{number}-{n}" for n in range(REQUESTS_PER_TICK)]
-        sent += [link.send("EVALSHA", hold, 4, *_NAMES, key, one, "1") for one in waiting]
+        sent += [
+            link.send("EVALSHA", hold, 4, *_NAMES, key_hash("two"), one, "1") for one in waiting
+        ]
         await asyncio.gather(*sent)
 
 

@@ -13,7 +13,6 @@ from bench.upstream import free_port, nginx
 
 HERE = Path(__file__).parent
 MODULES = Path("/usr/lib/nginx/modules")
-KEY = "bench-key"
 PLENTY = 1_000_000_000_000
 
 
@@ -52,7 +51,7 @@ async def proxying(folder: Path, url: str, ca_file: Path | None = None) -> Async
 async def nginx_lua(stage: Stage, hold: str = "billing.hold(1)") -> AsyncIterator[Peer]:
     port, folder = free_port(), stage.folder / "nginx-lua"
     with redis.Redis(unix_socket_path=str(stage.redis_socket)) as client:
-        hold_sha, settle_sha = install(client, hashlib.md5(KEY.encode()).digest())
+        hold_sha, settle_sha = install(client, "nginx+lua")
         server = stage.upstream.url.removeprefix("http://")
         names = ("ndk_http_module", "ngx_http_lua_module")
         main = "".join(f"load_module {MODULES}/{name}.so; " for name in names)
@@ -74,19 +73,23 @@ async def nginx_lua(stage: Stage, hold: str = "billing.hold(1)") -> AsyncIterato
         async with nginx(folder, main, http, port=port) as master:
             yield Peer(
                 f"http://127.0.0.1:{port}/hello",
-                {"X-Api-Key": KEY},
+                {"X-Api-Key": "nginx+lua"},
                 children_of(master),
-                charged=lambda: PLENTY - int(client.hget("{b}balances", "acme") or 0),
+                charged=lambda: PLENTY - int(client.hget("{b}balances", "nginx+lua") or 0),
             )
 
 
-def install(client: redis.Redis, key_hash: bytes) -> tuple[str, str]:
-    """Load the scripts and fund the account; returns what they are called by."""
-    client.hset("{b}keys", key_hash, "acme")
-    client.hset("{b}balances", "acme", str(PLENTY))
+def install(client: redis.Redis, name: str) -> tuple[str, str]:
+    """Load the scripts, fund an account of that name and key; returns what they are called by."""
+    client.hset("{b}keys", key_hash(name), name)
+    client.hset("{b}balances", name, str(PLENTY))
     hold = client.script_load((HERE / "hold.lua").read_text())
     settle = client.script_load((HERE / "settle.lua").read_text())
     return str(hold), str(settle)
+
+
+def key_hash(key: str) -> bytes:
+    return hashlib.md5(key.encode()).digest()
 
 
 def _backend(server: str) -> str:
