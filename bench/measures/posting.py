@@ -37,7 +37,7 @@ FACTS_PER_ENTRY = 16
 """What a tick has under load: eight settlements and eight holds."""
 
 CHARGES_PER_BATCH = MOST_FACTS // 2
-BATCHES = 20
+BATCHES = 10
 """Per round and side."""
 
 
