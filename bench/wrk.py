@@ -65,6 +65,6 @@ def read(text: str) -> Load:
 
 
 def _share(text: str, percent: str) -> float:
-    found = re.search(rf"^\s+{percent}%\s+([\d.]+)(us|ms|s|m)$", text, re.MULTILINE)
+    found = re.search(rf"^\s+{percent}%\s+([\d.]+)(us|ms|s|m) *$", text, re.MULTILINE)
     assert found, text
     return float(found[1]) * _UNITS[found[2]]
