@@ -12,7 +12,7 @@ GOOD = """Running 1s test @ http://127.0.0.1:1/
      50%  310.00us
      75%    1.02ms
      90%    2.00ms
-     99%    1.50s 
+     99%    1.50s\x20
   50000 requests in 1.10s, 10.00MB read
 Requests/sec:  45454.54
 """
