@@ -39,7 +39,8 @@ async def cpu(run: Run) -> Found:
             measured[connections] = seen
             for name, rounds in seen.items():
                 forwarded[name] += rounds.forwarded
-            found.tables.append(table(f"{connections} connections", seen))
+            plural = "" if connections == ONE else "s"
+            found.tables.append(table(f"{connections} connection{plural}", seen))
         slack = USUAL + run.rounds * sum(run.connections)
         found.counts = await charged(peers, forwarded, price=1, slack=slack)
         found.notes = [
