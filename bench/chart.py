@@ -78,7 +78,13 @@ def _shares(shares: Sequence[Share], top: int) -> list[str]:
         width = min(one.share, MOST_SHARE) / MOST_SHARE * room
         kind = "met" if one.share <= 1 else "missed"
         line = top + number * ROW
-        parts += [_text(0, line + 15, one.what), *_bar(line, WIDE_LEFT, width, kind, one.shown)]
+        bar, _ = _bar(line, WIDE_LEFT, width, kind, "")
+        # The figures stand in a column of their own: beside short bars the line would cross them.
+        parts += [
+            _text(0, line + 15, one.what),
+            bar,
+            _text(WIDTH - RIGHT + 8, line + 15, one.shown),
+        ]
     return [
         *parts,
         f'<line x1="{limit:.0f}" x2="{limit:.0f}" y1="{top + ROW - 2}" y2="{bottom}"/>',
