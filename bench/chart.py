@@ -58,31 +58,28 @@ def _peers(title: str, values: dict[str, float]) -> list[str]:
     parts = [_text(0, 18, f"{title} (logarithmic)", ' font-weight="600"')]
     for number, (name, value) in enumerate(values.items(), 1):
         width = (log10(value) - low) / span * (WIDTH - LEFT - RIGHT)
-        kind = "us" if name == "farebox" else "them"
         top = number * ROW
-        parts += [_text(0, top + 15, name), *_bar(top, LEFT, width, kind, f"{value:,.1f}")]
+        parts += [
+            _text(0, top + 15, name),
+            _bar(top, LEFT, width, "us" if name == "farebox" else "them"),
+            _text(round(LEFT + width + 8), top + 15, f"{value:,.1f}"),
+        ]
     return parts
 
 
 def _shares(shares: Sequence[Share], top: int) -> list[str]:
-    """One bar per figure; the dashed line is what it may be."""
+    """One bar per figure; the dashed line is what it may be, the figures stand clear of it."""
     room = WIDTH - WIDE_LEFT - RIGHT
     limit = WIDE_LEFT + room / MOST_SHARE
     bottom = top + ROW * (len(shares) + 1) - 4
-    parts = [
-        _text(
-            0, top + 18, "Each figure, and the dashed line it must not pass", ' font-weight="600"'
-        )
-    ]
+    title = "Each figure, and the dashed line it must not pass"
+    parts = [_text(0, top + 18, title, ' font-weight="600"')]
     for number, one in enumerate(shares, 1):
         width = min(one.share, MOST_SHARE) / MOST_SHARE * room
-        kind = "met" if one.share <= 1 else "missed"
         line = top + number * ROW
-        bar, _ = _bar(line, WIDE_LEFT, width, kind, "")
-        # The figures stand in a column of their own: beside short bars the line would cross them.
         parts += [
             _text(0, line + 15, one.what),
-            bar,
+            _bar(line, WIDE_LEFT, width, "met" if one.share <= 1 else "missed"),
             _text(WIDTH - RIGHT + 8, line + 15, one.shown),
         ]
     return [
@@ -91,11 +88,8 @@ def _shares(shares: Sequence[Share], top: int) -> list[str]:
     ]
 
 
-def _bar(top: int, left: int, width: float, kind: str, shown: str) -> list[str]:
-    return [
-        f'<rect class="{kind}" x="{left}" y="{top + 1}" width="{width:.0f}" height="19"/>',
-        _text(round(left + width + 8), top + 15, shown),
-    ]
+def _bar(top: int, left: int, width: float, kind: str) -> str:
+    return f'<rect class="{kind}" x="{left}" y="{top + 1}" width="{width:.0f}" height="19"/>'
 
 
 def _text(left: int, top: int, words: str, more: str = "") -> str:
