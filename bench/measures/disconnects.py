@@ -2,9 +2,9 @@
 Clients that hang up at random moments, 10,000 of them: how many holds are left unsettled.
 
 Each sends a request, whole or in part, over a socket of its own and breaks it off (a reset, not a
-farewell) after a random time. The backend answers slowly, at once, or as a stream, so that all
-stages are met. A hold that came back by its deadline counts as left unsettled: it must have been
-ended by the gateway.
+farewell) after a random time, some of them in the answer. The backend answers slowly, at once, or
+as a stream, so that all stages are met. A hold that came back by its deadline counts as left
+unsettled: it must have been ended by the gateway.
 """
 
 import asyncio
@@ -25,6 +25,10 @@ from tests.served import Served
 DISCONNECTS, QUICK_DISCONNECTS = 10_000, 2_000
 AT_ONCE = 64
 AFTER_S = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
+MID_ANSWER_SHARE = 0.4
+"""Of the requests sent whole: these wait for the first bytes, and are broken off in the answer."""
+
+ANSWER_LIMIT_S, STREAM_S = 2.0, 0.02
 SETTLED_LIMIT_S = 15
 """Well before any deadline (the upstream's time limit and 30 s): what is open then, was left."""
 
@@ -100,20 +104,25 @@ async def _vanish(
         loop = asyncio.get_running_loop()
         transport, client = await loop.create_connection(Client, host, int(port))
         transport.write(text.encode()[:cut])
+        if cut >= len(text) and chance.random() < MID_ANSWER_SHARE:
+            await asyncio.wait([client.answered], timeout=ANSWER_LIMIT_S)
+            after_s = chance.random() * STREAM_S
         await asyncio.sleep(after_s)
         sock = transport.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         transport.abort()
-        return client.answered
+        return client.answered.done()
 
 
 class Client(asyncio.Protocol):
     """Knows whether anything has come back."""
 
-    answered = False
+    def __init__(self) -> None:
+        self.answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def data_received(self, _data: bytes) -> None:
-        self.answered = True
+        if not self.answered.done():
+            self.answered.set_result(None)
 
 
 async def _settled(
