@@ -85,7 +85,7 @@ async def disconnects(run: Run) -> Found:
             ),
             Count("requests the backend got twice", 0, sum(n > 1 for n in backend.served.values())),
         ],
-        notes=[f"all settled and posted {took_s:.1f} s after the last"],
+        notes=[f"looked at until all was settled, {took_s:.1f} s ({SETTLED_LIMIT_S} s at most)"],
     )
 
 
