@@ -1,92 +1,94 @@
 """
-Compare Farebox with its peers, in one run.
+Compare Farebox with its peers, and each figure with what it must be, in one run.
 
-    python -m bench                 all figures, about ten minutes; saved in bench/results
-    python -m bench --quick         shorter rounds, nothing saved: for a look while changing code
-    python -m bench --only farebox nginx+lua --connections 32
+    python -m bench                     all rows, about 15 minutes; kept in bench/results
+    python -m bench --quick             shorter rounds, nothing kept: while changing code
+    python -m bench --rows sse redis    only these rows
+    python -m bench --rows cpu --only farebox nginx+lua --connections 32
+    python -m bench --readme            the newest kept table into README.md and bench/README.md
+
+Ends with status 1 where something counted wrong or a row failed; a missed target is only said.
 """
 
 import argparse
 import asyncio
 import sys
-from contextlib import AsyncExitStack
+import tempfile
+import traceback
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.machine import described
-from bench.measures.cpu import measure
-from bench.peers import PEERS, Peer
+from bench.measures import ROWS
+from bench.peers import PEERS
 from bench.peers.nginx import lua_missing
-from bench.processes import memory_bytes
-from bench.report import Report
-from bench.stage import stage
+from bench.report import Report, write_into
+from bench.run import Run
 from bench.upstream import nginx_missing
-from bench.wrk import missing
+from bench.wrk import missing as wrk_missing
 
-RESULTS = Path(__file__).parent / "results"
-
-
-async def run(
-    report: Report, names: list[str], *, rounds: int, seconds: int, connections: list[int]
-) -> None:
-    async with AsyncExitStack() as stack:
-        shared = await stack.enter_async_context(stage())
-        peers = {name: await stack.enter_async_context(PEERS[name](shared)) for name in names}
-        idle = {name: memory_bytes(peer.pids) for name, peer in peers.items()}
-        served = dict.fromkeys(names, 0)
-        for count in (32, *connections):
-            warm = not report.cpu and not any(served.values())
-            print(f"{'warming up' if warm else f'{count} connections'} ...", file=sys.stderr)
-            found = await measure(
-                peers,
-                shared.upstream,
-                connections=count,
-                rounds=1 if warm else rounds,
-                seconds=1 if warm else seconds,
-            )
-            for name, seen in found.items():
-                served[name] += seen.forwarded
-            if not warm:
-                report.cpu[count] = found
-        for name, peer in peers.items():
-            report.figures[f"memory of {name}, idle and afterwards"] = _megabytes(idle[name], peer)
-            if peer.charged is not None:
-                charged = await asyncio.to_thread(peer.charged)
-                report.charged[name] = served[name], charged
-            if peer.stored_bytes is not None:
-                stored = await asyncio.to_thread(peer.stored_bytes)
-                each = stored / max(served[name], 1)
-                report.figures["bytes of Postgres per charge, indexes included"] = f"{each:.0f}"
-
-
-def _megabytes(idle: int, peer: Peer) -> str:
-    return f"{idle / 1e6:.0f} MB, {memory_bytes(peer.pids) / 1e6:.0f} MB"
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
+DOCUMENTS = (HERE.parent / "README.md", HERE / "README.md")
 
 
 def main() -> int:
+    """Measure what was asked for, show it, and keep it if it is a whole run."""
     asked = _options().parse_args()
-    lacking = missing() or nginx_missing()
-    if lacking:
-        print(lacking, file=sys.stderr)
-        return 2
+    if asked.readme:
+        print(write_into(DOCUMENTS, RESULTS))
+        return 0
     report = Report(described())
-    names = asked.only or list(PEERS)
-    if "nginx+lua" in names and (reason := lua_missing()):
+    whole = not (asked.quick or asked.only or asked.rows or asked.connections)
+    names = asked.rows or [name for name in ROWS if not (asked.quick and ROWS[name].is_long)]
+    peers = asked.only or list(PEERS)
+    if "nginx+lua" in peers and (reason := lua_missing()):
         report.missing.append(f"nginx+lua: {reason}")
-        names.remove("nginx+lua")
-    rounds, seconds = (2, 3) if asked.quick else (3, 6)
+        peers.remove("nginx+lua")
     connections = asked.connections or ([32] if asked.quick else [32, 256, 1])
-    asyncio.run(run(report, names, rounds=rounds, seconds=seconds, connections=connections))
+    failed = asyncio.run(
+        _measured(report, names, quick=asked.quick, peers=peers, connections=connections)
+    )
     print(report.text())
-    if not asked.quick and not asked.only:
-        print(f"\nSaved: {report.save(RESULTS)}")
-    return 0
+    if whole:
+        print(f"\nKept: {report.save(RESULTS)}")
+    return 0 if report.is_right and not failed else 1
+
+
+async def _measured(
+    report: Report,
+    names: Sequence[str],
+    *,
+    quick: bool,
+    peers: Sequence[str],
+    connections: Sequence[int],
+) -> bool:
+    """Measure rows one after the other; one that fails is told of and stops no other."""
+    failed = False
+    lacking = wrk_missing() or nginx_missing()
+    for name in names:
+        if ROWS[name].needs_nginx and lacking:
+            report.missing.append(f"{name}: {lacking}")
+            continue
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        with tempfile.TemporaryDirectory(prefix="farebox-bench-") as folder:
+            run = Run(Path(folder), quick=quick, peers=peers, connections=connections)
+            try:
+                report.rows[name] = await ROWS[name].measure(run)
+            except Exception as error:  # noqa: BLE001 - minutes of other rows are not thrown away
+                traceback.print_exc()
+                report.missing.append(f"{name}: it failed with {type(error).__name__}: {error}")
+                failed = True
+    return failed
 
 
 def _options() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(prog="python -m bench")
-    options.add_argument("--quick", action="store_true", help="short rounds, nothing saved")
+    options.add_argument("--quick", action="store_true", help="short rounds, nothing is kept")
+    options.add_argument("--rows", nargs="+", choices=ROWS, metavar="ROW", help=", ".join(ROWS))
     options.add_argument("--only", nargs="+", choices=PEERS, metavar="PEER", help=", ".join(PEERS))
-    options.add_argument("--connections", nargs="+", type=int, help="32 256 1")
+    options.add_argument("--connections", nargs="+", type=int, metavar="N", help="32 256 1")
+    options.add_argument("--readme", action="store_true", help="the newest table into documents")
     return options
 
 

@@ -8,11 +8,12 @@ import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
+from gateway.stores.binaries import find_postgres, find_redis
+
 _PACKAGES = ("uvicorn", "uvloop", "httptools", "hiredis", "asyncpg", "starlette", "httpx", "redis")
 _PROGRAMS = {
     "nginx": (["nginx", "-v"], r"nginx/(\S+)"),
     "wrk": (["wrk", "-v"], r"wrk (\S+)"),
-    "valkey": (["valkey-server", "--version"], r"v=(\S+)"),
 }
 
 
@@ -25,7 +26,11 @@ def described() -> dict[str, str]:
         "python": platform.python_version(),
         "load before": " ".join(f"{load:.2f}" for load in os.getloadavg()),
     }
-    for name, (command, pattern) in _PROGRAMS.items():
+    stores = {
+        "redis": ([str(find_redis()), "--version"], r"(.*? v=\S+)"),
+        "postgres": ([str(find_postgres() / "postgres"), "--version"], r"(\d[\d.]*)"),
+    }
+    for name, (command, pattern) in (_PROGRAMS | stores).items():
         if shutil.which(command[0]):
             said = subprocess.run(command, capture_output=True, text=True, check=False)
             match = re.search(pattern, said.stdout + said.stderr)

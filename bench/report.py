@@ -1,111 +1,151 @@
 """What a run has found: as text, as a Markdown table, as JSON and as a chart."""
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.chart import bars
-from bench.measures.cpu import Rounds
+from bench.chart import Share, chart
+from bench.found import Found, Table
+from bench.targets import TARGETS
 
-MUST = {"nginx+lua": 1.3, "hello": 2.6, "simple": 1 / 25}
-"""The most that Farebox may cost, as a multiple of each peer's CPU per request."""
-
-
-HEADS = (
-    "peer",
-    "CPU µs/request",
-    "rounds",
-    "Farebox is",
-    "must be",
-    "median",
-    "p99",
-    "requests",
-    "errors",
-)
+BEGIN, END = "<!-- bench -->", "<!-- end of bench -->"
+TARGET_HEADS = ("figure", "here", "must", "", "aim", "")
 
 
 @dataclass
 class Report:
+    """
+    One run.
+
+    machine: what it was taken on, and the versions of all that took part.
+    rows: what each row found, by its name.
+    missing: what was not measured, and why.
+    """
+
     machine: dict[str, str]
-    cpu: dict[int, dict[str, Rounds]] = field(default_factory=dict)
-    charged: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """By peer: requests that reached the backend, and units charged at one each."""
-    figures: dict[str, str] = field(default_factory=dict)
+    rows: dict[str, Found] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+    day: str = field(default_factory=lambda: datetime.now(UTC).date().isoformat())
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """All figures that have targets, by name."""
+        return {
+            name: value for found in self.rows.values() for name, value in found.figures.items()
+        }
+
+    @property
+    def is_right(self) -> bool:
+        """Whether everything that was counted adds up."""
+        return all(count.right for found in self.rows.values() for count in found.counts)
+
+    def targets(self) -> Table:
+        """Each figure beside what it must be and aims at."""
+        table = Table("Targets", TARGET_HEADS)
+        figures = self.figures
+        for target in TARGETS:
+            value = figures.get(target.name)
+            must, aim = target.verdict(value)
+            table.lines.append(
+                (
+                    target.what,
+                    "" if value is None else target.shown(value),
+                    f"{target.sign} {target.shown(target.must)}",
+                    must,
+                    f"{target.sign} {target.shown(target.aim)}",
+                    aim,
+                )
+            )
+        return table
 
     def text(self) -> str:
         parts = [f"{name}: {value}" for name, value in self.machine.items()]
+        for found in self.rows.values():
+            parts += ["", found.said]
+            for table in found.tables:
+                parts += ["", table.title, *table.text()]
+            parts += [f"  {note}" for note in found.notes]
+            parts += [f"  {count}" for count in found.counts]
+        parts += ["", *self.targets().text(), ""]
         parts += [f"not measured: {reason}" for reason in self.missing]
-        for connections, found in self.cpu.items():
-            parts += ["", f"{connections} connections", *_lines(found)]
-        parts += ["", *(f"{name}: {value}" for name, value in self.figures.items())]
-        parts += [
-            f"{name}: {served:,} served, {units:,} units charged"
-            for name, (served, units) in self.charged.items()
-        ]
         return "\n".join(parts)
 
     def markdown(self) -> str:
-        day = datetime.now(UTC).date().isoformat()
-        parts = [f"# {day}", "", "; ".join(f"{k} {v}" for k, v in self.machine.items()), ""]
-        for connections, found in self.cpu.items():
-            parts += [
-                f"## {connections} connections",
-                "",
-                f"| {' | '.join(HEADS)} |",
-                f"|{'---|' * len(HEADS)}",
-                *(_row(name, seen, found.get("farebox")) for name, seen in found.items()),
-                "",
-            ]
-        parts += [f"- {name}: {value}" for name, value in self.figures.items()]
-        parts += [
-            f"- {name}: {served:,} requests reached the backend, {units:,} units charged at 1 each"
-            for name, (served, units) in self.charged.items()
-        ]
-        parts += [f"- not measured: {reason}" for reason in self.missing]
+        """The whole run; the chart stands beside it under the same name."""
+        parts = [f"# {self.day}", "", self.summary(), "", f"![The run as a chart]({self.day}.svg)"]
+        for found in self.rows.values():
+            parts += ["", f"## {found.tables[0].title}" if found.tables else "##", "", found.said]
+            for number, table in enumerate(found.tables):
+                title = [f"### {table.title}", ""] if number else []
+                parts += ["", *title, *table.markdown()]
+            told = [*found.notes, *map(str, found.counts)]
+            parts += ["", *(f"- {line}" for line in told)]
         return "\n".join(parts) + "\n"
+
+    def summary(self) -> str:
+        """The table of targets with the machine: what documents show."""
+        lines = [*self.targets().markdown(), ""]
+        lines.append("; ".join(f"{name} {value}" for name, value in self.machine.items()) + ".")
+        lines += [f"Not measured: {reason}." for reason in self.missing]
+        return "\n".join(lines)
+
+    def chart(self) -> str:
+        """CPU per request of the peers, and every figure as a share of what it may be."""
+        shown = next((found.shown for found in self.rows.values() if found.shown), {})
+        figures = self.figures
+        shares = [
+            Share(target.what, target.share(value), target.shown(value))
+            for target in TARGETS
+            if (value := figures.get(target.name)) is not None
+        ]
+        return chart("CPU µs per request", shown, shares)
 
     def save(self, folder: Path) -> Path:
         """Write the three files of this run; a second one on the same day replaces them."""
         folder.mkdir(exist_ok=True)
-        file = folder / f"{datetime.now(UTC).date().isoformat()}.md"
+        file = folder / f"{self.day}.md"
         file.write_text(self.markdown(), "utf-8")
-        found = {
-            str(connections): {name: vars(seen) | {"loads": None} for name, seen in peers.items()}
-            for connections, peers in self.cpu.items()
-        }
-        kept = {"machine": self.machine, "cpu": found, "figures": self.figures}
-        file.with_suffix(".json").write_text(json.dumps(kept, indent=1) + "\n", "utf-8")
-        first = next(iter(self.cpu.values()), None)
-        if first is not None:
-            values = {name: seen.us_per_request for name, seen in first.items()}
-            file.with_suffix(".svg").write_text(bars("CPU µs per request", values), "utf-8")
+        file.with_suffix(".json").write_text(self.json(), "utf-8")
+        file.with_suffix(".svg").write_text(self.chart(), "utf-8")
         return file
 
-
-def _lines(found: dict[str, Rounds]) -> list[str]:
-    lines = []
-    for name, seen in found.items():
-        others = "".join(f", {other} {seen.other(other):.1f}" for other in seen.others_us)
-        lines.append(
-            f"  {name:<10}{seen.us_per_request:>9.1f} us/request{others}"
-            f"  (rounds {_rounds(seen)}; median {seen.median_s * 1e3:.2f} ms,"
-            f" p99 {seen.p99_s * 1e3:.1f} ms; {seen.requests:,} requests, {seen.errors} errors)"
-        )
-    return lines
+    def json(self) -> str:
+        kept = asdict(self) | {"figures": self.figures}
+        return json.dumps(kept, indent=1, ensure_ascii=False) + "\n"
 
 
-def _row(name: str, seen: Rounds, ours: Rounds | None) -> str:
-    ratio = "" if ours in (None, seen) else f"{ours.us_per_request / seen.us_per_request:.2f} x"
-    must = f"≤ {MUST[name]:.2f} x" if name in MUST else ""
-    others = "".join(f", {other} {seen.other(other):.1f}" for other in seen.others_us)
-    return (
-        f"| {name} | {seen.us_per_request:.1f}{others} | {_rounds(seen)} | {ratio} | {must}"
-        f" | {seen.median_s * 1e3:.2f} ms | {seen.p99_s * 1e3:.1f} ms"
-        f" | {seen.requests:,} | {seen.errors} |"
-    )
+def newest(folder: Path) -> Path | None:
+    """Return the Markdown of the last run that was kept."""
+    return max(folder.glob("????-??-??.md"), default=None)
 
 
-def _rounds(seen: Rounds) -> str:
-    return " ".join(f"{us:.1f}" for us in seen.us)
+def summary_of(markdown: str) -> str:
+    """Take the summary out of a kept run."""
+    return markdown.split("\n", 2)[2].partition("\n![")[0].strip()
+
+
+def in_document(text: str, summary: str) -> str:
+    """
+    Put a summary between the marks of a document.
+
+    Raises:
+        ValueError: It has no such marks.
+
+    """
+    before, found, rest = text.partition(BEGIN)
+    if not found or END not in rest:
+        raise ValueError(f"the document lacks the marks {BEGIN} and {END}")
+    return f"{before}{BEGIN}\n{summary}\n{END}{rest.partition(END)[2]}"
+
+
+def write_into(documents: Iterable[Path], folder: Path) -> str:
+    """Bring the newest run into these documents; say what was done."""
+    kept = newest(folder)
+    if kept is None:
+        return f"no run is kept in {folder}: make bench"
+    summary = summary_of(kept.read_text("utf-8"))
+    for document in documents:
+        document.write_text(in_document(document.read_text("utf-8"), summary), "utf-8")
+    return f"{kept.stem}: {', '.join(map(str, documents))}"

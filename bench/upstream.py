@@ -16,6 +16,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import trustme
+
 ANSWER = '{"answer": "' + "x" * 177 + '"}'
 """191 bytes, a small JSON answer."""
 
@@ -24,6 +26,11 @@ ANSWER = '{"answer": "' + "x" * 177 + '"}'
 class Upstream:
     url: str
     status_url: str
+    pid: int
+    """Of the master, whose children answer."""
+
+    tls_url: str = ""
+    """The same behind TLS, where an authority was given."""
 
     def answered(self) -> int:
         """Requests so far, without those that ask for this."""
@@ -79,15 +86,24 @@ async def nginx(folder: Path, main: str, http: str, *, port: int) -> AsyncIterat
 
 
 @asynccontextmanager
-async def upstream(folder: Path) -> AsyncIterator[Upstream]:
+async def upstream(folder: Path, authority: trustme.CA | None = None) -> AsyncIterator[Upstream]:
+    """Run it; with an authority behind TLS as well, with a certificate of that one."""
     port = free_port()
+    listen, url = f"listen 127.0.0.1:{port};", f"http://127.0.0.1:{port}"
+    tls_url = ""
+    if authority is not None:
+        tls_port, file = free_port(), folder.with_name(f"{folder.name}.pem")
+        authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(file))
+        listen += f" listen 127.0.0.1:{tls_port} ssl; ssl_certificate {file};"
+        listen += f" ssl_certificate_key {file};"
+        tls_url = f"https://localhost:{tls_port}"
     http = (
-        f"server {{ listen 127.0.0.1:{port}; default_type application/json;"
+        f"server {{ {listen} default_type application/json;"
         f" location / {{ return 200 '{ANSWER}'; }}"
         " location = /status { stub_status; } }"
     )
-    async with nginx(folder, "", http, port=port):
-        yield Upstream(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{port}/status")
+    async with nginx(folder, "", http, port=port) as master:
+        yield Upstream(url, f"{url}/status", master, tls_url)
 
 
 async def listening(port: int, process: subprocess.Popen[bytes]) -> None:

@@ -45,10 +45,10 @@ def load(
     if script is not None:
         command += ["-s", str(script)]
     done = subprocess.run([*command, url], capture_output=True, text=True, check=True)
-    return _read(done.stdout)
+    return read(done.stdout)
 
 
-def _read(text: str) -> Load:
+def read(text: str) -> Load:
     total = re.search(r"(\d+) requests in ([\d.]+)(us|ms|s|m)", text)
     assert total, text
     bad = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
@@ -65,6 +65,6 @@ def _read(text: str) -> Load:
 
 
 def _share(text: str, percent: str) -> float:
-    found = re.search(rf"^\s+{percent}%\s+([\d.]+)(us|ms|s|m)$", text, re.MULTILINE)
+    found = re.search(rf"^\s+{percent}%\s+([\d.]+)(us|ms|s|m) *$", text, re.MULTILINE)
     assert found, text
     return float(found[1]) * _UNITS[found[2]]

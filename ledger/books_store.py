@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ledger.allocation import pack_allocation, read_allocation
@@ -20,6 +21,7 @@ from ledger.database import Connection, Queries
 from ledger.fact_bytes import pack_fact
 from ledger.facts import (
     ControlFact,
+    Fact,
     HoldFact,
     LateFact,
     LotExpired,
@@ -58,22 +60,27 @@ class _Touched:
             for fact in entry.facts:
                 self._add(fact)
 
-    def _add(self, fact: object) -> None:
-        if isinstance(fact, HoldFact | SettleFact | WholeCapture | LateFact | ObservedFact):
-            self.holds.add(fact.hold_id)
-        if isinstance(fact, HoldFact | SettleFact | LateFact | LotExpired | ControlFact):
-            self.accounts.add(fact.account)
-        if isinstance(fact, HoldFact | LateFact):
-            self.lots.update(lot for lot, _, _, _ in fact.allocation)
-            self.prices.add((fact.version, fact.rule))
-        elif isinstance(fact, SettleFact):
-            self.lots.update(lot for lot, _ in fact.given_back)
-        elif isinstance(fact, LotExpired):
-            self.lots.add(fact.lot)
-        elif isinstance(fact, ControlFact):
-            self.lots.update(lot for lot, _ in fact.taken)
-            self.lots.add(fact.control.object_id)
-            self.controls.add((fact.account, fact.control.cseq))
+    def _add(self, fact: Fact) -> None:
+        match fact:
+            case HoldFact() | LateFact():
+                self.holds.add(fact.hold_id)
+                self.accounts.add(fact.account)
+                self.lots.update([lot for lot, _, _, _ in fact.allocation])
+                self.prices.add((fact.version, fact.rule))
+            case WholeCapture() | ObservedFact():
+                self.holds.add(fact.hold_id)
+            case SettleFact():
+                self.holds.add(fact.hold_id)
+                self.accounts.add(fact.account)
+                self.lots.update([lot for lot, _ in fact.given_back])
+            case LotExpired():
+                self.accounts.add(fact.account)
+                self.lots.add(fact.lot)
+            case ControlFact():
+                self.accounts.add(fact.account)
+                self.lots.update(lot for lot, _ in fact.taken)
+                self.lots.add(fact.control.object_id)
+                self.controls.add((fact.account, fact.control.cseq))
 
 
 async def load(connection: Connection, entries: Sequence[Entry]) -> Books:
@@ -87,14 +94,15 @@ async def load(connection: Connection, entries: Sequence[Entry]) -> Books:
     touched.lots.update(books.charge_lots())
     ids = sorted(touched.accounts)
     books.accounts = {
-        row["id"]: AccountBook(**row) for row in await connection.fetch(_SQL.lock_accounts, ids)
+        row["id"]: AccountBook(*row.values())
+        for row in await connection.fetch(_SQL.lock_accounts, ids)
     }
     books.pools = {
-        (row["account_id"], row["credit_type_id"]): PoolBook(**row)
+        (row["account_id"], row["credit_type_id"]): PoolBook(*row.values())
         for row in await connection.fetch(_SQL.pools, ids)
     }
     books.grants = {
-        row["id"]: GrantBook(**row)
+        row["id"]: GrantBook(*row.values())
         for row in await connection.fetch(_SQL.grants, sorted(touched.lots))
     }
     books.credit_types = frozenset(row["id"] for row in await connection.fetch(_SQL.credit_types))
@@ -289,5 +297,6 @@ def _text_if_json(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, list | dict) else value
 
 
+@lru_cache(maxsize=16)
 def _moment(at_ms: int | None) -> datetime | None:
     return None if at_ms is None else _EPOCH + timedelta(milliseconds=at_ms)

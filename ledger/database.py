@@ -48,6 +48,7 @@ AWAY = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresError)
 
 _NAME = "-- name: "
 _JSONB_VERSION = b"\x01"
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Queries:
@@ -96,7 +97,7 @@ async def prepare(connection: Connection) -> None:
     await connection.set_type_codec(
         "jsonb",
         schema="pg_catalog",
-        encoder=lambda value: _JSONB_VERSION + json.dumps(value, separators=(",", ":")).encode(),
+        encoder=lambda value: _JSONB_VERSION + _to_json(value).encode(),
         decoder=lambda raw: json.loads(raw[1:]),
         format="binary",
     )

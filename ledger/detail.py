@@ -7,6 +7,7 @@ fit is left out: nobody's balance may hang on it, and a fact must never be refus
 """
 
 import json
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ledger.facts import MAX_AMOUNT
@@ -15,6 +16,8 @@ MAX_NAMES = 5
 MAX_VALUE_CHARACTERS = 100
 MAX_NOTE_CHARACTERS = 200
 MAX_UNITS = 64
+MOST_REMEMBERED = 1_024
+"""Thousands of charges a second say the same; a detail has 1,024 bytes at most."""
 
 _INTEGER_MAX = 2**31 - 1
 _BIGINT_MAX = 2**63 - 1
@@ -34,8 +37,9 @@ class Detail(NamedTuple):
 NOTHING = Detail()
 
 
+@lru_cache(maxsize=MOST_REMEMBERED)
 def read_detail(raw: bytes) -> Detail:
-    """Read the detail of a fact; never fails."""
+    """Read the detail of a fact; never fails. Who gets it does not change what is in it."""
     if not raw:
         return NOTHING
     try:

@@ -92,7 +92,8 @@ def taken_lots(
         if not 0 < amount <= grant.remaining:
             refuse(f"{amount} of the {grant.remaining} left in lot {lot}")
         found.append((grant, amount))
-    check_distinct(grant.id for grant, _ in found)
+    if len(found) > 1:
+        check_distinct(grant.id for grant, _ in found)
     if sum(amount for _, amount in found) != total:
         refuse(f"the lots do not add up to {total}")
     return found

@@ -1,87 +1,79 @@
-"""
-CPU per request of each peer, in turns within one run, so that a busy minute hits all alike.
-
-Requests per second and latency depend on who shares the cores; CPU time repeats within 5 to 10 %.
-"""
+"""CPU per request of Farebox and its peers: a fixed price, a small answer, connections kept."""
 
 import asyncio
-from dataclasses import dataclass, field
-from statistics import median
+from contextlib import AsyncExitStack
 
-from bench.peers import Peer
-from bench.processes import cpu_s
-from bench.upstream import Upstream
-from bench.wrk import Load, load
+from bench.found import Found
+from bench.peers import PEERS, Peer
+from bench.processes import memory_bytes
+from bench.run import Run
+from bench.stage import stage
+from bench.turns import Rounds, charged, in_turns, table
 
-REST_S = 0.3
-"""wrk leaves with requests under way; a busy gateway still sends those to the backend."""
-
-
-@dataclass
-class Rounds:
-    """
-    What one peer did at one number of connections.
-
-    us: CPU microseconds per request of the processes that carry requests, one per round.
-    others_us: the same of what works beside them.
-    forwarded: requests that reached the backend.
-    """
-
-    loads: list[Load] = field(default_factory=list)
-    us: list[float] = field(default_factory=list)
-    others_us: dict[str, list[float]] = field(default_factory=dict)
-    forwarded: int = 0
-
-    @property
-    def us_per_request(self) -> float:
-        return median(self.us)
-
-    def other(self, name: str) -> float:
-        return median(self.others_us[name])
-
-    @property
-    def requests(self) -> int:
-        return sum(load.requests for load in self.loads)
-
-    @property
-    def errors(self) -> int:
-        return sum(load.errors for load in self.loads)
-
-    @property
-    def median_s(self) -> float:
-        return median(load.median_s for load in self.loads)
-
-    @property
-    def p99_s(self) -> float:
-        return median(load.p99_s for load in self.loads)
+USUAL, MANY, ONE = 32, 256, 1
+"""Connections: what is compared, where growth shows, and where latency does."""
 
 
-async def measure(
-    peers: dict[str, Peer], upstream: Upstream, *, connections: int, rounds: int, seconds: int
-) -> dict[str, Rounds]:
-    found = {name: Rounds() for name in peers}
-    for _ in range(rounds):
-        for name, peer in peers.items():
-            await _round(peer, upstream, found[name], connections, seconds)
+async def cpu(run: Run) -> Found:
+    """Measure every peer at every number of connections, and count what each has charged."""
+    found = Found(
+        said="CPU of the processes that carry requests, user and system; a GET at a fixed price of"
+        " 1, 191 bytes answered. `backend` is the one behind all of them, alone."
+    )
+    measured: dict[int, dict[str, Rounds]] = {}
+    async with AsyncExitStack() as stack:
+        shared = await stack.enter_async_context(stage(run.folder))
+        peers = {name: await stack.enter_async_context(PEERS[name](shared)) for name in run.peers}
+        run.say("warming up")
+        warm = await in_turns(peers, shared.upstream, connections=USUAL, rounds=1, seconds=1)
+        forwarded = {name: seen.forwarded for name, seen in warm.items()}
+        for connections in run.connections:
+            run.say(f"{connections} connections")
+            seen = await in_turns(
+                peers,
+                shared.upstream,
+                connections=connections,
+                rounds=run.rounds,
+                seconds=run.seconds,
+            )
+            measured[connections] = seen
+            for name, rounds in seen.items():
+                forwarded[name] += rounds.forwarded
+            plural = "" if connections == ONE else "s"
+            found.tables.append(table(f"{connections} connection{plural}", seen))
+        slack = USUAL + run.rounds * sum(run.connections)
+        found.counts = await charged(peers, forwarded, price=1, slack=slack)
+        found.notes = [
+            f"memory of {name} afterwards: {memory_bytes(peer.pids) / 1e6:.0f} MB"
+            for name, peer in peers.items()
+        ]
+        ours = peers.get("farebox")
+        if ours is not None:
+            found.figures = _figures(measured)
+            found.figures["bytes per charge"] = await _bytes_per_charge(ours, forwarded["farebox"])
+    if USUAL in measured:
+        usual = measured[USUAL].items()
+        found.shown = {name: seen.us_per_request for name, seen in usual}
     return found
 
 
-async def _round(
-    peer: Peer, upstream: Upstream, found: Rounds, connections: int, seconds: int
-) -> None:
-    forwarded = upstream.answered()
-    before = cpu_s(peer.pids)
-    beside = {name: cpu_s(pids) for name, pids in peer.others.items()}
-    seen = await asyncio.to_thread(
-        load, peer.url, connections=connections, seconds=seconds, headers=peer.headers
-    )
-    if not seen.requests:
-        raise RuntimeError(f"{peer.url} answered nothing")
-    found.loads.append(seen)
-    found.us.append((cpu_s(peer.pids) - before) / seen.requests * 1e6)
-    for name, pids in peer.others.items():
-        spent = (cpu_s(pids) - beside[name]) / seen.requests * 1e6
-        found.others_us.setdefault(name, []).append(spent)
-    found.forwarded += (
-        upstream.answered() - forwarded - 1
-    )  # the first look is counted by the second
+def _figures(measured: dict[int, dict[str, Rounds]]) -> dict[str, float]:
+    """Ratios against whichever peers were there."""
+    figures = {}
+    if usual := measured.get(USUAL):
+        ours = usual["farebox"].us_per_request
+        for peer in ("nginx+lua", "hello", "simple"):
+            if peer in usual:
+                figures[f"cpu {peer}"] = ours / usual[peer].us_per_request
+        if many := measured.get(MANY):
+            figures["growth"] = (many["farebox"].us_per_request / ours - 1) * 100
+    if (one := measured.get(ONE)) and {"backend", "nginx+lua"} <= one.keys():
+        alone = one["backend"].median_s
+        lua = one["nginx+lua"].median_s - alone
+        figures["latency"] = (one["farebox"].median_s - alone) / max(lua, 1e-6)
+    return figures
+
+
+async def _bytes_per_charge(ours: Peer, charges: int) -> float:
+    assert ours.stored_bytes is not None
+    return await asyncio.to_thread(ours.stored_bytes) / max(charges, 1)

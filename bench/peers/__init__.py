@@ -1,5 +1,6 @@
 """The gateways that are compared: ours, the floor, and what else an engineer would write."""
 
+from bench.peers.backend import backend
 from bench.peers.farebox import farebox
 from bench.peers.hello import hello
 from bench.peers.nginx import nginx_lua, nginx_proxy
@@ -12,6 +13,7 @@ PEERS: dict[str, Opener] = {
     "nginx": nginx_proxy,
     "hello": hello,
     "simple": simple,
+    "backend": backend,
 }
 """By name, in the order of the tables."""
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import asyncpg
 
@@ -11,38 +12,51 @@ from tests.served import Served, funded, serving
 
 PLENTY = 1_000_000_000_000
 
-PRICES = """
-version: 1
-upstreams:
-  api: {{ url: "{upstream}" }}
-credit_types:
-  credits: {{ window: 100000000 }}
-routes:
-  - {{ path: /hello, upstream: api, price: 1 }}
-"""
+HELLO = "  - { path: /hello, upstream: api, price: 1 }"
+
+
+def price_file(upstream: str, routes: str = HELLO, more: str = "") -> str:
+    """Routes to one upstream named `api`; `more` are other upstreams."""
+    return (
+        f'version: 1\nupstreams:\n  api: {{ url: "{upstream}" }}\n{more}'
+        f"credit_types:\n  credits: {{ window: 100000000 }}\nroutes:\n{routes}\n"
+    )
 
 
 @asynccontextmanager
 async def farebox(stage: Stage) -> AsyncIterator[Peer]:
-    prices = PRICES.format(upstream=stage.upstream.url)
-    async with serving(stage.folder / "farebox", prices) as served:
-        headers = await funded(served, PLENTY)
-        yield peer(served, headers, await size_bytes(served))
+    async with gateway(stage.folder, price_file(stage.upstream.url)) as (served, headers):
+        yield peer(served, headers, size_before=await size_bytes(served))
 
 
-def peer(served: Served, headers: dict[str, str], size_before: int) -> Peer:
+@asynccontextmanager
+async def gateway(folder: Path, prices: str) -> AsyncIterator[tuple[Served, dict[str, str]]]:
+    """Serve with these prices; gives the headers of an account with plenty."""
+    async with serving(folder / "farebox", prices) as served:
+        yield served, await funded(served, PLENTY)
+
+
+def peer(
+    served: Served,
+    headers: dict[str, str],
+    path: str = "/hello",
+    *,
+    script: Path | None = None,
+    size_before: int = 0,
+) -> Peer:
     children = served.children()
 
     def of(name: str) -> list[int]:
         return [pid for module, pid in children.items() if module.startswith(f"gateway.{name}")]
 
     return Peer(
-        f"{served.url}/hello",
+        f"{served.url}{path}",
         headers,
         of("worker"),
         {"steward": of("steward"), "redis": [served.store_pid("valkey")]},
         charged=lambda: asyncio.run(captured(served)),
         stored_bytes=lambda: asyncio.run(size_bytes(served)) - size_before,
+        script=script,
     )
 
 

@@ -13,7 +13,6 @@ from bench.upstream import free_port, nginx
 
 HERE = Path(__file__).parent
 MODULES = Path("/usr/lib/nginx/modules")
-KEY = "bench-key"
 PLENTY = 1_000_000_000_000
 
 
@@ -28,28 +27,44 @@ def lua_missing() -> str | None:
 
 @asynccontextmanager
 async def nginx_proxy(stage: Stage) -> AsyncIterator[Peer]:
+    async with proxying(stage.folder / "nginx-proxy", stage.upstream.url) as peer:
+        yield peer
+
+
+@asynccontextmanager
+async def proxying(folder: Path, url: str, ca_file: Path | None = None) -> AsyncIterator[Peer]:
+    """Pass everything on to `url`, which is verified by that authority where it is behind TLS."""
     port = free_port()
-    http = f"{_backend(stage)} server {{ listen 127.0.0.1:{port}; location / {{ {_PASS} }} }}"
-    async with nginx(stage.folder / "nginx-proxy", "", http, port=port) as master:
+    passed = _PASS
+    if ca_file is not None:
+        passed = passed.replace("http://", "https://") + (
+            f" proxy_ssl_verify on; proxy_ssl_trusted_certificate {ca_file};"
+            " proxy_ssl_name localhost; proxy_ssl_server_name on;"
+        )
+    server = url.partition("://")[2].replace("localhost", "127.0.0.1")
+    http = f"{_backend(server)} server {{ listen 127.0.0.1:{port}; location / {{ {passed} }} }}"
+    async with nginx(folder, "", http, port=port) as master:
         yield Peer(f"http://127.0.0.1:{port}/hello", {}, children_of(master))
 
 
 @asynccontextmanager
-async def nginx_lua(stage: Stage) -> AsyncIterator[Peer]:
+async def nginx_lua(stage: Stage, hold: str = "billing.hold(1)") -> AsyncIterator[Peer]:
     port, folder = free_port(), stage.folder / "nginx-lua"
     with redis.Redis(unix_socket_path=str(stage.redis_socket)) as client:
-        hold, settle = install(client, hashlib.md5(KEY.encode()).digest())
+        hold_sha, settle_sha = install(client, "nginx+lua")
+        server = stage.upstream.url.removeprefix("http://")
         names = ("ndk_http_module", "ngx_http_lua_module")
         main = "".join(f"load_module {MODULES}/{name}.so; " for name in names)
         http = (
             f'lua_package_path "{folder}/?.lua;/usr/share/lua/5.1/?.lua;;";'
-            f" init_worker_by_lua_block {{ billing = require 'billing' }} {_backend(stage)}"
+            f" init_worker_by_lua_block {{ billing = require 'billing' }} {_backend(server)}"
             f" server {{ listen 127.0.0.1:{port}; location / {{"
-            " access_by_lua_block { billing.hold() } log_by_lua_block { billing.settle() }"
+            f" access_by_lua_block {{ {hold} }} log_by_lua_block {{ billing.settle() }}"
             f" {_PASS} }} }}"
         )
         text = (HERE / "nginx.lua").read_text()
-        for name, value in {"SOCKET": stage.redis_socket, "HOLD": hold, "SETTLE": settle}.items():
+        values = {"SOCKET": stage.redis_socket, "HOLD": hold_sha, "SETTLE": settle_sha}
+        for name, value in values.items():
             text = text.replace(f"BENCH_{name}", f'"{value}"')
         library = stage.folder / "nginx-lua-code"
         library.mkdir()
@@ -58,23 +73,26 @@ async def nginx_lua(stage: Stage) -> AsyncIterator[Peer]:
         async with nginx(folder, main, http, port=port) as master:
             yield Peer(
                 f"http://127.0.0.1:{port}/hello",
-                {"X-Api-Key": KEY},
+                {"X-Api-Key": "nginx+lua"},
                 children_of(master),
-                charged=lambda: PLENTY - int(client.hget("{b}balances", "acme") or 0),
+                charged=lambda: PLENTY - int(client.hget("{b}balances", "nginx+lua") or 0),
             )
 
 
-def install(client: redis.Redis, key_hash: bytes) -> tuple[str, str]:
-    """Load the scripts and fund the account; returns what they are called by."""
-    client.hset("{b}keys", key_hash, "acme")
-    client.hset("{b}balances", "acme", str(PLENTY))
+def install(client: redis.Redis, name: str) -> tuple[str, str]:
+    """Load the scripts, fund an account of that name and key; returns what they are called by."""
+    client.hset("{b}keys", key_hash(name), name)
+    client.hset("{b}balances", name, str(PLENTY))
     hold = client.script_load((HERE / "hold.lua").read_text())
     settle = client.script_load((HERE / "settle.lua").read_text())
     return str(hold), str(settle)
 
 
-def _backend(stage: Stage) -> str:
-    server = stage.upstream.url.removeprefix("http://")
+def key_hash(key: str) -> bytes:
+    return hashlib.md5(key.encode()).digest()
+
+
+def _backend(server: str) -> str:
     kept = "keepalive 512; keepalive_requests 1000000000;"
     return f"upstream backend {{ server {server}; {kept} }}"
 

@@ -24,6 +24,7 @@ class Peer:
 
     pids: the processes that carry requests; their CPU is what a request costs.
     others: what works beside them, by name, shown apart: posting, stores.
+    script: what wrk is to send, where that is not a plain GET.
     stored_bytes: what Postgres has grown by since it started, where there is one.
     charged: how many units it has taken so far; None where it bills nobody.
     """
@@ -34,6 +35,7 @@ class Peer:
     others: dict[str, Sequence[int]] = field(default_factory=dict)
     charged: Callable[[], int] | None = None
     stored_bytes: Callable[[], int] | None = None
+    script: Path | None = None
 
 
 Opener = Callable[[Stage], AbstractAsyncContextManager[Peer]]

@@ -1,13 +1,12 @@
 """Starlette, redis-py and httpx: the first version anyone writes."""
 
-import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import redis
 
 from bench.peers.asgi import uvicorn
-from bench.peers.nginx import KEY, PLENTY, install
+from bench.peers.nginx import PLENTY, install
 from bench.peers.peer import Peer, Stage
 
 
@@ -15,11 +14,11 @@ from bench.peers.peer import Peer, Stage
 async def simple(stage: Stage) -> AsyncIterator[Peer]:
     variables = {"BENCH_REDIS": str(stage.redis_socket), "BENCH_UPSTREAM": stage.upstream.url}
     with redis.Redis(unix_socket_path=str(stage.redis_socket)) as client:
-        install(client, hashlib.md5(KEY.encode()).digest())
+        install(client, "simple")
         async with uvicorn("bench.peers.simple_app:app", variables) as (port, pid):
             yield Peer(
                 f"http://127.0.0.1:{port}/hello",
-                {"X-Api-Key": KEY},
+                {"X-Api-Key": "simple"},
                 [pid],
-                charged=lambda: PLENTY - int(client.hget("{b}balances", "acme") or 0),
+                charged=lambda: PLENTY - int(client.hget("{b}balances", "simple") or 0),
             )

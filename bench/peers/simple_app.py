@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 HERE = Path(__file__).parent
-store = redis.asyncio.Redis(unix_socket_path=os.environ["BENCH_REDIS"])
+store = redis.asyncio.Redis(unix_socket_path=os.environ["BENCH_REDIS"], max_connections=512)
 client = httpx.AsyncClient(limits=httpx.Limits(max_connections=512, max_keepalive_connections=512))
 hold = store.register_script((HERE / "hold.lua").read_text())
 settle = store.register_script((HERE / "settle.lua").read_text())

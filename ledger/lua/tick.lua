@@ -47,11 +47,8 @@ local function account_of(id)
   return account
 end
 
-local function read_into(found, key, wanted)
-  local fields = {}
-  for field in pairs(wanted) do
-    fields[#fields + 1] = field
-  end
+-- A field may be named twice: now and then that is cheaper than to see to it that none is.
+local function read_into(found, key, fields)
   if #fields > 0 then
     local values = redis.call('HMGET', key, unpack(fields))
     for i = 1, #fields do
@@ -66,25 +63,30 @@ end
 -- include renew
 -- include observed
 
-local wanted_holds, wanted = {}, {}
+local wanted_holds, wanted, callers, any_hold = {}, {}, {}, false
 local session_field = 's' .. sub(ARGV[1], 25, 28)
 for i = 2, #ARGV do
   local line = ARGV[i]
   local kind = byte(line)
   if kind == HOLD or kind == CHECK then
-    wanted['a' .. sub(line, 14, 20)] = true
-    wanted['k' .. sub(line, 21, 27)] = true
-    if kind == HOLD then
-      wanted[session_field] = true
-      if next(wanted_holds) == nil then
+    local caller = sub(line, 14, 27)
+    if not callers[caller] then
+      callers[caller] = true
+      wanted[#wanted + 1] = 'a' .. sub(line, 14, 20)
+      wanted[#wanted + 1] = 'k' .. sub(line, 21, 27)
+    end
+    if kind == HOLD and not any_hold then
+      any_hold = true
+      wanted[#wanted + 1] = session_field
+      if #wanted_holds == 0 then
         -- Not to know the hold, but to meet a key of the wrong type before anything is written.
-        wanted_holds[sub(line, 2, 13)] = true
+        wanted_holds[1] = sub(line, 2, 13)
       end
     end
   elseif kind == SETTLE or kind == LATE or kind == RENEW then
-    wanted_holds[sub(line, 2, 13)] = true
+    wanted_holds[#wanted_holds + 1] = sub(line, 2, 13)
     if kind == LATE then
-      wanted['a' .. sub(line, 14, 20)] = true
+      wanted[#wanted + 1] = 'a' .. sub(line, 14, 20)
     end
   end
 end
@@ -96,7 +98,7 @@ for i = 2, #ARGV do
     local raw = hold_states[sub(line, 2, 13)]
     -- A settlement of the whole hold touches no account.
     if raw and #raw >= 62 and not (kind == SETTLE and sub(line, 14, 19) == sub(raw, 31, 36)) then
-      wanted['a' .. sub(raw, 16, 22)] = true
+      wanted[#wanted + 1] = 'a' .. sub(raw, 16, 22)
     end
   end
 end

@@ -28,12 +28,12 @@ def an_entry(first_q: int, facts: int) -> Entry:
 
 @pytest.mark.parametrize(
     ("sizes", "taken"),
-    [([1], 1), ([600, 400, 1], 2), ([600, 401], 1), ([5000, 1], 1), ([1] * 5, 5)],
+    [([1], 1), ([2600, 1400, 1], 2), ([2600, 1401], 1), ([5000, 1], 1), ([1] * 5, 5)],
 )
 def test_a_batch_is_whole_entries_and_at_least_one(sizes: list[int], taken: int) -> None:
     entries = [an_entry(1 + sum(sizes[:at]), size) for at, size in enumerate(sizes)]
     assert whole_batch(entries) == entries[:taken]
-    assert MOST_FACTS == 1000
+    assert MOST_FACTS == 4000
 
 
 async def test_what_is_posted_reopens_the_window_and_loses_its_mark(parts: Parts) -> None:

@@ -54,7 +54,24 @@ local function read_account(raw)
   return { status = status, cseq = cseq, aseq = aseq, pools = pools }
 end
 
+local one_pool_formats = {}
+
+-- Nearly every account has one pool: its record is made in one step, without strings between.
+local function pack_one_pool(account, pool)
+  local count = #pool.lots / 4
+  local found = one_pool_formats[count]
+  if not found then
+    found = '<BI4I5BBI6i8B' .. string.rep('I5BI6I6', count)
+    one_pool_formats[count] = found
+  end
+  return spack(found, account.status, account.cseq, account.aseq, 1, pool.type, pool.debt, pool.floor, count,
+    unpack(pool.lots))
+end
+
 local function pack_account(account)
+  if #account.pools == 1 then
+    return pack_one_pool(account, account.pools[1])
+  end
   local parts = { spack('<BI4I5B', account.status, account.cseq, account.aseq, #account.pools) }
   for i = 1, #account.pools do
     local pool = account.pools[i]

@@ -67,7 +67,7 @@ local function close_hold(id, open, outcome, captured, reason, status, detail)
   local mark = closed_mark(outcome, captured)
   hold_states[id] = mark
   put_hold(id, mark)
-  return format('DONE %s %.0f', outcome, captured)
+  return format('DONE %s %d', outcome, captured)
 end
 
 local function settle(line)
