@@ -1,0 +1,137 @@
+"""The steady part of the load: kept connections, one request on each at a time, at a given rate."""
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import cast
+
+TICK_S = 0.01
+MOST_BEHIND = 1_000
+"""Requests that were due while no connection was free: more are forgotten, not caught up with."""
+
+_LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.IGNORECASE)
+
+
+@dataclass
+class Steady:
+    """
+    What became of it.
+
+    Attributes:
+        per_s: Requests a second over all connections; None: as many as will go.
+        answered: Whole answers, by status.
+        took_s: How long each took since somebody last looked.
+        broken: Connections that ended with a request under way.
+    """
+
+    host: str
+    port: int
+    request: bytes
+    per_s: float | None = None
+    answered: Counter[int] = field(default_factory=Counter)
+    took_s: list[float] = field(default_factory=list)
+    broken: int = 0
+    stopping: bool = False
+    free: list["_Connection"] = field(default_factory=list)
+    open: set["_Connection"] = field(default_factory=set)
+
+    async def connect(self) -> None:
+        """Open one more connection."""
+        loop = asyncio.get_running_loop()
+        await loop.create_connection(lambda: _Connection(self), self.host, self.port)
+
+    async def keep(self, connections: int) -> None:
+        """Have so many connections, and send at the rate, until cancelled."""
+        loop = asyncio.get_running_loop()
+        due, before = 0.0, loop.time()
+        while True:
+            for _ in range(connections - len(self.open)):
+                await self.connect()
+            await asyncio.sleep(TICK_S)
+            now = loop.time()
+            if self.per_s is not None:
+                due = min(due + (now - before) * self.per_s, MOST_BEHIND)
+            before = now
+            while due >= 1 and self.free:
+                due -= 1
+                self.free.pop().send()
+
+    def latencies_s(self) -> list[float]:
+        """Return how long the answers took since the last time, in order."""
+        took, self.took_s = sorted(self.took_s), []
+        return took
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, steady: Steady) -> None:
+        self._steady = steady
+        self._loop = asyncio.get_running_loop()
+        self._received = b""
+        self._since: float | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._steady.open.add(self)
+        self._rest()
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self._steady.broken += self._since is not None
+        self._steady.open.discard(self)
+        if self in self._steady.free:
+            self._steady.free.remove(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        head, end, body = self._received.partition(b"\r\n\r\n")
+        length = _LENGTH.search(head)
+        if not end or length is None or len(body) < int(length[1]):
+            return
+        assert self._since is not None
+        self._steady.answered[int(head[9:12])] += 1
+        self._steady.took_s.append(self._loop.time() - self._since)
+        self._received, self._since = b"", None
+        self._rest()
+
+    def _rest(self) -> None:
+        """Go on at once where there is no rate; else wait for one's turn."""
+        if self._steady.stopping:
+            self._transport.close()
+        elif self._steady.per_s is None:
+            self.send()
+        else:
+            self._steady.free.append(self)
+
+    def send(self) -> None:
+        self._since = self._loop.time()
+        self._transport.write(self._steady.request)
+
+    def leave(self) -> None:
+        """Close, unless an answer is under way: then as soon as it is there."""
+        if self._since is None:
+            self._transport.close()
+
+
+@asynccontextmanager
+async def steady(
+    url: str, path: str, key: str, *, connections: int, per_s: float | None
+) -> AsyncIterator[Steady]:
+    """Call while the block runs; then let what is under way be answered, and hang up."""
+    host, port = url.removeprefix("http://").split(":")
+    request = f"GET {path} HTTP/1.1\r\nhost: {host}\r\nx-api-key: {key}\r\n\r\n".encode()
+    load = Steady(host, int(port), request, per_s)
+    keeping = asyncio.create_task(load.keep(connections))
+    try:
+        yield load
+        if keeping.done():
+            keeping.result()
+    finally:
+        keeping.cancel()
+        load.stopping = True
+        for connection in tuple(load.open):
+            connection.leave()
+        async with asyncio.timeout(30):
+            while load.open:  # noqa: ASYNC110 - there is nothing to be woken by
+                await asyncio.sleep(TICK_S)
