@@ -152,6 +152,7 @@ async def _load(run: _Run, plan: Plan, found: Found, say: Say) -> None:
     """Warm up, find the peak, and keep to the share of it, with a sample now and then."""
     files = _files(run)
     async with _steadily(run, None) as load:
+        say(row(await _look(run, 0, 0, load)))
         await asyncio.sleep(WARM_S)
         if plan.per_s is None:
             before = run.requests()
@@ -170,15 +171,7 @@ async def _load(run: _Run, plan: Plan, found: Found, say: Say) -> None:
     ):
         while (passed_s := loop.time() - began) < plan.seconds:
             await asyncio.sleep(min(plan.every_s, plan.seconds - passed_s))
-            sample = await asyncio.to_thread(
-                look,
-                run.served,
-                run.processes,
-                at_s=loop.time() - began,
-                requests=run.requests() - first,
-                upstream=run.upstream(),
-                took_s=load.latencies_s(),
-            )
+            sample = await _look(run, loop.time() - began, run.requests() - first, load)
             found.samples.append(sample)
             say(row(sample))
             await asyncio.to_thread(_shorten, log_of(run.served.folder))
@@ -195,6 +188,18 @@ async def _load(run: _Run, plan: Plan, found: Found, say: Say) -> None:
             "file descriptors of the workers are back",
         ),
     ]
+
+
+async def _look(run: _Run, at_s: float, requests: int, load: Steady) -> Sample:
+    return await asyncio.to_thread(
+        look,
+        run.served,
+        run.processes,
+        at_s=at_s,
+        requests=requests,
+        upstream=run.upstream(),
+        took_s=load.latencies_s(),
+    )
 
 
 async def _check(run: _Run, found: Found) -> None:
