@@ -182,8 +182,9 @@ async def _load(run: _Run, plan: Plan, found: Found, say: Say) -> None:
             "no stray saw what it should not", not strays.wrong, _some(strays.wrong) or "none did"
         ),
         await quiet(run.served),
+        await back_to(run.upstream, 0, "kept connections to the backend are given up"),
         await back_to(
-            lambda: _files(run) - run.upstream(),
+            lambda: _files(run),
             files + POOLED * len(run.processes.workers),
             "file descriptors of the workers are back",
         ),
