@@ -22,6 +22,7 @@ from config.pricing.price import Line, Price
 from config.problems import PriceFileError, Problem, SettingsError
 from config.reading import load_price_list, price_file_schema
 from config.routing import Match, MethodNotAllowed, NoRoute
+from config.secret import Secret
 from config.settings import Settings
 from config.starter import starter_file
 from config.watch import PriceWatch, read_price_file
@@ -52,6 +53,7 @@ __all__ = [
     "Recorded",
     "RequestFacts",
     "Route",
+    "Secret",
     "SellingRules",
     "Settings",
     "SettingsError",
