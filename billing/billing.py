@@ -16,6 +16,7 @@ import httpx
 
 from billing.errors import SellingNotConfigured, StripeRefused, StripeUnavailable
 from billing.events import inbox, inbox_worker
+from billing.lacking import warnings_of
 from billing.packages import mirror
 from billing.reconciling import reconciler
 from billing.shop import Shop
@@ -54,13 +55,6 @@ NOTICE_LIMIT_S = 10.0
 
 NO_STRIPE = (StripeUnavailable, StripeRefused)
 """What a job may end with because of Stripe: an operator needs the sentence and no traceback."""
-
-NO_KEY = "Nothing can be bought: STRIPE_SECRET_KEY is not set."
-NO_KEY_BUT_HOOK = "STRIPE_WEBHOOK_SECRET does nothing without STRIPE_SECRET_KEY."
-NO_HOOK = (
-    "STRIPE_WEBHOOK_SECRET is not set: what Stripe delivers is refused, and purchases are only "
-    "found when the buyer comes back or the reconciler looks."
-)
 
 _SQL = Queries("billing", package="billing")
 
@@ -245,10 +239,3 @@ def _ends(
         secret = settings.notice_secret.get_secret_value()
         ends["webhook"] = OperatorWebhook(settings.notice_url, secret, client, clock)
     return ends
-
-
-def warnings_of(settings: Settings) -> tuple[str, ...]:
-    """Return sentences for the start-up about what does not work as it is."""
-    if settings.stripe_secret_key is not None:
-        return () if settings.stripe_webhook_secrets else (NO_HOOK,)
-    return (NO_KEY_BUT_HOOK,) if settings.stripe_webhook_secrets else (NO_KEY,)

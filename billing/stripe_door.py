@@ -14,6 +14,7 @@ from typing import Any, Self, TypeAlias
 import stripe
 
 from billing.errors import CardDeclined, StripeRefused, StripeUnavailable
+from billing.stripe_keys import LIVE_KEYS, TEST_KEYS
 
 API_VERSION = str(stripe.api_version)
 """The one this release of the SDK was made for; objects are read in no other shape."""
@@ -27,9 +28,6 @@ PAGE = 100
 
 IDEMPOTENCY_ERROR = "idempotency_error"
 """The code we give to a refused key: it was used before with other parameters."""
-
-LIVE_KEYS = ("sk_live_", "rk_live_")
-TEST_KEYS = ("sk_test_", "rk_test_")
 
 _ERROR_TYPES = {
     401: "AuthenticationError",

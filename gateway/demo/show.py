@@ -12,7 +12,7 @@ from pathlib import Path
 
 import uvicorn
 
-from billing.stripe_door import LIVE_KEYS
+from billing.stripe_keys import LIVE_KEYS
 from config import Settings
 from gateway.data_folder import DataFolder
 from gateway.demo.backend import demo_backend
