@@ -50,7 +50,10 @@ def text(found: Found) -> str:
     """Return what came out, for people."""
     slopes = ", ".join(f"{name} {slope:+.2f}" for name, slope in found.slopes().items())
     strays = ", ".join(f"{name}: {count:,}" for name, count in sorted(found.strays.items()))
+    last = found.samples[-1] if found.samples else None
+    reached = f", {last.requests / last.at_s:,.0f} reached the backend" if last else ""
     lines = [
+        f"peak {found.peak_per_s:,.0f} requests/s, load {found.per_s:,.0f}{reached}",
         f"MB per million requests in the second half: {slopes}",
         f"strays: {strays}",
         *(

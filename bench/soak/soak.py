@@ -165,13 +165,19 @@ async def _load(run: _Run, plan: Plan, found: Found, say: Say) -> None:
     strays = Strays(run.served.url, run.key, run.poor_key, random.Random(plan.seed))
     loop = asyncio.get_running_loop()
     began, first = loop.time(), run.requests()
+    unanswered: list[str] = []
     async with (
         _steadily(run, found.per_s * (1 - STRAYS)) as load,
         straying(strays, per_s=found.per_s * STRAYS),
     ):
         while (passed_s := loop.time() - began) < plan.seconds:
             await asyncio.sleep(min(plan.every_s, plan.seconds - passed_s))
-            sample = await _look(run, loop.time() - began, run.requests() - first, load)
+            try:
+                sample = await _look(run, loop.time() - began, run.requests() - first, load)
+            except OSError as away:
+                unanswered.append(str(away))
+                say(f"the admin listener does not answer: {away}")
+                continue
             found.samples.append(sample)
             say(row(sample))
             await asyncio.to_thread(_shorten, log_of(run.served.folder))
@@ -181,6 +187,7 @@ async def _load(run: _Run, plan: Plan, found: Found, say: Say) -> None:
         Check(
             "no stray saw what it should not", not strays.wrong, _some(strays.wrong) or "none did"
         ),
+        Check("every look was answered", not unanswered, _some(unanswered) or "all were"),
         await quiet(run.served),
         await back_to(run.upstream, 0, "kept connections to the backend are given up"),
         await back_to(

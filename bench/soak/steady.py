@@ -12,6 +12,9 @@ TICK_S = 0.01
 MOST_BEHIND = 1_000
 """Requests that were due while no connection was free: more are forgotten, not caught up with."""
 
+PATIENCE_S = 30
+"""For the last answers."""
+
 _LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.IGNORECASE)
 
 
@@ -108,6 +111,10 @@ class _Connection(asyncio.Protocol):
         self._since = self._loop.time()
         self._transport.write(self._steady.request)
 
+    def abort(self) -> None:
+        """Wait no longer; what is under way counts as broken off."""
+        self._transport.abort()
+
     def leave(self) -> None:
         """Close, unless an answer is under way: then as soon as it is there."""
         if self._since is None:
@@ -132,6 +139,9 @@ async def steady(
         load.stopping = True
         for connection in tuple(load.open):
             connection.leave()
-        async with asyncio.timeout(30):
-            while load.open:  # noqa: ASYNC110 - there is nothing to be woken by
-                await asyncio.sleep(TICK_S)
+        limit = asyncio.get_running_loop().time() + PATIENCE_S
+        while load.open and asyncio.get_running_loop().time() < limit:  # noqa: ASYNC110
+            await asyncio.sleep(TICK_S)
+        for connection in tuple(load.open):
+            connection.abort()
+        await asyncio.sleep(TICK_S)  # their ends are counted in the next turn of the loop
