@@ -239,7 +239,10 @@ def _steadily(run: _Run, per_s: float | None) -> AbstractAsyncContextManager[Ste
 
 
 def _files(run: _Run) -> int:
-    return open_files(run.processes.workers)
+    try:
+        return open_files(run.processes.workers)
+    except FileNotFoundError:
+        return 0  # a process died, which is a check of its own
 
 
 def _answered(load: Steady, when: str) -> Check:
