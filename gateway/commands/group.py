@@ -39,7 +39,7 @@ MODULES = {
     "stripe": "stripe",
     "verify": "ledger",
 }
-"""Command -> the module of this package that has it, under the same name."""
+"""Command -> the module of this package that has it, under the same name or `module:name`."""
 
 
 class Commands(Mapping[str, click.Command]):
@@ -47,8 +47,9 @@ class Commands(Mapping[str, click.Command]):
 
     def __getitem__(self, name: str) -> click.Command:
         """Load one."""
-        module = import_module(f"gateway.commands.{MODULES[name]}")
-        return cast("click.Command", getattr(module, name))
+        place, _, attribute = MODULES[name].partition(":")
+        module = import_module(f"gateway.commands.{place}")
+        return cast("click.Command", getattr(module, attribute or name))
 
     def __iter__(self) -> Iterator[str]:
         """Return the names; nothing is loaded."""
