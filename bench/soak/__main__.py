@@ -9,7 +9,9 @@ It ends with 1 if a hold, a file descriptor or a unit is missing, or memory grow
 """
 
 import argparse
+import asyncio
 import json
+import signal
 import sys
 import tempfile
 from dataclasses import asdict
@@ -19,6 +21,8 @@ import uvloop
 
 from bench.machine import described
 from bench.soak.soak import HEAD, Found, Plan, soak
+
+INTERRUPTED = 130
 
 
 def main() -> int:
@@ -35,15 +39,24 @@ def main() -> int:
     print("; ".join(f"{name} {value}" for name, value in machine.items()), file=sys.stderr)
     print(HEAD, file=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="farebox-soak-") as folder:
-        found = uvloop.run(
-            soak(Path(folder), plan, say=lambda line: print(line, file=sys.stderr, flush=True))
-        )
+        try:
+            found = uvloop.run(_until_told(Path(folder), plan))
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            return INTERRUPTED
     if asked.json:
         told = {"machine": machine, "plan": asdict(plan), "holds": found.holds}
         print(json.dumps({**told, **asdict(found), "slopes": found.slopes()}, indent=1))
     else:
         print(text(found))
     return 0 if found.holds else 1
+
+
+async def _until_told(folder: Path, plan: Plan) -> Found:
+    """Soak; SIGTERM ends it in order, as Ctrl-C does: no gateway stays behind."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await soak(folder, plan, say=lambda line: print(line, file=sys.stderr, flush=True))
 
 
 def text(found: Found) -> str:
