@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,6 +11,9 @@ from typing import cast
 TICK_S = 0.01
 MOST_BEHIND = 1_000
 """Requests that were due while no connection was free: more are forgotten, not caught up with."""
+
+REST_S = 3
+"""A connection that was idle for longer is given up."""
 
 PATIENCE_S = 30
 """For the last answers."""
@@ -38,7 +41,7 @@ class Steady:
     took_s: list[float] = field(default_factory=list)
     broken: int = 0
     stopping: bool = False
-    free: list["_Connection"] = field(default_factory=list)
+    free: deque["_Connection"] = field(default_factory=deque)
     open: set["_Connection"] = field(default_factory=set)
 
     async def connect(self) -> None:
@@ -58,9 +61,15 @@ class Steady:
             if self.per_s is not None:
                 due = min(due + (now - before) * self.per_s, MOST_BEHIND)
             before = now
+            # In turn, so that none is idle for long: the gateway closes those after 5 s, and what
+            # is sent at that moment is lost to any client.
             while due >= 1 and self.free:
+                connection = self.free.popleft()
+                if now - connection.resting_since > REST_S:
+                    connection.leave()
+                    continue
                 due -= 1
-                self.free.pop().send()
+                connection.send()
 
     def latencies_s(self) -> list[float]:
         """Return how long the answers took since the last time, in order."""
@@ -74,6 +83,7 @@ class _Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._received = b""
         self._since: float | None = None
+        self.resting_since = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -87,12 +97,14 @@ class _Connection(asyncio.Protocol):
             self._steady.free.remove(self)
 
     def data_received(self, data: bytes) -> None:
+        if self._since is None:
+            self._transport.close()  # told that nobody asked anything for too long
+            return
         self._received += data
         head, end, body = self._received.partition(b"\r\n\r\n")
         length = _LENGTH.search(head)
         if not end or length is None or len(body) < int(length[1]):
             return
-        assert self._since is not None
         self._steady.answered[int(head[9:12])] += 1
         self._steady.took_s.append(self._loop.time() - self._since)
         self._received, self._since = b"", None
@@ -105,6 +117,7 @@ class _Connection(asyncio.Protocol):
         elif self._steady.per_s is None:
             self.send()
         else:
+            self.resting_since = self._loop.time()
             self._steady.free.append(self)
 
     def send(self) -> None:
