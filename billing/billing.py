@@ -10,12 +10,11 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
-from typing import Self
-
-import httpx
+from typing import TYPE_CHECKING, Self
 
 from billing.errors import SellingNotConfigured, StripeRefused, StripeUnavailable
 from billing.events import inbox, inbox_worker
+from billing.lacking import warnings_of
 from billing.packages import mirror
 from billing.reconciling import reconciler
 from billing.shop import Shop
@@ -24,7 +23,6 @@ from billing.telling import low_balance
 from billing.telling.alerts import ErrorTally
 from billing.telling.delivery import Channel, Delivery, End
 from billing.telling.mail import Mail
-from billing.telling.operator_webhook import OperatorWebhook
 from billing.topup import topups
 from config import PriceList, Settings, SettingsError
 from ledger.database import Queries
@@ -32,6 +30,9 @@ from ledger.ledger import Ledger
 from ledger.outage import OUTAGE
 from ledger.ports import Clock
 from ledger.steward import Job
+
+if TYPE_CHECKING:
+    from billing.telling.operator_webhook import OperatorWebhook
 
 log = logging.getLogger(__name__)
 
@@ -49,18 +50,8 @@ itself when a pass is due; it is only asked this often."""
 TALLY_S = 5.0
 """Every process counts Stripe's errors, and writes them down this often."""
 
-NOTICE_LIMIT_S = 10.0
-"""For the operator's own system to take a notice."""
-
 NO_STRIPE = (StripeUnavailable, StripeRefused)
 """What a job may end with because of Stripe: an operator needs the sentence and no traceback."""
-
-NO_KEY = "Nothing can be bought: STRIPE_SECRET_KEY is not set."
-NO_KEY_BUT_HOOK = "STRIPE_WEBHOOK_SECRET does nothing without STRIPE_SECRET_KEY."
-NO_HOOK = (
-    "STRIPE_WEBHOOK_SECRET is not set: what Stripe delivers is refused, and purchases are only "
-    "found when the buyer comes back or the reconciler looks."
-)
 
 _SQL = Queries("billing", package="billing")
 
@@ -80,10 +71,10 @@ class Billing:
         ledger: Ledger,
         prices: Callable[[], PriceList],
         delivery: Delivery,
+        webhook: "OperatorWebhook | None",
         *,
         shop: Shop | None,
         tally: ErrorTally,
-        client: httpx.AsyncClient,
         warnings: tuple[str, ...],
     ) -> None:
         self.shop = shop
@@ -91,8 +82,8 @@ class Billing:
         self._ledger = ledger
         self._prices = prices
         self._delivery = delivery
+        self._webhook = webhook
         self._tally = tally
-        self._client = client
         self._writing = (
             None if shop is None else asyncio.create_task(self._write_errors(shop.clock))
         )
@@ -144,15 +135,19 @@ class Billing:
                     secret.get_secret_value() for secret in settings.stripe_webhook_secrets
                 ),
             )
-        client = httpx.AsyncClient(timeout=NOTICE_LIMIT_S, trust_env=False)
-        ends = _ends(settings, pages_url, client, clock)
+        ends: dict[Channel, End] = {}
+        if settings.smtp_url and settings.mail_from:
+            ends["mail"] = Mail(settings.smtp_url, settings.mail_from, pages_url)
+        webhook = _webhook(settings, clock)
+        if webhook is not None:
+            ends["webhook"] = webhook
         return cls(
             ledger,
             prices,
             Delivery(ledger.database, ends),
+            webhook,
             shop=shop,
             tally=tally,
-            client=client,
             warnings=warnings_of(settings),
         )
 
@@ -204,7 +199,8 @@ class Billing:
             await asyncio.wait({self._writing})
             self._writing = None
             await self._flush()
-        await self._client.aclose()
+        if self._webhook is not None:
+            await self._webhook.aclose()
         if self.shop is not None:
             await self.shop.stripe.aclose()
 
@@ -235,20 +231,11 @@ def _door(key: str, settings: Settings, tally: ErrorTally) -> StripeDoor:
         raise SettingsError(f"{unusable}.") from unusable
 
 
-def _ends(
-    settings: Settings, pages_url: str, client: httpx.AsyncClient, clock: Clock
-) -> dict[Channel, End]:
-    ends: dict[Channel, End] = {}
-    if settings.smtp_url and settings.mail_from:
-        ends["mail"] = Mail(settings.smtp_url, settings.mail_from, pages_url)
-    if settings.notice_url and settings.notice_secret:
-        secret = settings.notice_secret.get_secret_value()
-        ends["webhook"] = OperatorWebhook(settings.notice_url, secret, client, clock)
-    return ends
+def _webhook(settings: Settings, clock: Clock) -> "OperatorWebhook | None":
+    """Open the operator's end of notices, if there is one; only then is httpx loaded for it."""
+    if not settings.notice_url or not settings.notice_secret:
+        return None
+    from billing.telling.operator_webhook import OperatorWebhook  # noqa: PLC0415
 
-
-def warnings_of(settings: Settings) -> tuple[str, ...]:
-    """Return sentences for the start-up about what does not work as it is."""
-    if settings.stripe_secret_key is not None:
-        return () if settings.stripe_webhook_secrets else (NO_HOOK,)
-    return (NO_KEY_BUT_HOOK,) if settings.stripe_webhook_secrets else (NO_KEY,)
+    secret = settings.notice_secret.get_secret_value()
+    return OperatorWebhook.open(settings.notice_url, secret, clock)

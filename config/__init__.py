@@ -25,6 +25,7 @@ from config.pricing.price import Line, Price
 from config.problems import OpenApiError, PriceFileError, Problem, SettingsError
 from config.reading import load_price_list, price_file_schema
 from config.routing import Match, MethodNotAllowed, NoRoute
+from config.secret import Secret
 from config.settings import Settings
 from config.starter import starter_file
 from config.watch import PriceWatch, read_price_file
@@ -59,6 +60,7 @@ __all__ = [
     "Recorded",
     "RequestFacts",
     "Route",
+    "Secret",
     "SellingRules",
     "Settings",
     "SettingsError",

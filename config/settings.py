@@ -2,24 +2,15 @@
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from email.utils import parseaddr
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    SecretStr,
-    ValidationError,
-    model_validator,
-)
-
 from config.problems import SettingsError
+from config.secret import Secret
 
 VARIABLES = {
     "config": "FAREBOX_CONFIG",
@@ -86,17 +77,50 @@ def _mail_address(text: str) -> str:
     return text
 
 
-def _long_enough(token: SecretStr) -> SecretStr:
-    if len(token.get_secret_value()) < SHORTEST_TOKEN:
+def _long_secret(text: str) -> Secret:
+    if len(text) < SHORTEST_TOKEN:
         raise ValueError(f"it must have at least {SHORTEST_TOKEN} characters")
-    return token
+    return Secret(text)
 
 
-WebAddress = Annotated[str, AfterValidator(_web_address)]
-Port = Annotated[int, Field(ge=0, le=65535)]
+def _number(least: int, most: int) -> Callable[[object], int]:
+    def read(given: object) -> int:
+        text = str(given).strip()
+        digits = text.removeprefix("-")
+        if not (digits.isascii() and digits.isdigit() and least <= int(text) <= most):
+            raise ValueError(f"it must be a whole number from {least} to {most}")
+        return int(text)
+
+    return read
 
 
-class Settings(BaseModel):
+READERS: Mapping[str, Callable[[Any], Any]] = {
+    "config": Path,
+    "data": Path,
+    "port": _number(0, 65_535),
+    "admin_port": _number(0, 65_535),
+    "workers": _number(1, 256),
+    "connections": _number(1, 1_000_000),
+    "connections_per_address": _number(1, 1_000_000),
+    "postgres_url": _postgres_address,
+    "redis_url": _redis_address,
+    "admin_token": _long_secret,
+    "public_url": _web_address,
+    "retention_months": _number(1, 1_200),
+    "head_key_file": Path,
+    "smtp_url": _mail_server,
+    "mail_from": _mail_address,
+    "notice_url": _web_address,
+    "notice_secret": _long_secret,
+    "stripe_secret_key": Secret,
+    "stripe_webhook_secrets": lambda some: tuple(map(Secret, some)),
+    "stripe_api_base": _web_address,
+}
+"""How what was given becomes a value, or a ValueError that says what it must be; else: as text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
     """
     All that is decided outside the price file. Showing it shows no secret.
 
@@ -104,78 +128,48 @@ class Settings(BaseModel):
     passwords: `repr` leaves them out, and nobody logs them.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
     config: Path = Path("farebox.yaml")
     data: Path = Path(".farebox")
     host: str = "127.0.0.1"
-    port: Port = 8000
+    port: int = 8000
     """0 takes any free one."""
     admin_host: str = "127.0.0.1"
-    admin_port: Port = 8001
-    workers: Annotated[int, Field(ge=1, le=256)] = 1
-    connections: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    admin_port: int = 8001
+    workers: int = 1
+    connections: int = 10_000
     """Open ones of clients, for each worker: each takes memory and a file descriptor."""
-    connections_per_address: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000
+    connections_per_address: int = 1_000
     """Of these, from one address, so that no caller takes the place of all; see FramingLimits."""
-    postgres_url: Annotated[str, AfterValidator(_postgres_address)] | None = Field(None, repr=False)
+    postgres_url: str | None = field(default=None, repr=False)
     """None: an embedded one under `data`."""
-    redis_url: Annotated[str, AfterValidator(_redis_address)] | None = Field(None, repr=False)
+    redis_url: str | None = field(default=None, repr=False)
     """None: an embedded one under `data`."""
-    admin_token: Annotated[SecretStr, AfterValidator(_long_enough)] | None = None
+    admin_token: Secret | None = None
     """Of the admin named `root`; None: `serve` makes one under `data`."""
-    public_url: WebAddress | None = None
+    public_url: str | None = None
     """Where consumers reach this gateway; None: what the request itself says."""
-    retention_months: Annotated[int, Field(ge=1, le=1_200)] | None = None
+    retention_months: int | None = None
     """How long single charges are kept; None: for ever. Balances and totals stay in any case."""
     head_key_file: Path | None = None
     """The key that signs heads, the same for all gateways; None: one is made under `data`."""
-    smtp_url: Annotated[str, AfterValidator(_mail_server)] | None = Field(None, repr=False)
+    smtp_url: str | None = field(default=None, repr=False)
     """Where mail for consumers is handed in; smtps: TLS from the start; None: no mail is sent."""
-    mail_from: Annotated[str, AfterValidator(_mail_address)] | None = None
+    mail_from: str | None = None
     """The sender of that mail."""
-    notice_url: WebAddress | None = None
+    notice_url: str | None = None
     """Where the operator's own system takes notices, signed; None: it takes none."""
-    notice_secret: Annotated[SecretStr, AfterValidator(_long_enough)] | None = None
+    notice_secret: Secret | None = None
     """Signs what goes to `notice_url`."""
-    stripe_secret_key: SecretStr | None = None
-    stripe_webhook_secrets: tuple[SecretStr, ...] = ()
+    stripe_secret_key: Secret | None = None
+    stripe_webhook_secrets: tuple[Secret, ...] = ()
     """Several while one is rotated."""
-    stripe_api_base: WebAddress | None = None
+    stripe_api_base: str | None = None
     """Another address than Stripe's, for tests; never with a live key."""
 
-    _environ: Mapping[str, str] = PrivateAttr(default_factory=dict)
-    _warnings: tuple[str, ...] = PrivateAttr(default=())
-
-    @model_validator(mode="after")
-    def _keys_are_stripes_and_live_ones_go_there(self) -> Self:
-        key = self.stripe_secret_key.get_secret_value() if self.stripe_secret_key else ""
-        if key and not key.startswith(("sk_live_", "rk_live_", "sk_test_", "rk_test_")):
-            raise ValueError(
-                "STRIPE_SECRET_KEY cannot be used: it begins with sk_live_, rk_live_, sk_test_ "
-                "or rk_test_"
-            )
-        if self.stripe_api_base and key.startswith(("sk_live_", "rk_live_")):
-            raise ValueError("STRIPE_API_BASE is for tests and cannot be used with a live key")
-        return self
-
-    @model_validator(mode="after")
-    def _an_end_is_whole(self) -> Self:
-        if self.smtp_url and not self.mail_from:
-            raise ValueError("FAREBOX_SMTP_URL needs FAREBOX_MAIL_FROM: who the mail is from")
-        if self.notice_url and not self.notice_secret:
-            raise ValueError("FAREBOX_NOTICE_URL needs FAREBOX_NOTICE_SECRET, which signs notices")
-        return self
-
-    @property
-    def environ(self) -> Mapping[str, str]:
-        """What `${NAME}` in the price file may name: the environment as it was read."""
-        return self._environ
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """Sentences about variables that look like ours but are none."""
-        return self._warnings
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What `${NAME}` in the price file may name: the environment as it was read."""
+    warnings: tuple[str, ...] = ()
+    """Sentences about variables that look like ours but are none."""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None, **flags: Any) -> Self:
@@ -197,26 +191,35 @@ class Settings(BaseModel):
             secrets = values["stripe_webhook_secrets"].split(",")
             values["stripe_webhook_secrets"] = tuple(s.strip() for s in secrets if s.strip())
         given = {name: value for name, value in flags.items() if value is not None}
-        try:
-            settings = cls(**{**values, **given})
-        except ValidationError as error:
-            raise SettingsError(_sentences(error, given)) from None
-        settings._environ = environ
-        settings._warnings = _unknown(environ)
+        read, sentences = {}, []
+        for name, value in {**values, **given}.items():
+            try:
+                read[name] = READERS.get(name, str)(value)
+            except ValueError as error:
+                shown = f"--{name.replace('_', '-')}" if name in given else VARIABLES[name]
+                sentences.append(f"{shown} cannot be used: {error}.")
+        settings = cls(**read, environ=environ, warnings=_unknown(environ))
+        sentences = sentences or settings._at_odds()
+        if sentences:
+            raise SettingsError(" ".join(sentences))
         return settings
 
-
-def _sentences(error: ValidationError, given: Mapping[str, Any]) -> str:
-    sentences = []
-    for problem in error.errors(include_input=False, include_url=False, include_context=False):
-        name = str(problem["loc"][0]) if problem["loc"] else ""
-        said = problem["msg"].removeprefix("Value error, ")
-        if not name:
-            sentences.append(f"{said}.")
-            continue
-        shown = f"--{name.replace('_', '-')}" if name in given else VARIABLES.get(name, name)
-        sentences.append(f"{shown} cannot be used: {said[0].lower()}{said[1:]}.")
-    return " ".join(sentences)
+    def _at_odds(self) -> list[str]:
+        """Say which of them cannot be together."""
+        sentences = []
+        key = self.stripe_secret_key.get_secret_value() if self.stripe_secret_key else ""
+        if key and not key.startswith(("sk_live_", "rk_live_", "sk_test_", "rk_test_")):
+            sentences.append(
+                "STRIPE_SECRET_KEY cannot be used: it begins with sk_live_, rk_live_, sk_test_ "
+                "or rk_test_."
+            )
+        if self.stripe_api_base and key.startswith(("sk_live_", "rk_live_")):
+            sentences.append("STRIPE_API_BASE is for tests and cannot be used with a live key.")
+        if self.smtp_url and not self.mail_from:
+            sentences.append("FAREBOX_SMTP_URL needs FAREBOX_MAIL_FROM: who the mail is from.")
+        if self.notice_url and not self.notice_secret:
+            sentences.append("FAREBOX_NOTICE_URL needs FAREBOX_NOTICE_SECRET, which signs notices.")
+        return sentences
 
 
 def _unknown(environ: Mapping[str, str]) -> tuple[str, ...]:

@@ -8,16 +8,15 @@ What a request worker serves, built in one place: the proxy, and our own routes 
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from billing.billing import Billing
 from config import Settings
 from gateway import buy_link
 from gateway.access_log import AccessLog
-from gateway.consumer import consumer_app
+from gateway.control import Control, OpenBilling
 from gateway.framing import FramingLimits, StrictHttpProtocol, strict_http
 from gateway.identify import Identification
 from gateway.metrics import Metrics, MetricsFile
@@ -26,7 +25,7 @@ from gateway.prices import LivePrices
 from gateway.proxy import Proxy
 from gateway.refusals import Refusals
 from gateway.request import Receive, Request, Scope, Send
-from gateway.upstream import H1Client, HttpxClient, UpstreamClient
+from gateway.upstream import H1Client, UpstreamClient
 from gateway.websocket import WebSocketLimits
 from ledger.ledger import Ledger
 from ledger.ports import Clock, SystemClock
@@ -41,14 +40,14 @@ class App:
     The ASGI application of one worker.
 
     Its lifespan runs what goes on beside the requests: noticing clients that leave, the
-    access log, metrics. Ledger and billing are the worker's: opened before and closed after.
+    access log, metrics. The ledger is the worker's: opened before and closed after.
     """
 
     def __init__(
         self,
         *,
         ledger: Ledger,
-        billing: Billing,
+        open_billing: OpenBilling,
         prices: LivePrices,
         settings: Settings,
         link_secret: bytes,
@@ -60,36 +59,36 @@ class App:
         """
         Build everything that serves requests.
 
-        `link_secret` signs buy links; gateways on the same stores share one. `write_log` takes
-        the access log's lines, in a thread. In `metrics_folder` all workers of this gateway
-        leave their counters.
+        `open_billing` is called when one of our own routes is first asked for, and what it gives
+        is closed with the app. `link_secret` signs buy links; gateways on the same stores share
+        one. `write_log` takes the access log's lines, in a thread. In `metrics_folder` all workers
+        of this gateway leave their counters.
         """
         self.prices = prices
         self._clock = clock or SystemClock()
         self._ledger = ledger
-        self._billing = billing
         self._public_url = settings.public_url
         self._link_secret = link_secret
         self._upstreams = upstream_client(prices)
         self._presence = Presence(self._clock)
         self._access_log = AccessLog(write_log, clock=self._clock)
         self._metrics = Metrics()
+        self._control = Control(
+            ledger=ledger,
+            prices=prices,
+            settings=settings,
+            open_billing=open_billing,
+            clock=self._clock,
+        )
         self._metrics_file: MetricsFile | None = None
         if metrics_folder is not None:
             self._metrics_file = MetricsFile(
                 metrics_folder,
                 self._metrics,
                 gauges=self._gauges,
-                deliveries=self._deliveries,
+                deliveries=self._control.deliveries,
                 clock=self._clock,
             )
-        self._control = consumer_app(
-            ledger=ledger,
-            prices=prices,
-            settings=settings,
-            billing=billing,
-            clock=self._clock,
-        )
         self._proxy = Proxy(
             holds=ledger.holds,
             posted_holds=ledger.posted_holds,
@@ -143,11 +142,6 @@ class App:
     def _gauges(self) -> dict[str, int]:
         return {"unsettled": self._ledger.settler.unsettled, "lingering": self.clients_gone}
 
-    def _deliveries(self) -> Mapping[str, int]:
-        shop = self._billing.shop
-        counts = {} if shop is None else shop.webhook_counts.snapshot()
-        return {name.removeprefix("webhook_"): count for name, count in counts.items()}
-
     async def flush_log(self) -> None:
         """Write the access log's waiting lines now."""
         await self._access_log.flush()
@@ -191,6 +185,7 @@ class App:
             for task in tasks:
                 with suppress(asyncio.CancelledError):
                     await task
+            await self._control.aclose()
             await self._upstreams.aclose()
             await self.flush_log()
             self.flush_metrics()
@@ -204,4 +199,9 @@ def _complain(task: asyncio.Task[None]) -> None:
 
 def upstream_client(prices: LivePrices) -> UpstreamClient:
     """Return the client that the price file asks for."""
-    return HttpxClient() if prices.current.upstream_client == "httpx" else H1Client()
+    if prices.current.upstream_client != "httpx":
+        return H1Client()
+    # Loaded only where it is asked for: with all that it stands on it takes 12 MB.
+    from gateway.upstream.httpx_client import HttpxClient  # noqa: PLC0415
+
+    return HttpxClient()

@@ -25,7 +25,7 @@ from gateway.child import Child, Job
 from gateway.data_folder import DataFolder, Running
 from gateway.head_book import HeadBook
 from gateway.parent import DRAIN_LIMIT_S
-from gateway.selling_metrics import selling_sentences
+from gateway.selling_sentences import selling_sentences
 from gateway.startup import Refused, judged, schema_sentence
 from gateway.supervisor import Supervisor
 from ledger.checks import check_postgres, check_redis

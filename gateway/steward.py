@@ -29,9 +29,10 @@ from gateway.price_feed import InForce, PriceFeed
 from gateway.price_file import PriceFile
 from gateway.prices import LivePrices
 from gateway.publishing import FilePlace
+from gateway.selling import selling
 from gateway.selling_metrics import selling_exposition
 from gateway.server import serve_app
-from gateway.worker import ledger_options, selling, settings_of
+from gateway.worker import ledger_options, settings_of
 from ledger import admins, gateways
 from ledger.errors import LedgerError
 from ledger.facts import MAX_AMOUNT

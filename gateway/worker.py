@@ -7,18 +7,16 @@ of each other.
 
 import asyncio
 import gc
-import secrets
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvloop
 
-from billing.billing import Billing
-from config import PriceFileError, PriceList, Settings
+from config import PriceFileError, Settings
 from gateway.app import App
+from gateway.link_secret import link_secret
 from gateway.open_files import make_room
 from gateway.parent import DRAIN_LIMIT_S, Parent, log_to_stderr
 from gateway.price_feed import InForce, PriceFeed
@@ -27,7 +25,9 @@ from gateway.server import serve_app
 from ledger.errors import LedgerError
 from ledger.ledger import Ledger, LedgerOptions
 from ledger.ports import SystemClock
-from ledger.signing import signing_secret
+
+if TYPE_CHECKING:
+    from billing.billing import Billing
 
 POSTGRES_CONNECTIONS = 80
 """Of one gateway, over all its processes: Postgres takes 100 unless somebody raises that."""
@@ -55,44 +55,29 @@ async def work(parent: Parent) -> None:
         async def take(new: InForce) -> None:
             prices.swap(new.list, new.version, new.type_numbers)
 
-        pages_url = parent.orders["pages_url"]
-        async with selling(ledger, settings, lambda: prices.current, pages_url) as billing:
-            app = App(
-                ledger=ledger,
-                billing=billing,
-                prices=prices,
-                settings=settings,
-                link_secret=await link_secret(ledger),
-                write_log=write_log,
-                metrics_folder=Path(parent.orders["metrics"]),
-                clock=clock,
-            )
-            following = asyncio.create_task(feed.follow(take), name="follow prices")
-            spare_the_collector()
-            await serve_app(app, parent, socket_fd=parent.orders["socket"], http=app.protocol())
-            following.cancel()
+        async def open_billing() -> "Billing":
+            # Together with our own routes, and not before: see gateway.control.
+            from gateway import selling  # noqa: PLC0415
+
+            pages_url = parent.orders["pages_url"]
+            return await selling.open_billing(ledger, settings, lambda: prices.current, pages_url)
+
+        app = App(
+            ledger=ledger,
+            open_billing=open_billing,
+            prices=prices,
+            settings=settings,
+            link_secret=await link_secret(ledger),
+            write_log=write_log,
+            metrics_folder=Path(parent.orders["metrics"]),
+            clock=clock,
+        )
+        following = asyncio.create_task(feed.follow(take), name="follow prices")
+        spare_the_collector()
+        await serve_app(app, parent, socket_fd=parent.orders["socket"], http=app.protocol())
+        following.cancel()
     finally:
         await ledger.aclose(DRAIN_LIMIT_S)
-
-
-@asynccontextmanager
-async def selling(
-    ledger: Ledger, settings: Settings, prices: Callable[[], PriceList], pages_url: str
-) -> AsyncIterator[Billing]:
-    """Open what sells, for as long as the block runs; without STRIPE_SECRET_KEY it has no shop."""
-    billing = await Billing.open(
-        settings,
-        ledger,
-        prices=prices,
-        pages_url=pages_url,
-        link_secret=await link_secret(ledger),
-        clock=SystemClock(),
-        random_bytes=secrets.token_bytes,
-    )
-    try:
-        yield billing
-    finally:
-        await billing.aclose()
 
 
 def spare_the_collector() -> None:
@@ -124,12 +109,6 @@ def ledger_options(settings: Settings) -> LedgerOptions:
         postgres_connections=max(FEWEST_CONNECTIONS, min(each, MOST_CONNECTIONS)),
         keep_months=settings.retention_months,
     )
-
-
-async def link_secret(ledger: Ledger) -> bytes:
-    """Return the secret that signs buy links: the same for all gateways on these stores."""
-    async with ledger.database.connection() as connection:
-        return await signing_secret(connection, "buy links", random_bytes=secrets.token_bytes)
 
 
 def write_log(lines: bytes) -> None:

@@ -5,7 +5,7 @@ Commands given in one turn of the event loop are written together; replies come 
 order. Nothing is ever sent twice: when the connection ends, or a reply takes too long,
 every call under way raises LinkLost, which means that its outcome is unknown.
 
-* RedisError (redis-py's tree, so that both clients raise the same)
+* RedisError (`ledger.redis_errors`)
   - ResponseError, NoScriptError, ReadOnlyError...  the server said no
   - LinkLost    no reply: the command may or may not have run
   - LinkFull    too many calls wait; this one was not sent
@@ -18,20 +18,10 @@ from collections.abc import Callable
 from typing import Any, Final, TypeAlias, cast
 
 import hiredis
-from redis.connection import parse_url
-from redis.exceptions import (
-    AuthenticationError,
-    BusyLoadingError,
-    MasterDownError,
-    NoPermissionError,
-    NoScriptError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisError,
-    ResponseError,
-)
 
 from ledger.ports import Clock
+from ledger.redis_address import RedisAddress, parse_address
+from ledger.redis_errors import RedisError, ResponseError, error_of
 
 __all__ = ["Link", "LinkFull", "LinkLost", "RedisError", "ResponseError"]
 
@@ -41,16 +31,6 @@ MAX_WAITING: Final = 10_000
 SWEEPS_PER_LIMIT: Final = 4  # a late reply is noticed at most a quarter too late
 
 _NOTHING: Final = object()
-_ERRORS: Final[dict[str, type[RedisError]]] = {
-    "LOADING": BusyLoadingError,
-    "MASTERDOWN": MasterDownError,
-    "NOAUTH": AuthenticationError,
-    "NOPERM": NoPermissionError,
-    "NOSCRIPT": NoScriptError,
-    "OOM": OutOfMemoryError,
-    "READONLY": ReadOnlyError,
-    "WRONGPASS": AuthenticationError,
-}
 
 
 class LinkLost(RedisError):
@@ -69,7 +49,7 @@ class Link(asyncio.Protocol):
         self._timeout_s = timeout_ms / 1000
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._reader = hiredis.Reader(replyError=_error, notEnoughData=_NOTHING)
+        self._reader = hiredis.Reader(replyError=error_of, notEnoughData=_NOTHING)
         self._unsent: list[bytes] = []
         self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
         self._sweep: asyncio.TimerHandle | None = None
@@ -81,16 +61,17 @@ class Link(asyncio.Protocol):
         Connect, and authenticate where the address says so.
 
         Args:
-            url: redis://, rediss:// (verified TLS) or unix://, as redis-py reads it.
+            url: redis://, rediss:// (verified TLS) or unix://, see `RedisAddress`.
             clock: Where time comes from.
             timeout_ms: Longest wait for the connection, and then for each reply.
 
         Raises:
             RedisError: Refused by the server.
             OSError: Not reached; TimeoutError is one of these.
+            InvalidInput: The address is none.
 
         """
-        address = parse_url(url)  # type: ignore[no-untyped-call]
+        address = parse_address(url)
         link = cls(clock, timeout_ms)
         async with asyncio.timeout(timeout_ms / 1000):
             await link._open(address)
@@ -205,26 +186,17 @@ class Link(asyncio.Protocol):
             if not future.done():
                 future.set_exception(LinkLost(why))
 
-    async def _open(self, address: dict[str, Any]) -> None:
+    async def _open(self, address: RedisAddress) -> None:
         factory: Callable[[], Link] = lambda: self  # noqa: E731 - asyncio asks for a factory
-        if "path" in address:
-            await self._loop.create_unix_connection(factory, address["path"])
+        if address.socket:
+            await self._loop.create_unix_connection(factory, address.socket)
             return
-        host, port = address.get("host", "localhost"), address.get("port", 6379)
-        secure = address.get("connection_class") is not None and "SSL" in str(
-            address["connection_class"]
-        )
-        context = ssl.create_default_context() if secure else None
-        await self._loop.create_connection(factory, host, port, ssl=context)
+        context = ssl.create_default_context() if address.secure else None
+        await self._loop.create_connection(factory, address.host, address.port, ssl=context)
 
-    async def _greet(self, address: dict[str, Any]) -> None:
-        if address.get("password"):
-            user = [address["username"]] if address.get("username") else []
-            await self.call("AUTH", *user, address["password"])
-        if address.get("db"):
-            await self.call("SELECT", address["db"])
-
-
-def _error(text: str) -> RedisError:
-    """Return the exception for an error reply; its first word is the code."""
-    return _ERRORS.get(text.partition(" ")[0], ResponseError)(text)
+    async def _greet(self, address: RedisAddress) -> None:
+        if address.password:
+            user = [address.username] if address.username else []
+            await self.call("AUTH", *user, address.password)
+        if address.database:
+            await self.call("SELECT", address.database)

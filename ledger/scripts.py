@@ -15,9 +15,8 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any, NamedTuple, Protocol
 
-from redis.exceptions import NoScriptError
-
 from ledger.keys import Keys
+from ledger.redis_errors import NoScriptError
 
 HEAD = struct.Struct("<dddI")
 SETTLING = "tick_settling"

@@ -18,19 +18,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NamedTuple, Protocol, cast
 
 import asyncpg
-from redis.exceptions import (
-    BusyLoadingError,
-    MasterDownError,
-    NoScriptError,
-    OutOfMemoryError,
-    ReadOnlyError,
-)
 
 from ledger.errors import LedgerError, LedgerUnavailable
 from ledger.keys import Keys
 from ledger.link import Link, LinkFull, LinkLost, RedisError
 from ledger.outage import OUTAGE
 from ledger.ports import Clock
+from ledger.redis_errors import (
+    BusyLoadingError,
+    MasterDownError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+)
 from ledger.scripts import HEAD, SETTLING, Reply, Scripts, evalsha, keys_of, read_reply
 
 log = logging.getLogger(__name__)

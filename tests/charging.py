@@ -224,9 +224,13 @@ async def charging(
         stewarding = asyncio.create_task(steward.steward(more=jobs.jobs()).run())
         try:
             log: list[bytes] = []
+
+            async def open_billing() -> Billing:
+                return billing
+
             app = App(
                 ledger=ledger,
-                billing=billing,
+                open_billing=open_billing,
                 prices=live,
                 settings=decided,
                 link_secret=SECRET,

@@ -11,6 +11,7 @@ import binascii
 import hashlib
 import hmac
 import json
+from typing import Self
 
 import httpx
 
@@ -31,6 +32,15 @@ class OperatorWebhook:
         self._key = key_of(secret)
         self._client = client
         self._clock = clock
+
+    @classmethod
+    def open(cls, url: str, secret: str, clock: Clock) -> Self:
+        """Make one with a client of its own; `aclose` ends it."""
+        return cls(url, secret, httpx.AsyncClient(timeout=LIMIT_S, trust_env=False), clock)
+
+    async def aclose(self) -> None:
+        """Close the connections. A repeat is harmless."""
+        await self._client.aclose()
 
     async def send(self, told: Told) -> None:
         """

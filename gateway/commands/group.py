@@ -5,75 +5,68 @@ Exit codes: 0 fine; 1 it found something wrong or is still pending; 2 wrong use,
 not be done. An error is one line that says what to do.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from importlib import import_module
+from typing import cast
 
 import click
-from pydantic import ValidationError
 
-from billing.errors import BillingError, StripeUnavailable
-from config import SettingsError
-from gateway.commands.accounts import account
-from gateway.commands.admins import admin
-from gateway.commands.facts import fact
-from gateway.commands.failed import CommandFailed
-from gateway.commands.findings import finding
-from gateway.commands.keys import key
-from gateway.commands.ledger import heads, reconcile, verify
-from gateway.commands.money import adjust, grant, grants, refund
-from gateway.commands.observed import observed
-from gateway.commands.openapi import import_openapi
+from gateway.commands.failed import PENDING, WRONG_USE
 from gateway.commands.options import store_options
-from gateway.commands.packages import package
-from gateway.commands.price_versions import prices
-from gateway.commands.prices import check, init, quote
-from gateway.commands.rebuild import rebuild
-from gateway.commands.run import backup, demo, migrate, serve
-from gateway.commands.stripe import stripe
-from gateway.commands.trying import diff, replay
-from gateway.data_folder import FolderInUse
-from gateway.problems import Problem
-from gateway.reading import field_errors
-from gateway.stores import StoreFailed, StoreMissing
-from ledger.errors import LedgerError, LedgerUnavailable
-from ledger.outage import OUTAGE, told
 
-WRONG_USE = 2
-PENDING = 1
+MODULES = {
+    "account": "accounts",
+    "admin": "admins",
+    "adjust": "money",
+    "backup": "run",
+    "check": "prices",
+    "demo": "demo",
+    "diff": "trying",
+    "fact": "facts",
+    "finding": "findings",
+    "grant": "money",
+    "grants": "money",
+    "heads": "ledger",
+    "import": "openapi:import_openapi",
+    "init": "prices",
+    "key": "keys",
+    "migrate": "run",
+    "observed": "observed",
+    "package": "packages",
+    "prices": "price_versions",
+    "quote": "prices",
+    "rebuild": "rebuild",
+    "reconcile": "ledger",
+    "refund": "money",
+    "replay": "trying",
+    "serve": "run",
+    "stripe": "stripe",
+    "verify": "ledger",
+}
+"""Command -> the module of this package that has it, under the same name or `module:name`."""
 
 
-COMMANDS = (
-    account,
-    admin,
-    adjust,
-    backup,
-    check,
-    demo,
-    diff,
-    fact,
-    finding,
-    grant,
-    grants,
-    heads,
-    import_openapi,
-    init,
-    key,
-    migrate,
-    observed,
-    package,
-    prices,
-    quote,
-    rebuild,
-    reconcile,
-    refund,
-    replay,
-    serve,
-    stripe,
-    verify,
-)
+class Commands(Mapping[str, click.Command]):
+    """The commands, each loaded when it is asked for: together they take a second."""
+
+    def __getitem__(self, name: str) -> click.Command:
+        """Load one."""
+        place, _, attribute = MODULES[name].partition(":")
+        module = import_module(f"gateway.commands.{place}")
+        return cast("click.Command", getattr(module, attribute or name))
+
+    def __iter__(self) -> Iterator[str]:
+        """Return the names; nothing is loaded."""
+        return iter(MODULES)
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(MODULES)
 
 
 @click.group(
-    commands={str(command.name): command for command in COMMANDS},
+    # click only reads it.
+    commands=cast("MutableMapping[str, click.Command]", Commands()),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(package_name="farebox", prog_name="farebox")
@@ -96,31 +89,14 @@ def run(arguments: Sequence[str]) -> int:
         return _failed(f"{error.format_message()} (see `{where} --help`)", error.exit_code)
     except click.ClickException as error:
         return _failed(error.format_message(), error.exit_code)
-    except ValidationError as error:
-        wrong = "; ".join(f"{field}: {message}" for field, message in field_errors(error))
-        return _failed(wrong, WRONG_USE)
-    except Problem as error:
-        return _failed(error.detail, WRONG_USE)
-    except CommandFailed as error:
-        return _failed(str(error), error.code)
-    except StripeUnavailable as error:
-        return _failed(f"no answer: {_line(error)} Run it again: a repeat is harmless", PENDING)
-    except BillingError as error:
-        return _failed(_line(error), WRONG_USE)
-    except LedgerUnavailable as error:
-        return _failed(f"{error}; run it again: a repeat is harmless", PENDING)
-    except (LedgerError, SettingsError, FolderInUse, StoreFailed, StoreMissing) as error:
-        return _failed(str(error), WRONG_USE)
-    except OUTAGE as away:
-        if isinstance(away, OSError) and away.filename is not None:
-            return _failed(f"{away.filename}: {away.strerror}", WRONG_USE)
-        return _failed(f"a store stopped answering ({told(away)}); run it again", PENDING)
+    except Exception as error:
+        from gateway.commands.ending import ending_of  # noqa: PLC0415 - a command may need none
+
+        ended = ending_of(error)
+        if ended is None:
+            raise
+        return _failed(*ended)
     return code if isinstance(code, int) else 0
-
-
-def _line(error: BillingError) -> str:
-    """Return what Stripe said on one line; its library breaks lines."""
-    return " ".join(str(error).split())
 
 
 def _failed(sentence: str, code: int) -> int:

@@ -1,4 +1,4 @@
-"""`farebox serve`, `demo`, `migrate` and `backup`: what runs a gateway and its stores."""
+"""`farebox serve`, `migrate` and `backup`: what runs a gateway and its stores."""
 
 import asyncio
 import json
@@ -14,7 +14,6 @@ from config import Settings, SettingsError
 from gateway.backup import back_up
 from gateway.child import ChildFailed
 from gateway.commands.options import chosen, json_option, store_options
-from gateway.demo.show import demonstrating, welcome
 from gateway.serve import Gateway, ServeOptions, serving
 from gateway.startup import Refused
 from gateway.stores.borrowed import postgres_of
@@ -58,21 +57,6 @@ def serve(*, allow_unsafe_redis: bool, **flags: Any) -> int:
             for sentence in announced(gateway):
                 supervisor.say(sentence)
             await gateway.until_broken()
-
-    return run(work)
-
-
-@click.command()
-@listener_options
-@store_options
-def demo(**flags: Any) -> int:
-    """Run a gateway with a backend, an account, credits and a key, to try things out."""
-    settings = settings_of(flags, data=chosen("data") or Path(".farebox") / "demo")
-
-    async def work(supervisor: Supervisor) -> None:
-        async with demonstrating(settings, supervisor) as shown:
-            click.echo(welcome(shown))
-            await shown.gateway.until_broken()
 
     return run(work)
 

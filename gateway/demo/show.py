@@ -7,12 +7,12 @@ import shutil
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import uvicorn
 
-from billing.stripe_door import LIVE_KEYS
+from billing.stripe_keys import LIVE_KEYS
 from config import Settings
 from gateway.data_folder import DataFolder
 from gateway.demo.backend import demo_backend
@@ -64,17 +64,16 @@ async def demonstrating(settings: Settings, supervisor: Supervisor) -> AsyncIter
     refuse_real_money(settings)
     folder = DataFolder(settings.data)
     prices = price_file(folder)
-    ours = settings.model_copy(
-        update={
-            "config": prices,
-            "port": free_port(settings.host, settings.port),
-            "admin_port": free_port(settings.admin_host, settings.admin_port),
-        }
+    ours = replace(
+        settings,
+        config=prices,
+        port=free_port(settings.host, settings.port),
+        admin_port=free_port(settings.admin_host, settings.admin_port),
     )
     port = free_port(STRIPE_HOST, STRIPE_PORT)
     async with backend() as backend_url, till(folder.path / STATE, STRIPE_HOST, port) as stripe:
         options = ServeOptions(
-            settings=ours.model_copy(update=stripe.settings()),
+            settings=replace(ours, **stripe.settings()),
             variables={"DEMO_BACKEND": backend_url},
         )
         async with serving(options, supervisor) as gateway:

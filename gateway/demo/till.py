@@ -5,12 +5,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from pydantic import SecretStr
-
 from billing.events.event_types import EVENT_TYPES
 from billing.standin import StandIn, World
 from billing.standin.resources import webhook_endpoints
 from billing.stripe_door import API_VERSION
+from config import Secret
 
 KEY = "sk_test_farebox_demo"
 """No secret: the stand-in listens on this machine only and has nothing of worth."""
@@ -27,11 +26,11 @@ class Till:
         self.url = standin.url
         self._endpoint = _endpoint(standin.world)
 
-    def settings(self) -> dict[str, object]:
+    def settings(self) -> dict[str, Any]:
         """Return what a gateway needs to sell through it."""
         return {
-            "stripe_secret_key": SecretStr(self._world.key),
-            "stripe_webhook_secrets": (SecretStr(self._endpoint["_secret"]),),
+            "stripe_secret_key": Secret(self._world.key),
+            "stripe_webhook_secrets": (Secret(self._endpoint["_secret"]),),
             "stripe_api_base": self.url,
         }
 

@@ -9,10 +9,9 @@ from pydantic import Field
 from gateway.models import Answer, GivenBody, LongText, Time
 from gateway.operations.desk import Desk
 from gateway.paging import PageQuery, pack_cursor, unpack_number
-from gateway.problems import Problem
-from ledger import findings, gateways, price_versions
+from gateway.readiness import readiness, warnings_of
+from ledger import findings, gateways
 from ledger import verify as verifying
-from ledger.errors import LedgerUnavailable
 from ledger.heads import Head
 from ledger.ids import account_text
 from ledger.ledger import Ledger
@@ -184,7 +183,7 @@ async def running(ledger: Ledger) -> GatewayList:
             )
             for row in rows
         ],
-        warnings=_warnings(rows),
+        warnings=warnings_of(rows),
     )
 
 
@@ -193,35 +192,11 @@ async def ready(ledger: Ledger) -> Ready:
     Say that requests can be charged.
 
     Raises:
-        Problem: `not-ready`: Postgres or Redis does not answer, or no prices are published.
+        Problem: `not-ready`, see `readiness`.
 
     """
-    try:
-        await ledger.ready()
-    except LedgerUnavailable as away:
-        # Anybody may ask, so what follows the colon, mostly an address, stays here.
-        sentence = str(away).partition(":")[0]
-        raise Problem("not-ready", f"{sentence}.", status=503) from away
-    async with ledger.database.connection() as connection:
-        current = await price_versions.current(connection)
-        rows = await gateways.running(connection)
-    if current is None:
-        raise Problem("not-ready", "No price version is published yet.", status=503)
-    return Ready(ready=True, price_version=current.version, warnings=_warnings(rows))
-
-
-def _warnings(rows: list[gateways.Gateway]) -> list[str]:
-    sentences = []
-    files = {row.file_sha256 for row in rows if row.file_sha256 is not None}
-    if len(files) > 1:
-        names = ", ".join(row.id for row in rows)
-        sentences.append(f"the price files of the gateways {names} differ: give all the same")
-    sentences += [
-        f"gateway {row.id} refuses its price file and charges by version {row.price_version}"
-        for row in rows
-        if row.refusal is not None
-    ]
-    return sentences
+    found = await readiness(ledger)
+    return Ready(ready=True, price_version=found.price_version, warnings=found.warnings)
 
 
 def _finding(row: findings.FindingRow) -> FindingRow:

@@ -1,7 +1,8 @@
 """
 Talking to the backends: one request up, one response down, both streamed.
 
-Start at `door.py`; `h1.py` is the client in use, `httpx_client.py` the reference beside it.
+Start at `door.py`; `h1.py` is the client in use, `httpx_client.py` the reference beside it,
+which is not imported here: only who asks for it needs httpx.
 """
 
 from gateway.upstream.door import (
@@ -20,12 +21,10 @@ from gateway.upstream.errors import (
     UpstreamTimeout,
 )
 from gateway.upstream.h1 import H1Client
-from gateway.upstream.httpx_client import HttpxClient
 from gateway.upstream.limits import UpstreamLimits
 
 __all__ = [
     "H1Client",
-    "HttpxClient",
     "UpstreamAddress",
     "UpstreamBusy",
     "UpstreamClient",

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from gateway.upstream import (
     H1Client,
-    HttpxClient,
     UpstreamClient,
     UpstreamError,
     UpstreamInvalid,
     UpstreamLimits,
     UpstreamRequest,
 )
+from gateway.upstream.httpx_client import HttpxClient
 from tests.upstreams import Connection, Upstream, cut, misbehaving_upstream
 
 pytestmark = pytest.mark.anyio

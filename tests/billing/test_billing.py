@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from billing.billing import NO_HOOK, NO_KEY, NO_KEY_BUT_HOOK, Billing
+from billing.billing import Billing
 from billing.errors import SellingNotConfigured, StripeUnavailable
+from billing.lacking import NO_HOOK, NO_KEY, NO_KEY_BUT_HOOK
 from billing.purchases import checkout
 from billing.purchases.checkout import Purchase
 from billing.shop import Shop

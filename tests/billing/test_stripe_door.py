@@ -51,7 +51,7 @@ def refusal(status: int, **error: Any) -> httpx.Response:
 
 
 def test_the_api_version_is_the_one_this_release_was_written_for() -> None:
-    assert API_VERSION == "2026-10-28.endive"
+    assert API_VERSION == "2026-10-28.endive" == stripe.api_version
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ async def app(run: Run, ledger: Ledger, units: dict[str, int]) -> AsyncIterator[
         live = LivePrices(price_list, current.version, {"credits": run.stage.credit_type})
         yield App(
             ledger=ledger,
-            billing=None,  # type: ignore[arg-type] # nothing is sold here
+            open_billing=None,  # type: ignore[arg-type] # nothing is sold here
             prices=live,
             settings=Settings.from_environment({}),
             link_secret=b"links",

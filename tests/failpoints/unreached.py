@@ -6,6 +6,9 @@ leads there. An entry that a scenario reaches after all may go.
 """
 
 UNREACHED: dict[str, tuple[str, ...]] = {
+    "closes the connections to the operator's own system; no money, and no scenario has one": (
+        "billing.billing:Billing.aclose: await self._webhook.aclose()",
+    ),
     "a customer or a card that was deleted at Stripe": (
         "billing.customer.cards:settle_setup_intent: await settle()",
         "billing.customer.customers:known",

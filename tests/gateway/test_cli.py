@@ -56,6 +56,20 @@ def test_every_command_explains_itself(capsys) -> None:
     }  # fmt: skip
 
 
+def test_a_command_loads_only_what_it_needs() -> None:
+    look = (
+        "import sys\n"
+        "from gateway.commands.group import run\n"
+        "run(['--version'])\n"
+        "print(sorted(name for name in sys.modules if name.startswith('gateway.commands.')))"
+    )
+    told = subprocess.run(
+        [sys.executable, "-P", "-c", look], capture_output=True, text=True, check=True
+    )
+    loaded = told.stdout.splitlines()[-1]
+    assert loaded == str([f"gateway.commands.{name}" for name in ("failed", "group", "options")])
+
+
 def test_the_version_is_told(capsys) -> None:
     assert run(["--version"]) == 0
     assert capsys.readouterr().out.startswith("farebox")

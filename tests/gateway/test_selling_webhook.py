@@ -130,7 +130,7 @@ async def test_deliveries_are_counted_by_what_they_were_answered(market: Market,
     app = market.control.gateway.app
     await market.consumer.post(PATH, content=b"{}", headers=JSON)
     MetricsFile(
-        tmp_path, app._metrics, gauges=dict, deliveries=app._deliveries, clock=SystemClock()
+        tmp_path, app._metrics, gauges=dict, deliveries=app._control.deliveries, clock=SystemClock()
     ).flush()
 
     text = exposition(tmp_path, now_ms=SystemClock().now_ms())

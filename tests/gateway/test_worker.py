@@ -54,3 +54,15 @@ def test_started_by_hand_it_says_who_starts_it(module: str) -> None:
     )
     assert done.returncode == 1
     assert done.stderr == "this module is started by farebox serve, not by hand\n"
+
+
+HEAVY = {"httpx", "pydantic", "redis", "starlette", "stripe"}
+"""Nothing that only calls are served with; each takes 5 to 15 MB of every worker."""
+
+
+def test_a_worker_that_starts_loads_nothing_that_calls_do_not_need() -> None:
+    look = f"import gateway.worker, sys; print(sorted({HEAVY} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", look], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"

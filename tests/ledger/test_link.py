@@ -11,10 +11,11 @@ from typing import Any, Protocol
 
 import pytest
 import redis.asyncio
-from redis.exceptions import NoScriptError, RedisError, ResponseError
 
+from ledger import redis_errors
 from ledger.link import MAX_WAITING, Link, LinkFull, LinkLost
 from ledger.ports import SystemClock
+from ledger.redis_errors import NoScriptError, RedisError, ResponseError
 from tests.ledger.loops import LOOPS
 
 pytestmark = pytest.mark.anyio
@@ -57,6 +58,8 @@ class RedisPy:
                 return await connection.read_response()
             except redis.exceptions.ConnectionError as error:
                 raise LinkLost(str(error)) from error
+            except redis.exceptions.ResponseError as error:
+                raise getattr(redis_errors, type(error).__name__)(str(error)) from error
 
     def close(self) -> None:
         self._closing = asyncio.ensure_future(self._client.aclose())

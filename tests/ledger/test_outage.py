@@ -2,10 +2,10 @@
 
 import asyncpg
 import pytest
-from redis.exceptions import BusyLoadingError
 
 from ledger.link import LinkLost
 from ledger.outage import OUTAGE
+from ledger.redis_errors import BusyLoadingError
 
 
 @pytest.mark.parametrize(

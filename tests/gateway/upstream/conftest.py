@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from gateway.upstream import H1Client, HttpxClient, UpstreamClient, UpstreamLimits
+from gateway.upstream import H1Client, UpstreamClient, UpstreamLimits
+from gateway.upstream.httpx_client import HttpxClient
 
 CLIENTS: dict[str, Callable[[UpstreamLimits], UpstreamClient]] = {
     "own": H1Client,

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.upstream import HttpxClient, UpstreamRequest, UpstreamReset
+from gateway.upstream import UpstreamRequest, UpstreamReset
+from gateway.upstream.httpx_client import HttpxClient
 from tests.gateway.upstream.test_conformance import CHUNKED, OK, fetch, get
 from tests.upstreams import (
     answer,

@@ -1,7 +1,7 @@
-"""gateway/selling_metrics.py: what the operator is told of selling."""
+"""gateway/selling_sentences.py: what the operator is told of selling."""
 
 from config import Settings
-from gateway.selling_metrics import selling_sentences
+from gateway.selling_sentences import selling_sentences
 
 TEST_KEY, LIVE_KEY = "sk_test_" + "x" * 24, "sk_live_" + "x" * 24
 

@@ -1,0 +1,1 @@
+"""A gateway under load for long, with clients that vanish: does anything leak?"""
