@@ -2,12 +2,11 @@
 
 from config.amounts import LARGEST_AMOUNT, format_amount, parse_amount
 from config.explain import CostLine, Explanation, Quote, explain, quote, units_of
+from config.limits import Limit, Limits, RateLimit
 from config.model import (
     Cors,
     CreditType,
-    Limits,
     Package,
-    RateLimit,
     Recorded,
     Route,
     SellingRules,
@@ -34,6 +33,7 @@ __all__ = [
     "CostLine",
     "CreditType",
     "Explanation",
+    "Limit",
     "Limits",
     "Line",
     "Match",

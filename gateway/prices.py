@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from config import PriceList, Route, Upstream
 from gateway.headers import Headers
+from gateway.limits import RouteLimits, limits_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +32,14 @@ class Prices:
         version: The number that charges name.
         type_numbers: Credit type -> its number in both stores.
         backends: By `Route.index`.
+        limits: By `Route.index`.
     """
 
     list: PriceList
     version: int
     type_numbers: Mapping[str, int]
     backends: tuple[Backend, ...]
+    limits: tuple[RouteLimits, ...]
 
     def credit_type(self, number: int) -> str:
         """Return the name of a credit type, for people."""
@@ -71,7 +74,8 @@ class LivePrices:
 
 def _prepare(current: PriceList, version: int, type_numbers: Mapping[str, int]) -> Prices:
     backends = tuple(_backend(route) for route in current.routes)
-    return Prices(current, version, dict(type_numbers), backends)
+    limits = tuple(limits_of(current, route) for route in current.routes)
+    return Prices(current, version, dict(type_numbers), backends, limits)
 
 
 def _backend(route: Route) -> Backend:

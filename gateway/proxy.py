@@ -46,6 +46,7 @@ from ledger.errors import (
     LedgerError,
     LedgerUnavailable,
     NotFound,
+    RateLimited,
 )
 from ledger.holds import Held, HoldOrder, Holds
 from ledger.ids import HoldIds, hold_text
@@ -114,6 +115,8 @@ class Proxy:
             await self._refuse(visit, _too_large(error))
         except NotFound:
             await self._refuse(visit, invalid_key())  # the key's account is no more
+        except RateLimited as limited:
+            await self._refuse(visit, visit.limits.problem(limited))
         except (Problem, LedgerError, UpstreamError, Unpriceable, BadPath) as error:
             await self._refuse(visit, problem_for(error) or _our_fault())
         except Exception:
@@ -153,23 +156,28 @@ class Proxy:
         metering = Metering(route.price, route.price.before(facts), visit.request, self._clock)
         order = self._order(visit, caller, metering, facts)
         if metering.measured.final and metering.measured.ceiling == 0:
-            available = await self._holds.check(order)
-            await self._forward_free(visit, path, available)
+            passed = await self._holds.pass_free(order)
+            visit.standings = passed.standings
+            await self._forward_free(visit, path, passed.available)
             return
         self._uploads.enter(visit.prices.backends[route.index].address, visit.request)
         try:
             async with self._holds.hold(order) as held:
                 visit.request_id = held.text
                 visit.request.named(held.text)
+                visit.standings = held.standings
                 if route.strict:
                     await self._wait_for_postgres(visit, held)
-                tell = answer.billed(visit.request_id, route, metering, held.available)
+                tell = answer.billed(
+                    visit.request_id, route, metering, held.available, visit.told_limits
+                )
                 if route.websocket:
                     await self._charge_slices(visit, path, tell, Link(metering, held), order)
                 else:
                     ending = await self._forward(visit, path, tell, metering)
                     self._settle(visit, held, ending, metering)
         except InsufficientCredits as short:
+            visit.standings = short.standings
             raise self._insufficient(visit, caller, short) from short
         except AboveWindow as above:
             raise _above(visit, above) from above
@@ -203,7 +211,9 @@ class Proxy:
             ceiling = metering.measured.ceiling
             detail = metering.detail_before(visit.record)
             # It is no request of its own, so it does not count as one.
-            again = order._replace(ceiling=ceiling, rate=(0, 0), detail=detail)
+            again = order._replace(
+                ceiling=ceiling, rate=(0, 0), limits=visit.limits.slices, detail=detail
+            )
             if ceiling == 0:
                 await self._holds.check(again)
                 return Link(metering, None)
@@ -254,7 +264,8 @@ class Proxy:
         _say_what_failed(visit)
 
     def _free(self, visit: Visit, available: int | None = None) -> Tell:
-        return answer.free(self._id_of(visit), visit.route.price.scale, available)
+        limits = answer.NO_HEADERS if available is None else visit.told_limits
+        return answer.free(self._id_of(visit), visit.route.price.scale, available, limits)
 
     def _free_tunnel(self, visit: Visit, metering: Metering | None) -> Tunnel | None:
         """Return what a WebSocket that nobody pays for goes through; it is counted at most."""
@@ -298,7 +309,7 @@ class Proxy:
     ) -> HoldOrder:
         route, prices = visit.route, visit.prices
         visit.record = route.recorded(facts) if route.record else {}
-        limit = prices.list.limits.per_key
+        limits = visit.limits
         return HoldOrder(
             account=caller.account,
             key=caller.key,
@@ -308,8 +319,9 @@ class Proxy:
             rule=route.index,
             lifetime_ms=route.lifetime_ms,
             scope=SCOPE_CALL,
-            rate=(limit.interval_us, limit.burst_us) if limit else (0, 0),
+            rate=limits.rate,
             detail=metering.detail_before(visit.record),
+            limits=limits.block,
         )
 
     async def _forward(
@@ -400,6 +412,7 @@ class Proxy:
             request_id=self._id_of(visit),
             prefix=visit.prices.list.prefix,
             policy=visit.route.cors if visit.match else visit.prices.list.cors,
+            limits=visit.told_limits,
         )
 
     def _id_of(self, visit: Visit) -> str:

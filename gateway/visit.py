@@ -1,12 +1,14 @@
 """One request, and what has become known of it on its way through the proxy."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from config import Match, Route
 from gateway.access_log import Line
 from gateway.forward import Exchange
+from gateway.headers import Headers
 from gateway.identify import Caller
+from gateway.limits import NONE, RouteLimits
 from gateway.prices import Prices
 from gateway.request import Request, Send
 
@@ -23,6 +25,7 @@ class Visit:
         status: What the client was answered; 0 while it was not.
         reason: Why it was refused (a problem's name), or how it ended (a reason's word).
         captured: What its settlement takes, smallest units.
+        standings: How the limits stand, once the ledger said it.
     """
 
     request: Request
@@ -38,6 +41,17 @@ class Visit:
     reason: str = ""
     captured: int = 0
     sent_bytes: int = 0
+    standings: Sequence[bytes] = ()
+
+    @property
+    def limits(self) -> RouteLimits:
+        """What limits its route has; none before there is a route."""
+        return NONE if self.match is None else self.prices.limits[self.match.route.index]
+
+    @property
+    def told_limits(self) -> Headers:
+        """What an answer says of them."""
+        return self.limits.headers(self.standings)
 
     @property
     def route(self) -> Route:

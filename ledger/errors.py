@@ -19,6 +19,8 @@ What can go wrong in the ledger.
   - CorruptRecord           bytes that no release of Farebox wrote; nothing changed
 """
 
+from collections.abc import Sequence
+
 
 class LedgerError(Exception):
     """The root of the tree above."""
@@ -29,13 +31,20 @@ class Refused(LedgerError):
 
 
 class InsufficientCredits(Refused):
-    """The pool cannot cover the hold; amounts in smallest units of the credit type."""
+    """
+    The pool cannot cover the hold; amounts in smallest units of the credit type.
 
-    def __init__(self, needed: int, available: int, credit_type_id: int) -> None:
+    `standings`: how the limits stand, which this refusal has not changed.
+    """
+
+    def __init__(
+        self, needed: int, available: int, credit_type_id: int, standings: Sequence[bytes] = ()
+    ) -> None:
         super().__init__(f"{needed} needed, {available} available")
         self.needed = needed
         self.available = available
         self.credit_type_id = credit_type_id
+        self.standings = standings
 
     @property
     def shortfall(self) -> int:
@@ -66,11 +75,12 @@ class ScopeMissing(Refused):
 
 
 class RateLimited(Refused):
-    """Too many requests with this key."""
+    """A limit is reached: number 0 is the key's own rate, else its place in the order's limits."""
 
-    def __init__(self, retry_after_ms: int) -> None:
+    def __init__(self, retry_after_ms: int, number: int = 0) -> None:
         super().__init__(f"again after {retry_after_ms} ms")
         self.retry_after_ms = retry_after_ms
+        self.number = number
 
 
 class LedgerBusy(Refused):

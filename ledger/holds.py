@@ -49,6 +49,7 @@ class HoldOrder(NamedTuple):
     lifetime_ms: after this without a renewal the hold expires; blocks that run longer are
         renewed by themselves.
     rate: (interval_us, burst_us) of the key's limit, see `ledger.lines.Rate`.
+    limits: the others that are counted, see `ledger.limits.limits_block`.
     detail: JSON for the record of the charge, at most 1,024 bytes.
     """
 
@@ -62,6 +63,14 @@ class HoldOrder(NamedTuple):
     scope: int = SCOPE_CALL
     rate: tuple[int, int] = (0, 0)
     detail: bytes = b""
+    limits: bytes = b""
+
+
+class Passed(NamedTuple):
+    """A check that passed: what is available, and how the limits stand (`limits.standings`)."""
+
+    available: int
+    standings: list[bytes]
 
 
 class Held:
@@ -77,6 +86,7 @@ class Held:
         "id",
         "q",
         "since_ms",
+        "standings",
     )
 
     def __init__(
@@ -88,6 +98,7 @@ class Held:
         self.since_ms = deadline_ms - order.lifetime_ms
         self.id = hold_id
         self.available = int(answer.words[1])
+        self.standings = answer.words[2:]
         self.deadline_ms = deadline_ms
         self.epoch = answer.epoch
         self.q = answer.q
@@ -214,10 +225,14 @@ class Holds:
             The same as `hold`, but for InsufficientCredits, AboveWindow and LedgerBusy.
 
         """
+        return (await self.pass_free(order)).available
+
+    async def pass_free(self, order: HoldOrder) -> Passed:
+        """Do as `check`, and say how the limits stand as well."""
         _, _, answer = await self._ask(order, only_check=True)
         if answer.words[0] != b"PASS":
             _refuse(order, answer)
-        return int(answer.words[1])
+        return Passed(int(answer.words[1]), answer.words[2:])
 
     def observe(
         self,
@@ -309,6 +324,7 @@ class Holds:
                 deadline_ms=deadline_ms,
                 scope=order.scope,
                 rate=Rate(*order.rate),
+                limits=order.limits,
                 detail=order.detail,
                 only_check=only_check,
             )
@@ -377,14 +393,14 @@ class Holds:
 def _refuse(order: HoldOrder, answer: Answer) -> NoReturn:
     """Raise what a refusal means."""
     match answer.words:
-        case [b"INSUFFICIENT", available]:
-            raise InsufficientCredits(order.ceiling, int(available), order.credit_type)
+        case [b"INSUFFICIENT", available, *stand]:
+            raise InsufficientCredits(order.ceiling, int(available), order.credit_type, stand)
         case [b"TOOLARGE", b"0"]:
             raise LedgerUnavailable("no new holds are taken: a finding waits for a person")
         case [b"TOOLARGE", window]:
             raise AboveWindow(order.ceiling, int(window), order.credit_type)
-        case [b"LIMITED", after_ms]:
-            raise RateLimited(int(after_ms))
+        case [b"LIMITED", after_ms, *number]:
+            raise RateLimited(int(after_ms), int(number[0]) if number else 0)
         case [b"BLOCKED"]:
             raise AccountFrozen("the account is frozen")
         case [b"BADKEY"]:

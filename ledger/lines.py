@@ -15,6 +15,7 @@ from ledger.records import AccountRecord, KeyRecord
 
 SCOPE_CALL = 1
 SCOPE_MANAGE = 2
+LIMITED = 128  # beside a line's scope: limits stand before its detail
 
 _ORDER = struct.Struct("<c12s7s7sB6sIH")
 _HOLD_END = struct.Struct("<6sB5s6s")
@@ -51,10 +52,11 @@ def hold_line(
     deadline_ms: int,
     scope: int = SCOPE_CALL,
     rate: Rate = NO_RATE,
+    limits: bytes = b"",
     detail: bytes = b"",
     only_check: bool = False,
 ) -> bytes:
-    """Return the line of a hold, or of the check of a free request."""
+    """Return the line of a hold, or of the check of a free request; `limits`: `limits_block`."""
     return (
         _ORDER.pack(
             b"K" if only_check else b"H",
@@ -68,10 +70,11 @@ def hold_line(
         )
         + _HOLD_END.pack(
             deadline_ms.to_bytes(6, "little"),
-            scope,
+            scope | LIMITED if limits else scope,
             rate.interval_us.to_bytes(5, "little"),
             rate.burst_us.to_bytes(6, "little"),
         )
+        + limits
         + _checked(detail)
     )
 

@@ -29,6 +29,7 @@ from ledger.facts import (
     UnreadableFact,
     WholeCapture,
 )
+from ledger.limits import LOAN_BYTES
 
 __all__ = [
     "ACTIVE",
@@ -84,6 +85,7 @@ _KEY = struct.Struct("<B7sB6sd")
 _SESSION = struct.Struct("<dd")
 _CLOSED = struct.Struct("<cc6s")
 _CHAINS = 32
+_FACT_HEAD = 3
 _ENTRY = struct.Struct("<dIHB")
 _ENTRY_TYPE = struct.Struct("<Bdd")
 
@@ -270,12 +272,13 @@ class ClosedHold(NamedTuple):
 
 
 def read_hold(raw: bytes) -> HoldFact | ClosedHold:
-    """Read a value of the `h` key: an open hold's fact, or a closed mark."""
+    """Read a value of the `h` key: an open hold's fact (its loans: `ledger.limits`), or a mark."""
     if raw[:1] == b"D" and len(raw) == _CLOSED.size:
         _, outcome, captured = _CLOSED.unpack(raw)
         return ClosedHold(outcome.decode("latin-1"), _n(captured))
-    facts = read_facts(raw)
-    if len(facts) == 1 and isinstance(facts[0], HoldFact):
+    end = _FACT_HEAD + int.from_bytes(raw[1:_FACT_HEAD], "little")
+    facts = read_facts(raw[:end])
+    if len(facts) == 1 and isinstance(facts[0], HoldFact) and not (len(raw) - end) % LOAN_BYTES:
         return facts[0]
     raise CorruptRecord("hold: neither an open hold nor a closed mark")
 

@@ -7,13 +7,16 @@ ARGV[1]      head, see parts/guard.lua; holds need the session
 ARGV[2..65]  lines by kind: S settle, L late, R renew, O observed, then H hold, K check
 
 Returns {word, q, answer of each line}; word: OK | NOMETA | STALE | FROZEN | REGRESS | SKEW
-  H  HELD available | NEWID | GONE | NOACCOUNT | BLOCKED | BADKEY | SCOPE | LIMITED retry_after_ms
+  H  HELD available | NEWID | GONE | NOACCOUNT | BLOCKED | BADKEY | SCOPE
+     | LIMITED retry_after_ms
      | INSUFFICIENT available | TOOLARGE window | BUSY | NOTYPE | CORRUPT
   K  PASS available, or as H
   S  DONE outcome captured | NOHOLD | EXPIRED | EARLY | TOOMUCH held | NOACCOUNT | BUSY | CORRUPT
   L  DONE outcome captured | NOACCOUNT | BUSY | NOTYPE | CORRUPT
   R  RENEWED | NOHOLD | CORRUPT        O  OK | BUSY
   any  BADLINE: no line of this protocol; nothing changed for it
+HELD, PASS and INSUFFICIENT of a line with limits go on with two words for each (the key's rate
+first, where there is one): what is left, seconds until all is back. LIMITED names the limit.
 
 It exists twice: so, and with `allow-oom` for calls that only settle.
 ]]
@@ -60,6 +63,7 @@ local function read_into(found, key, wanted)
   end
 end
 -- include open_hold
+-- include limits
 -- include hold
 -- include settle
 -- include late
@@ -74,6 +78,9 @@ for i = 2, #ARGV do
   if kind == HOLD or kind == CHECK then
     wanted['a' .. sub(line, 14, 20)] = true
     wanted['k' .. sub(line, 21, 27)] = true
+    if (byte(line, 47) or 0) >= LIMITED then
+      want_limits(line, wanted)
+    end
     if kind == HOLD then
       wanted[session_field] = true
       if next(wanted_holds) == nil then
@@ -97,6 +104,9 @@ for i = 2, #ARGV do
     -- A settlement of the whole hold touches no account.
     if raw and #raw >= 62 and not (kind == SETTLE and sub(line, 14, 19) == sub(raw, 31, 36)) then
       wanted['a' .. sub(raw, 16, 22)] = true
+    end
+    if raw and #raw >= 62 then
+      want_loans(raw, byte(raw, 2) + 256 * byte(raw, 3) + 4, wanted)
     end
   end
 end
@@ -138,6 +148,7 @@ for _, key in pairs(keys) do
     put_balance('k' .. key.changed, spack('<Bc7BI6d', key.status, key.account, key.scopes, key.expiry, key.tat))
   end
 end
+put_tallies()
 if session_used then
   put_balance(session_field, spack('<dd', session_highest, now))
 end

@@ -24,6 +24,7 @@ from ledger.facts import (
 )
 from ledger.ids import minted_us, session_of
 from ledger.records import LIVE_LOTS, ClosedHold, Lot, SessionRecord
+from tests.ledger.modelled_limits import ModelledLimits
 from tests.ledger.tick_lines import (
     HoldLine,
     LateLine,
@@ -130,6 +131,7 @@ class Model:
         self.sessions: dict[int, SessionRecord] = {}
         self.tokens: dict[int, bytes] = {}  # of accounts that somebody is loading
         self.holds: dict[bytes, HoldFact | ClosedHold] = {}
+        self.limits = ModelledLimits()  # short windows begin anew with an epoch
         self.entries: list[tuple[int, dict[int, int], list[Fact]]] = []
         self.kept_from = 0  # what ended before this fact is trimmed away
         self.facts: list[Fact] = []
@@ -310,10 +312,8 @@ class Model:
             return "BADKEY"
         if key.scopes & line.scope != line.scope:
             return "SCOPE"
-        interval, burst = line.rate
-        ahead = key.tat_us - self.now * 1000 - burst
-        if interval and ahead > 0:
-            return f"LIMITED {-(-ahead // 1000)}"
+        if refusal := self.limits.refusal(line, key.tat_us, self.now):
+            return refusal
         window = self.windows.get(line.credit_type)
         if window is None:
             return "NOTYPE"
@@ -321,16 +321,15 @@ class Model:
         available = pool.available(self.now) if pool else 0
         if not line.only_check:
             if pool is None or available < line.ceiling:
-                return f"INSUFFICIENT {available}"
+                return f"INSUFFICIENT {available}{self._standing(line, key)}"
             if line.ceiling > window.window:
                 return f"TOOLARGE {window.window}"
             used = window.held - window.posted + line.ceiling
             if used > window.window or self._room() < SPARE_FACTS:
                 return "BUSY"
-        if interval:
-            key.tat_us = max(key.tat_us, self.now * 1000) + interval
+        key.tat_us = self.limits.use(line, key.tat_us, self.now)
         if line.only_check or pool is None:
-            return f"PASS {available}"
+            return f"PASS {available}{self._standing(line, key)}"
         self._expire(line.account, account, line.credit_type)
         allocation = self._take(pool, line.ceiling)
         window.held += line.ceiling
@@ -352,7 +351,10 @@ class Model:
         )
         self.facts.append(fact)
         self.holds[line.hold_id] = fact
-        return f"HELD {available - line.ceiling}"
+        return f"HELD {available - line.ceiling}{self._standing(line, key)}"
+
+    def _standing(self, line: HoldLine, key: Key) -> str:
+        return self.limits.standing(line, key.tat_us, self.now)
 
     def _take(self, pool: Pool, amount: int) -> tuple[Allocated, ...]:
         parts = []
@@ -431,6 +433,7 @@ class Model:
                 )
             )
             self._expire(hold.account, account, hold.credit_type)
+        self.limits.give_back(hold.hold_id, self.now)
         self.windows[hold.credit_type].returned += hold.price
         self.open -= 1
         self.holds[hold.hold_id] = ClosedHold(outcome, captured)

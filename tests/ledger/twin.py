@@ -16,6 +16,7 @@ from redis.client import Pipeline
 
 from ledger.facts import Control
 from ledger.ids import hold_id
+from ledger.limits import read_loans, read_tallies
 from ledger.lines import (
     ack_args,
     control_args,
@@ -219,6 +220,8 @@ class Twin:
         meta = Meta.unpack(raw_meta)
         self.agree_on_meta(meta)
         assert {hold: read_hold(raw) for hold, raw in holds.items()} == model.holds
+        loans = {hold: read_loans(raw) for hold, raw in holds.items() if raw[:1] == b"H"}
+        assert {hold: lent for hold, lent in loans.items() if lent} == model.limits.lent
         assert {a: t for a, t in zip(ACCOUNTS, tokens, strict=True) if t} == model.tokens
         assert length == len(model.journal)
         for row, expected in zip(rows, model.entries[done:], strict=True):
@@ -259,6 +262,9 @@ class Twin:
             assert KeyRecord.unpack(balances.pop(key_field(number))) == key_record(key)
         for session, record in model.sessions.items():
             assert SessionRecord.unpack(balances.pop(session_field(session))) == record
+        fields = [field for field in balances if field[:1] == b"l"]
+        tallies = {field: read_tallies(balances.pop(field)) for field in fields}
+        assert tallies == model.limits.tallies
         assert balances == {}
 
 

@@ -2,9 +2,10 @@
 --   id c12 (n >I8, session >I4) account I7 key I7 type B ceiling I6 version I4 rule H
 --   deadline I6 scope B rate_interval_us I5 rate_burst_us I6, then detail (<= 1024 bytes)
 -- Rate is GCRA: a request passes while the key's tat is at most burst ahead of now, and moves
--- it by interval; interval 0 is no limit. A refused hold leaves tat as it was.
+-- it by interval; interval 0 is no limit. A refused hold leaves tat as it was. Scope may have the
+-- bit of parts/limits.lua: then more limits stand before the detail, counted like the rate.
 -- Bytes 2 to 46 of the line begin the fact as they are.
-local HOLD_BYTES, MAX_DETAIL, MAX_N = 58, 1024, 9007199254740991
+local MAX_DETAIL, MAX_N = 1024, 9007199254740991
 local SPARE_FACTS = 100 -- room in the journal for what must never wait: controls, late captures
 local session_highest
 local keys = {}
@@ -30,7 +31,7 @@ local function key_of(id)
 end
 
 -- The account and the key if this request may be made with them now; else nil and the word.
-local function authorise(account_id, key_id, scope, burst, interval)
+local function authorise(account_id, key_id, scope)
   local account, missing = account_of(account_id)
   if not account then
     return nil, missing
@@ -48,17 +49,7 @@ local function authorise(account_id, key_id, scope, burst, interval)
   if bit.band(key.scopes, scope) ~= scope then
     return nil, 'SCOPE'
   end
-  if interval > 0 and key.tat > now * 1000 + burst then
-    return nil, format('LIMITED %.0f', math.ceil((key.tat - now * 1000 - burst) / 1000))
-  end
   return account, key
-end
-
-local function use_rate(key_id, key, interval)
-  if interval > 0 then
-    key.tat = math.max(key.tat, now * 1000) + interval
-    key.changed = key_id
-  end
 end
 
 local function repeated_hold(id, account_id, credit_type)
@@ -80,12 +71,20 @@ local function repeated_hold(id, account_id, credit_type)
 end
 
 local function hold(line, only_check)
-  if #line < HOLD_BYTES or #line > HOLD_BYTES + MAX_DETAIL then
+  if #line < HOLD_BYTES then
     return 'BADLINE'
   end
   local n, id_session, account_id, key_id, credit_type, ceiling, _, _, _, scope, interval, burst =
     sunpack('>I8I4<c7c7BI6I4HI6BI5I6', line, 2)
-  local id = sub(line, 2, 13)
+  local id, asked, detail_at = sub(line, 2, 13), nil, HOLD_BYTES + 1
+  if scope >= LIMITED then
+    scope = scope - LIMITED
+    asked = asked_by[line]
+    detail_at = asked and asked.detail
+  end
+  if not detail_at or #line - detail_at >= MAX_DETAIL then
+    return 'BADLINE'
+  end
   if not only_check then
     if n > MAX_N or id_session ~= session or session == 0 or ceiling < 1 or ceiling > MAX_AMOUNT then
       return 'BADLINE'
@@ -97,9 +96,13 @@ local function hold(line, only_check)
       return repeated_hold(id, account_id, credit_type)
     end
   end
-  local account, key = authorise(account_id, key_id, scope, burst, interval)
+  local account, key = authorise(account_id, key_id, scope)
   if not account then
     return key
+  end
+  local refusal = kept_back(key, interval, burst, asked)
+  if refusal then
+    return refusal
   end
   local window = meta.by_type[credit_type]
   if not window then
@@ -108,11 +111,11 @@ local function hold(line, only_check)
   local pool = pool_of(account, credit_type)
   local available = pool and available_in(pool) or 0
   if only_check then
-    use_rate(key_id, key, interval)
-    return format('PASS %.0f', available)
+    use_limits(key_id, key, interval, asked, true)
+    return format('PASS %.0f', available) .. standing(key, interval, burst, asked)
   end
   if not (available >= ceiling) then
-    return format('INSUFFICIENT %.0f', available)
+    return format('INSUFFICIENT %.0f', available) .. standing(key, interval, burst, asked)
   end
   if ceiling > window.X then
     return format('TOOLARGE %.0f', window.X) -- waiting would not help
@@ -121,7 +124,7 @@ local function hold(line, only_check)
       or meta.q + #facts - meta.kq > meta.J - 2 * meta.open - SPARE_FACTS then
     return 'BUSY'
   end
-  use_rate(key_id, key, interval)
+  local loans = use_limits(key_id, key, interval, asked, false)
   expire_due(account_id, account, pool)
   local count, allocation = take(pool, ceiling)
   window.H = window.H + ceiling
@@ -129,9 +132,9 @@ local function hold(line, only_check)
   session_highest = n
   session_used = true
   local rest = sub(line, 2, 46) .. spack('<I5i8B', next_aseq(account_id, account), balance_of(pool), count)
-    .. allocation .. sub(line, HOLD_BYTES + 1)
+    .. allocation .. sub(line, detail_at)
   append('H', rest)
-  hold_states[id] = facts[#facts]
-  put_hold(id, facts[#facts])
-  return format('HELD %.0f', available - ceiling)
+  hold_states[id] = facts[#facts] .. loans
+  put_hold(id, hold_states[id])
+  return format('HELD %.0f', available - ceiling) .. standing(key, interval, burst, asked)
 end
