@@ -21,7 +21,8 @@ LATER_TYPE, NO_TYPE = 3, 4
 """A credit type that the operator may add, and one that nobody adds."""
 REASONS = (1, 5, 20, 26, 40)
 LIMITS = (
-    Limit("k", ALL_ROUTES, b"F1..", "F", 2),
+    Limit("k", ALL_ROUTES, b"F1..", "F", 1),
+    Limit("k", ALL_ROUTES, b"R1..", "R", 400_000, 800_000),
     Limit("k", b"road", b"R1..", "R", 2_000_000, 2_000_000),
     Limit("a", ALL_ROUTES, b"R1..", "R", 700_000, 2_800_000),
     Limit("a", b"road", b"F1..", "F", 3),

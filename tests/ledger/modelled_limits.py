@@ -44,7 +44,9 @@ class ModelledLimits:
         for limit in line.limits:
             value = self._value(line, limit)
             told.append(
-                _of_rate(limit, value, now) if limit.kind == "R" else (max(limit.most - value, 0), 0)
+                _of_rate(limit, value, now)
+                if limit.kind == "R"
+                else (max(limit.most - value, 0), 0)
             )
         return "".join(f" {left} {reset}" for left, reset in told)
 

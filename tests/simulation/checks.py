@@ -5,7 +5,8 @@ from typing import Any
 
 from ledger.accounts import Status
 from ledger.books import ChargeState
-from tests.simulation.world import CREDITS, PAID, World
+from ledger.limits import read_tallies, tally_field
+from tests.simulation.world import CREDITS, KEYS, PAID, World
 
 
 def quiet(world: World) -> str | None:
@@ -46,6 +47,10 @@ def check(world: World) -> None:
         for of_type in meta.types:
             if not of_type.held == of_type.returned == of_type.posted:
                 world.wrong(f"the window leaks: {of_type}")
+        kept = world.master.store.data.get(KEYS.balances(meta.epoch).encode(), {})
+        in_flight = read_tallies(kept.get(tally_field("e", 0), b""))
+        if in_flight:
+            world.wrong(f"in flight for ever: {in_flight}")
 
 
 def _books(world: World) -> None:

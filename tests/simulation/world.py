@@ -23,6 +23,7 @@ from ledger.facts import NEVER
 from ledger.holds import HoldOrder
 from ledger.keys import Keys
 from ledger.ledger import Ledger, LedgerOptions
+from ledger.limits import ALL_ROUTES, Limit, limits_block
 from ledger.outage import OUTAGE
 from ledger.reasons import Reason
 from ledger.records import Meta
@@ -36,6 +37,7 @@ from tests.simulation.statements import STATEMENTS, tables
 from tests.simulation.store import Store
 
 CREDITS = 1
+LIMITS = limits_block([Limit("e", ALL_ROUTES, b"F...", "F", 30)])
 PAID = (ChargeState.CAPTURED, ChargeState.LATE)
 OPTIONS = LedgerOptions(postgres_url="", redis_url="redis://played")
 KEYS = Keys(OPTIONS.namespace, OPTIONS.shard)
@@ -394,7 +396,14 @@ class World:
     ) -> None:
         assert gateway.ledger is not None
         order = HoldOrder(
-            account, account, CREDITS, ceiling, 1, 0, lifetime_ms=self.plan.lifetime_ms
+            account,
+            account,
+            CREDITS,
+            ceiling,
+            1,
+            0,
+            lifetime_ms=self.plan.lifetime_ms,
+            limits=LIMITS if cost % 2 else b"",
         )
         self.stats["requests"] += 1
         try:
