@@ -132,7 +132,9 @@ async def test_of_many_calls_at_once_exactly_ten_pass_a_rate(
         assert posted == MOST * PRICE
         tell(
             Proof(
-                "T6", f"a rate of {MOST} for {name.split()[0]}: exactly so many", operations=CALLS
+                "T6",
+                f"a rate of {MOST} for {name.split(maxsplit=1)[0]}: exactly so many",
+                operations=CALLS,
             )
         )
 
@@ -182,6 +184,8 @@ async def test_of_many_calls_at_once_exactly_ten_are_in_flight(
                 await gateway.settled()
         tell(
             Proof(
-                "T6", f"{MOST} in flight for {name.split()[0]}: exactly so many", operations=CALLS
+                "T6",
+                f"{MOST} in flight for {name.split(maxsplit=1)[0]}: exactly so many",
+                operations=CALLS,
             )
         )

@@ -40,14 +40,18 @@ def test_the_policy_names_every_limit_and_the_other_field_how_it_stands() -> Non
     assert limits.headers([b"12", b"2", b"6", b"0", b"2", b"0", b"0", b"1"]) == [
         (
             b"ratelimit-policy",
-            b'"key-minute";q=30;w=3, "account-in-flight";q=7;qu="concurrent-requests", '
-            b'"key-in-flight gr??e \\"b\\"";q=3;qu="concurrent-requests", '
-            b'"everyone-second gr??e \\"b\\"";q=5;w=1',
+            (
+                b'"key-minute";q=30;w=3, "account-in-flight";q=7;qu="concurrent-requests", '
+                b'"key-in-flight gr??e \\"b\\"";q=3;qu="concurrent-requests", '
+                b'"everyone-second gr??e \\"b\\"";q=5;w=1'
+            ),
         ),
         (
             b"ratelimit",
-            b'"key-minute";r=12;t=2, "account-in-flight";r=6, '
-            b'"key-in-flight gr??e \\"b\\"";r=2, "everyone-second gr??e \\"b\\"";r=0;t=1',
+            (
+                b'"key-minute";r=12;t=2, "account-in-flight";r=6, '
+                b'"key-in-flight gr??e \\"b\\"";r=2, "everyone-second gr??e \\"b\\"";r=0;t=1'
+            ),
         ),
     ]
     assert [name for name, _ in limits.headers()] == [b"ratelimit-policy"]
