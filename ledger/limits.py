@@ -6,43 +6,55 @@ everyone, for all routes or one; its id tells it from others of the same owner a
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Final, Literal, NamedTuple
 
 from ledger.errors import CorruptRecord
 
 MOST_LIMITS: Final = 32
 MOST_WEIGHT: Final = 65_535
-LOAN_BYTES: Final = 12
+LOAN_BYTES: Final = 20
 ALL_ROUTES: Final = bytes(4)
 
 _HEAD = struct.Struct("<BH")
 _LIMIT = struct.Struct("<c4s4sc6s6s")
 _TALLY = struct.Struct("<4scId")
-_LOAN = struct.Struct("<c4s4scH")
+_LOAN = struct.Struct("<c4s4scI6s")
+
+DAY_MS: Final = 86_400_000
 
 Whose = Literal["k", "a", "e"]
 """Of each key, of each account, of everyone together."""
 
+Per = Literal["total", "day", "month"]
+PERIODS: Final[tuple[Per, ...]] = ("total", "day", "month")
+"""By the second byte of an id."""
+
 
 class Limit(NamedTuple):
     """
-    One limit: kind R is a rate, F how many holds may be open.
+    One limit: kind R is a rate, F how many holds may be open, Q a quota, A an allowance.
 
     Of a rate `most` is its interval and `burst` how far ahead it may run, both in microseconds
-    (see `ledger.lines.Rate`); of F `most` is a number of holds.
+    (see `ledger.lines.Rate`); of F `most` is a number of holds, of Q and A one of requests.
     """
 
     whose: Whose
     route: bytes
     id: bytes
-    kind: Literal["R", "F"]
+    kind: Literal["R", "F", "Q", "A"]
     most: int
     burst: int = 0
 
 
 class Tally(NamedTuple):
-    """How far one limit is used: microseconds since 1970 of a rate, holds of F."""
+    """
+    How far one limit is used.
+
+    Microseconds since 1970 of a rate, holds of F, requests of Q and A in this window, units that a
+    key spent (C). The cap of a key itself (c) stands among them.
+    """
 
     id: bytes
     kind: str
@@ -51,12 +63,13 @@ class Tally(NamedTuple):
 
 
 class Loan(NamedTuple):
-    """What an open hold gives back to a limit when it ends."""
+    """What a hold took of a limit, and may give back when it ends: in a fact as in `h`."""
 
     whose: str
     route: bytes
     id: bytes
     kind: str
+    window: int
     amount: int
 
 
@@ -111,7 +124,59 @@ def read_loans(raw: bytes) -> list[Loan]:
     start = 3 + int.from_bytes(raw[1:3], "little")
     if raw[:1] != b"H" or (len(raw) - start) % LOAN_BYTES:
         raise CorruptRecord("hold: loans of another length")
+    return unpack_loans(raw[start:])
+
+
+def unpack_loans(raw: bytes) -> list[Loan]:
+    """Read loans, 20 bytes each."""
     return [
-        Loan(whose.decode("latin-1"), route, limit, kind.decode("latin-1"), amount)
-        for whose, route, limit, kind, amount in _LOAN.iter_unpack(raw[start:])
+        Loan(
+            whose.decode("latin-1"),
+            route,
+            limit,
+            kind.decode("latin-1"),
+            window,
+            int.from_bytes(amount, "little"),
+        )
+        for whose, route, limit, kind, window, amount in _LOAN.iter_unpack(raw)
     ]
+
+
+def pack_loans(loans: Iterable[Loan]) -> bytes:
+    """Return the bytes of loans."""
+    return b"".join(
+        _LOAN.pack(
+            loan.whose.encode("latin-1"),
+            loan.route,
+            loan.id,
+            loan.kind.encode("latin-1"),
+            loan.window,
+            loan.amount.to_bytes(6, "little"),
+        )
+        for loan in loans
+    )
+
+
+def pack_tallies(tallies: Iterable[Tally]) -> bytes:
+    """Return a field's value."""
+    return b"".join(
+        _TALLY.pack(tally.id, tally.kind.encode("latin-1"), tally.window, tally.value)
+        for tally in tallies
+    )
+
+
+def window_id(kind: Literal["Q", "A", "C", "c"], per: Per, credit_type: int = 0) -> bytes:
+    """Return the id of a limit that counts in a window of the calendar, or of a cap (c)."""
+    return kind.encode() + bytes((PERIODS.index(per), credit_type, 0))
+
+
+def window_number(limit_id: bytes, now_ms: int) -> int:
+    """Return the number of the window, in UTC, that a limit of this id counts in."""
+    moment = datetime.fromtimestamp(now_ms // 1000, UTC)
+    match PERIODS[limit_id[1]]:
+        case "day":
+            return now_ms // DAY_MS
+        case "month":
+            return 12 * moment.year + moment.month - 1
+        case _:
+            return 0

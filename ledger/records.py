@@ -27,6 +27,7 @@ from ledger.facts import (
     ObservedFact,
     SettleFact,
     UnreadableFact,
+    UseFact,
     WholeCapture,
 )
 from ledger.limits import LOAN_BYTES
@@ -60,6 +61,7 @@ __all__ = [
     "TypeMeta",
     "TypeTotals",
     "UnreadableFact",
+    "UseFact",
     "WholeCapture",
     "account_field",
     "key_field",
@@ -223,7 +225,7 @@ class AccountRecord:
 
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
-    """An API key. scopes: bit 1 call, bit 2 manage. tat_us: its rate limit's state."""
+    """An API key. scopes: bit 1 call, 2 manage, 4 it has caps. tat_us: its rate limit's state."""
 
     status: int
     account: int

@@ -7,8 +7,8 @@ ARGV[1]      head, see parts/guard.lua; holds need the session
 ARGV[2..65]  lines by kind: S settle, L late, R renew, O observed, then H hold, K check
 
 Returns {word, q, answer of each line}; word: OK | NOMETA | STALE | FROZEN | REGRESS | SKEW
-  H  HELD available | NEWID | GONE | NOACCOUNT | BLOCKED | BADKEY | SCOPE
-     | LIMITED retry_after_ms
+  H  HELD available | FREE available (an allowance, or a quota of what is free: held at price 0) | NEWID | GONE | NOACCOUNT | BLOCKED | BADKEY | SCOPE
+     | LIMITED retry_after_ms | CAPPED retry_after_ms (0: never) type window
      | INSUFFICIENT available | TOOLARGE window | BUSY | NOTYPE | CORRUPT
   K  PASS available, or as H
   S  DONE outcome captured | NOHOLD | EXPIRED | EARLY | TOOMUCH held | NOACCOUNT | BUSY | CORRUPT
@@ -63,12 +63,20 @@ local function read_into(found, key, wanted)
   end
 end
 -- include open_hold
+-- include tallies
 -- include limits
 -- include hold
 -- include settle
 -- include late
 -- include renew
 -- include observed
+
+local NOTHING = string.rep('\0', 6)
+
+local function captures_all(line, raw)
+  local price = sub(raw, 31, 36)
+  return sub(line, 14, 19) == price and price ~= NOTHING
+end
 
 local wanted_holds, wanted = {}, {}
 local session_field = 's' .. sub(ARGV[1], 25, 28)
@@ -102,7 +110,7 @@ for i = 2, #ARGV do
   if kind == SETTLE or kind == LATE then
     local raw = hold_states[sub(line, 2, 13)]
     -- A settlement of the whole hold touches no account.
-    if raw and #raw >= 62 and not (kind == SETTLE and sub(line, 14, 19) == sub(raw, 31, 36)) then
+    if raw and #raw >= 62 and not (kind == SETTLE and captures_all(line, raw)) then
       wanted['a' .. sub(raw, 16, 22)] = true
     end
     if raw and #raw >= 62 then

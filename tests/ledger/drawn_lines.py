@@ -4,7 +4,7 @@ from random import Random
 
 from ledger.facts import HoldFact
 from ledger.ids import hold_id
-from ledger.limits import ALL_ROUTES, Limit
+from ledger.limits import ALL_ROUTES, Limit, window_id
 from tests.ledger.journal_audit import JournalAudit
 from tests.ledger.model import Model
 from tests.ledger.tick_lines import (
@@ -28,6 +28,11 @@ LIMITS = (
     Limit("a", b"road", b"F1..", "F", 3),
     Limit("e", ALL_ROUTES, b"R1..", "R", 300_000, 3_000_000),
     Limit("e", b"road", b"F1..", "F", 4),
+    Limit("k", b"road", window_id("Q", "month"), "Q", 9),
+    Limit("a", ALL_ROUTES, window_id("Q", "day"), "Q", 12),
+    Limit("e", ALL_ROUTES, window_id("Q", "day"), "Q", 20),
+    Limit("a", b"road", window_id("A", "day"), "A", 4),
+    Limit("k", ALL_ROUTES, window_id("A", "month"), "A", 3),
 )
 
 
@@ -110,7 +115,7 @@ def _limits(chance: Random) -> tuple[tuple[Limit, ...] | None, int]:
     """Few different ones, so that they meet; sometimes none, or only the key's own rate."""
     if chance.random() < 0.5:
         return None, 1
-    return tuple(one for one in LIMITS if chance.random() < 0.4), chance.choice((1, 1, 1, 2))
+    return tuple(one for one in LIMITS if chance.random() < 0.25), chance.choice((1, 1, 1, 2))
 
 
 def _amount(chance: Random) -> int:

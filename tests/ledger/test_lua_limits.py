@@ -167,7 +167,7 @@ def test_the_hold_keeps_what_it_must_give_back_beside_its_fact(rig: Rig) -> None
     hold = rig.hold(5, limits=limits_block([rate(9), in_flight(3, "a", ROAD)]), detail=b'{"u":[1]}')
     raw = rig.client.hget(rig.keys.holds(1), hold)
 
-    assert read_loans(raw) == [Loan("a", ROAD, b"fly.", "F", 1)]
+    assert read_loans(raw) == [Loan("a", ROAD, b"fly.", "F", 0, 1)]
     fact = rig.kept(hold)
     assert isinstance(fact, HoldFact)
     assert (fact.detail, rig.facts[-1]) == (b'{"u":[1]}', fact)

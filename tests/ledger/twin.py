@@ -16,7 +16,7 @@ from redis.client import Pipeline
 
 from ledger.facts import Control
 from ledger.ids import hold_id
-from ledger.limits import read_loans, read_tallies
+from ledger.limits import read_loans, read_tallies, tally_field
 from ledger.lines import (
     ack_args,
     control_args,
@@ -24,6 +24,7 @@ from ledger.lines import (
     drop_session_args,
     load_begin_args,
     load_end_args,
+    load_limits_args,
     session_args,
 )
 from ledger.records import (
@@ -193,6 +194,8 @@ class Twin:
                 return load_end_args(
                     self.rig.epoch, 3, token, record=record, keys=[], holds=[], controls=[]
                 )
+            case "load_limits":
+                return load_limits_args(self.rig.epoch, {tally_field("a", 9): b""})
             case "session":
                 return session_args(2**31)
             case "unload":

@@ -67,7 +67,7 @@ local function repeated_hold(id, account_id, credit_type)
   end
   local account = account_of(account_id)
   local pool = account and pool_of(account, credit_type)
-  return format('HELD %.0f', open.balance - (pool and pool.floor or 0))
+  return format('%s %.0f', open.price > 0 and 'HELD' or 'FREE', open.balance - (pool and pool.floor or 0))
 end
 
 local function hold(line, only_check)
@@ -86,7 +86,8 @@ local function hold(line, only_check)
     return 'BADLINE'
   end
   if not only_check then
-    if n > MAX_N or id_session ~= session or session == 0 or ceiling < 1 or ceiling > MAX_AMOUNT then
+    local least = asked and asked.limits.counted and 0 or 1
+    if n > MAX_N or id_session ~= session or session == 0 or ceiling < least or ceiling > MAX_AMOUNT then
       return 'BADLINE'
     end
     if not session_highest then
@@ -111,30 +112,47 @@ local function hold(line, only_check)
   local pool = pool_of(account, credit_type)
   local available = pool and available_in(pool) or 0
   if only_check then
-    use_limits(key_id, key, interval, asked, true)
+    use_limits(key_id, key, interval, asked, true, nil, {}, 0)
     return format('PASS %.0f', available) .. standing(key, interval, burst, asked)
   end
-  if not (available >= ceiling) then
+  local allowance = allowance_for(asked)
+  local price = allowance and 0 or ceiling
+  local caps = price > 0 and caps_of(key, key_id, credit_type) or {}
+  if not caps then
+    return 'CORRUPT'
+  end
+  refusal = capped(caps, price, credit_type)
+  if refusal then
+    return refusal
+  end
+  if price > 0 and not (available >= price) then
     return format('INSUFFICIENT %.0f', available) .. standing(key, interval, burst, asked)
   end
-  if ceiling > window.X then
+  if price > window.X then
     return format('TOOLARGE %.0f', window.X) -- waiting would not help
   end
-  if window.H - window.K + ceiling > window.X or window.H > MAX_COUNT / 2
+  if window.H - window.K + price > window.X or window.H > MAX_COUNT / 2
       or meta.q + #facts - meta.kq > meta.J - 2 * meta.open - SPARE_FACTS then
     return 'BUSY'
   end
-  local loans = use_limits(key_id, key, interval, asked, false)
-  expire_due(account_id, account, pool)
-  local count, allocation = take(pool, ceiling)
-  window.H = window.H + ceiling
+  local loans, uses, use_count = use_limits(key_id, key, interval, asked, false, allowance, caps, price)
+  local count, allocation, balance = 0, '', 0
+  if pool then
+    expire_due(account_id, account, pool)
+    count, allocation = take(pool, price)
+    balance = balance_of(pool)
+  end
+  window.H = window.H + price
   meta.open = meta.open + 1
   session_highest = n
   session_used = true
-  local rest = sub(line, 2, 46) .. spack('<I5i8B', next_aseq(account_id, account), balance_of(pool), count)
-    .. allocation .. sub(line, detail_at)
+  local ordered = price == ceiling and sub(line, 2, 46) or sub(line, 2, 28) .. spack('<I6', price) .. sub(line, 35, 46)
+  local rest = ordered .. spack('<I5i8B', next_aseq(account_id, account), balance, count) .. allocation .. sub(line, detail_at)
   append('H', rest)
   hold_states[id] = facts[#facts] .. loans
   put_hold(id, hold_states[id])
-  return format('HELD %.0f', available - ceiling) .. standing(key, interval, burst, asked)
+  if use_count > 0 then
+    append('U', spack('<c12c7c7BB', id, account_id, key_id, 0, use_count) .. uses)
+  end
+  return format('%s %.0f', price > 0 and 'HELD' or 'FREE', available - price) .. standing(key, interval, burst, asked)
 end

@@ -4,31 +4,33 @@
 --   <c1 c4 c4 c1 I6 I6   per limit: whose (k key, a account, e everyone), route or zeros, id, kind, a, b
 --     R rate       GCRA: one request each a us, at most b us ahead of that pace
 --     F in flight  a holds at once, whatever their weight; a check holds nothing and is not counted
+--     Q quota      a requests in a window of the calendar (UTC), the second byte of the id: 1 day, 2 month
+--     A allowance  a requests in such a window are held at price 0; no limit
+-- A key with bit 4 in its scopes has caps on what it spends: type by type, in a day, month or for ever (0).
 -- The state is in field 'l' + whose + I7 (account, key or 0) + route c4 of `b`, 17 bytes a limit:
---   <c4 c1 I4 d          id, kind, window (0), value: R when the even pace has caught up (us), F holds
--- What a hold must give back stands behind its fact in `h`, 12 bytes each: <c1 c4 c4 c1 H
---   whose, route, id, kind, amount. It ends with the epoch, and so does the state.
-local LIMITED, MOST_LIMITS, LIMIT_BYTES, TALLY_BYTES, LOAN_BYTES = 128, 32, 22, 17, 12
+--   <c4 c1 I4 d          id, kind, window's number, value: R when the even pace has caught up (us),
+--                        F holds, Q and A requests, C units spent (id 'C' window type 0), c the cap of `C`
+-- What a hold must give back stands behind its fact in `h`, 20 bytes each:
+--   <c1 c4 c4 c1 I4 I6   whose, route, id, kind, window's number, amount
+-- Q, A and C come back with an epoch: each use is a fact 'U', hold c12, account c7, key c7, B (0 used,
+-- 1 given back), number B and such 20 bytes. R and F begin anew.
+local LIMITED, MOST_LIMITS, LIMIT_BYTES = 128, 32, 22
 local HOLD_BYTES = 58
-local EVERYONE = string.rep('\0', 7)
 local IN_FLIGHT_RETRY_MS = 1000 -- nobody knows when a request of another will end
+local KINDS = { R = true, F = true, Q = true, A = true }
 local limit_sets = {} -- bytes -> parsed, or false where they are none
 local asked_by = {} -- line -> what it asks
-local tallies = {} -- field -> { values by id, kinds by id, changed }, or false where corrupt
-
-local function tally_field(whose, route, account_id, key_id)
-  local owner = whose == 'k' and key_id or whose == 'a' and account_id or EVERYONE
-  return 'l' .. whose .. owner .. route
-end
 
 local function read_limit_set(bytes)
   local set, at = {}, 1
   for i = 1, #bytes / LIMIT_BYTES do
     local limit = {}
     limit.whose, limit.route, limit.id, limit.kind, limit.a, limit.b, at = sunpack('<c1c4c4c1I6I6', bytes, at)
-    if limit.kind ~= 'R' and limit.kind ~= 'F' or limit.kind == 'R' and limit.a == 0 then
+    if not KINDS[limit.kind] or limit.kind == 'R' and limit.a == 0
+        or (limit.kind == 'Q' or limit.kind == 'A') and byte(limit.id, 2) ~= 1 and byte(limit.id, 2) ~= 2 then
       return false
     end
+    set.counted = set.counted or limit.kind == 'Q'
     set[i] = limit
   end
   return set
@@ -62,24 +64,6 @@ local function want_limits(line, wanted)
   asked_by[line] = { limits = set, fields = fields, weight = weight, detail = ends + 1 }
 end
 
-local function tally_of(field)
-  local tally = tallies[field]
-  if tally == nil then
-    local raw = stored[field] or ''
-    tally = #raw % TALLY_BYTES == 0 and { values = {}, kinds = {} }
-    for at = 1, tally and #raw or 0, TALLY_BYTES do
-      local id, kind, _, value = sunpack('<c4c1I4d', raw, at)
-      if not whole(value) then
-        tally = false
-        break
-      end
-      tally.values[id], tally.kinds[id] = value, kind
-    end
-    tallies[field] = tally
-  end
-  return tally
-end
-
 -- What to answer if a limit keeps the request back: of several the one that does so longest.
 -- Number 0 is the key's own rate, else the limit's place in the line.
 local function kept_back(key, interval, burst, asked)
@@ -95,11 +79,13 @@ local function kept_back(key, interval, burst, asked)
     if not tally then
       return 'CORRUPT'
     end
-    local value, wait = tally.values[limit.id] or 0, 0
+    local value, wait = used(tally, limit.id), 0
     if limit.kind == 'R' then
       wait = math.ceil((value + (weight - 1) * limit.a - limit.b - now * 1000) / 1000)
-    elseif value >= limit.a then
-      wait = IN_FLIGHT_RETRY_MS
+    elseif limit.kind == 'F' then
+      wait = value >= limit.a and IN_FLIGHT_RETRY_MS or 0
+    elseif limit.kind == 'Q' then
+      wait = value + weight > limit.a and period_of(limit.id).ends - now or 0
     end
     if wait > longest then
       longest, which = wait, i
@@ -110,27 +96,85 @@ local function kept_back(key, interval, burst, asked)
   end
 end
 
--- Count a request that passes; returns what its hold must give back one day.
-local function use_limits(key_id, key, interval, asked, only_check)
+-- The place of the first allowance that has room for this request; nil if it costs credits.
+local function allowance_for(asked)
+  for i = 1, asked and #asked.limits or 0 do
+    local limit = asked.limits[i]
+    if limit.kind == 'A' and used(tally_of(asked.fields[i]), limit.id) + asked.weight <= limit.a then
+      return i
+    end
+  end
+end
+
+-- The caps of a key on this credit type, as ids of what is spent; false where they cannot be read.
+local function caps_of(key, key_id, credit_type)
+  local caps = {}
+  if bit.band(key.scopes, CAPPED) == 0 then
+    return caps
+  end
+  local tally = tally_of(tally_field('k', ALL_ROUTES, nil, key_id))
+  if not tally then
+    return false
+  end
+  for id, kind in pairs(tally.kinds) do
+    if kind == 'c' and byte(id, 3) == credit_type then
+      caps[#caps + 1] = { tally = tally, id = 'C' .. sub(id, 2), most = tally.values[id] }
+    end
+  end
+  table.sort(caps, function(a, b)
+    return a.id < b.id
+  end)
+  return caps
+end
+
+-- What to answer if a cap of the key leaves no room: until when (0: for ever), type, and which window.
+local function capped(caps, price, credit_type)
+  local longest, which
+  for i = 1, #caps do
+    local cap = caps[i]
+    if used(cap.tally, cap.id) + price > cap.most then
+      local period = period_of(cap.id)
+      local ends = period.ends or math.huge
+      if not which or ends > longest then
+        longest, which = ends, byte(cap.id, 2)
+      end
+    end
+  end
+  if which then
+    return format('CAPPED %.0f %d %d', which == 0 and 0 or longest - now, credit_type, which)
+  end
+end
+
+-- Count a request that passes; returns what its hold must give back one day, how much of that is a
+-- fact's, and their number.
+local function use_limits(key_id, key, interval, asked, only_check, allowance, caps, price)
   local weight = asked and asked.weight or 1
   if interval > 0 then
     key.tat = math.max(key.tat, now * 1000) + weight * interval
     key.changed = key_id
   end
-  local loans = ''
+  local passing, lasting, count = '', '', 0
   for i = 1, asked and #asked.limits or 0 do
     local limit, tally = asked.limits[i], tally_of(asked.fields[i])
-    local id = limit.id
-    if limit.kind == 'R' then
-      tally.values[id] = math.max(tally.values[id] or 0, now * 1000) + weight * limit.a
-      tally.kinds[id], tally.changed = 'R', true
-    elseif not only_check then
-      tally.values[id] = (tally.values[id] or 0) + 1
-      tally.kinds[id], tally.changed = 'F', true
-      loans = loans .. spack('<c1c4c4c1H', limit.whose, limit.route, id, 'F', 1)
+    local id, kind = limit.id, limit.kind
+    if kind == 'R' then
+      put_use(tally, id, 'R', math.max(used(tally, id), now * 1000) + weight * limit.a)
+    elseif not only_check and kind == 'F' then
+      put_use(tally, id, 'F', used(tally, id) + 1)
+      passing = passing .. spack('<c1c4c4c1I4I6', limit.whose, limit.route, id, 'F', 0, 1)
+    elseif not only_check and (kind == 'Q' or i == allowance) then
+      put_use(tally, id, kind, used(tally, id) + weight)
+      lasting = lasting .. spack('<c1c4c4c1I4I6', limit.whose, limit.route, id, kind, period_of(id).number, weight)
+      count = count + 1
     end
   end
-  return loans
+  for i = 1, #caps do
+    local cap = caps[i]
+    put_use(cap.tally, cap.id, 'C', used(cap.tally, cap.id) + price)
+    lasting = lasting .. spack('<c1c4c4c1I4I6', 'k', ALL_ROUTES, cap.id, 'C', period_of(cap.id).number, price)
+    count = count + 1
+  end
+  return passing .. lasting, lasting, count
 end
 
 local function of_rate(tat, interval, burst)
@@ -146,51 +190,16 @@ local function standing(key, interval, burst, asked)
   local words = { interval > 0 and of_rate(key.tat, interval, burst) or '' }
   for i = 1, #asked.limits do
     local limit, tally = asked.limits[i], tally_of(asked.fields[i])
-    local value = tally.values[limit.id] or 0
+    local value, word = used(tally, limit.id), ''
     if limit.kind == 'R' then
-      words[i + 1] = of_rate(value, limit.a, limit.b)
-    else
-      words[i + 1] = format(' %.0f 0', math.max(limit.a - value, 0))
+      word = of_rate(value, limit.a, limit.b)
+    elseif limit.kind == 'F' then
+      word = format(' %.0f 0', math.max(limit.a - value, 0))
+    elseif limit.kind == 'Q' then
+      local ends_s = math.ceil((period_of(limit.id).ends - now) / 1000)
+      word = format(' %.0f %.0f', math.max(limit.a - value, 0), ends_s)
     end
+    words[i + 1] = word
   end
   return table.concat(words)
-end
-
--- Name the fields that the end of this hold touches.
-local function want_loans(raw, first, wanted)
-  if (#raw - first + 1) % LOAN_BYTES > 0 then
-    return -- no hold
-  end
-  for at = first, #raw, LOAN_BYTES do
-    local whose, route = sunpack('<c1c4', raw, at)
-    wanted[tally_field(whose, route, sub(raw, 16, 22), sub(raw, 23, 29))] = true
-  end
-end
-
-local function give_loans_back(raw, first)
-  for at = first, #raw, LOAN_BYTES do
-    local whose, route, id, _, amount = sunpack('<c1c4c4c1H', raw, at)
-    local tally = tally_of(tally_field(whose, route, sub(raw, 16, 22), sub(raw, 23, 29)))
-    -- A corrupt tally keeps no credit from coming back.
-    if tally and tally.values[id] then
-      tally.values[id] = math.max(tally.values[id] - amount, 0)
-      tally.changed = true
-    end
-  end
-end
-
--- What counts nothing any more is left out: limits that the price file has no longer, too.
-local function put_tallies()
-  for field, tally in pairs(tallies) do
-    if tally and tally.changed then
-      local packed = ''
-      for id, value in pairs(tally.values) do
-        local kind = tally.kinds[id]
-        if kind == 'R' and value > now * 1000 or kind == 'F' and value > 0 then
-          packed = packed .. spack('<c4c1I4d', id, kind, 0, value)
-        end
-      end
-      put_balance(field, packed)
-    end
-  end
 end

@@ -23,7 +23,7 @@ local function read_hold(raw, id)
   end
   local kind, length, fact_id, account, key, credit_type, price, version, rule, deadline, _, balance, count, at =
     sunpack('<c1Hc12c7c7BI6I4HI6I5i8B', raw)
-  if kind ~= 'H' or length > size - 3 or (size - 3 - length) % 12 > 0 or fact_id ~= id or length < 59 + 18 * count then
+  if kind ~= 'H' or length > size - 3 or (size - 3 - length) % 20 > 0 or fact_id ~= id or length < 59 + 18 * count then
     return nil
   end
   return {

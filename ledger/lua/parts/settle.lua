@@ -36,7 +36,7 @@ local function close_hold(id, open, outcome, captured, reason, status, detail)
   if not window then
     return 'CORRUPT'
   end
-  if captured == open.price then
+  if captured == open.price and outcome == 'c' then
     -- No balance moves: neither account nor key is touched, and there is no aseq.
     append('F', spack('<c12BH', id, reason, status) .. detail)
   else
@@ -62,7 +62,7 @@ local function close_hold(id, open, outcome, captured, reason, status, detail)
       next_aseq(open.account, account), balance_of(pool), paid, count) .. packed .. detail)
     expire_due(open.account, account, pool)
   end
-  give_loans_back(open.raw, open.loans)
+  give_loans_back(id, open, outcome, captured)
   window.R = window.R + open.price
   meta.open = math.max(meta.open - 1, 0)
   local mark = closed_mark(outcome, captured)
