@@ -138,6 +138,29 @@ class ChargeBook:
     changed: bool = False
 
 
+class UseKey(NamedTuple):
+    """Which limit of whom; a row of `limit_uses`."""
+
+    whose: str
+    owner: int
+    route: bytes
+    limit_id: bytes
+
+
+@dataclass(slots=True)
+class UseBook:
+    """How far a quota, an allowance or a key's cap is used in its newest window."""
+
+    whose: str
+    owner: int
+    route: bytes
+    limit_id: bytes
+    window_number: int
+    used: int
+    account_id: int
+    changed: bool = False
+
+
 class Movement(NamedTuple):
     """A change of a balance that is no charge; one row of `movements`."""
 
@@ -201,6 +224,7 @@ class Books:
     charges: dict[bytes, ChargeBook] = field(default_factory=dict)
     controls: dict[tuple[int, int], AppliedControl] = field(default_factory=dict)
     routes: dict[tuple[int, int], str] = field(default_factory=dict)
+    uses: dict[UseKey, UseBook] = field(default_factory=dict)
     movements: list[Movement] = field(default_factory=list)
     overtaken: list[Overtaken] = field(default_factory=list)
     dead: list[DeadFact] = field(default_factory=list)

@@ -14,6 +14,8 @@ from ledger.books import (
     ChargeState,
     GrantBook,
     PoolBook,
+    UseBook,
+    UseKey,
 )
 from ledger.controls import packed
 from ledger.database import Connection, Queries
@@ -25,8 +27,10 @@ from ledger.facts import (
     LotExpired,
     ObservedFact,
     SettleFact,
+    UseFact,
     WholeCapture,
 )
+from ledger.fold_uses import key_of
 from ledger.records import Entry
 from ledger.seals import Sealed
 
@@ -54,6 +58,7 @@ class _Touched:
         self.holds: set[bytes] = set()
         self.controls: set[tuple[int, int]] = set()
         self.prices: set[tuple[int, int]] = set()
+        self.uses: set[UseKey] = set()
         for entry in entries:
             for fact in entry.facts:
                 self._add(fact)
@@ -74,6 +79,9 @@ class _Touched:
             self.lots.update(lot for lot, _ in fact.taken)
             self.lots.add(fact.control.object_id)
             self.controls.add((fact.account, fact.control.cseq))
+        elif isinstance(fact, UseFact):
+            self.accounts.add(fact.account)
+            self.uses.update(key_of(fact, loan) for loan in fact.uses)
 
 
 async def load(connection: Connection, entries: Sequence[Entry]) -> Books:
@@ -100,6 +108,7 @@ async def load(connection: Connection, entries: Sequence[Entry]) -> Books:
     books.credit_types = frozenset(row["id"] for row in await connection.fetch(_SQL.credit_types))
     books.controls = await _controls(connection, touched.controls)
     books.routes = await _routes(connection, touched.prices)
+    books.uses = await _uses(connection, touched.uses)
     return books
 
 
@@ -125,6 +134,8 @@ async def save(connection: Connection, books: Books, batch: Batch) -> None:
         [(*row[:-1], _EPOCH + timedelta(milliseconds=row.at_ms)) for row in books.movements],
     )
     await connection.executemany(_SQL.insert_overtaken, books.overtaken)
+    uses = [book for book in books.uses.values() if book.changed]
+    await _write(connection, _SQL.save_limit_uses, uses, _USE_COLUMNS)
     place = batch.shard, batch.epoch
     await connection.executemany(
         _SQL.insert_dead,
@@ -186,6 +197,14 @@ async def _routes(
     return {(row["version"], row["rule"]): row["route"] for row in rows}
 
 
+async def _uses(connection: Connection, wanted: set[UseKey]) -> dict[UseKey, UseBook]:
+    if not wanted:
+        return {}
+    rows = await connection.fetch(_SQL.limit_uses, *_columns(sorted(wanted)))
+    found = (UseBook(**row) for row in rows)
+    return {UseKey(use.whose, use.owner, use.route, use.limit_id): use for use in found}
+
+
 async def _write(
     connection: Connection, statement: str, rows: Sequence[object], columns: Sequence[str]
 ) -> None:
@@ -211,6 +230,15 @@ _POOL_COLUMNS = (
     "expired",
     "clawed",
     "written_off",
+)
+_USE_COLUMNS = (
+    "whose",
+    "owner",
+    "route",
+    "limit_id",
+    "window_number",
+    "used",
+    "account_id",
 )
 _GRANT_COLUMNS = ("id", "remaining", "held", "clawed", "expired", "state")
 _CHARGE_COLUMNS = (

@@ -9,6 +9,7 @@ What can go wrong in the ledger.
     - BadKey                the key is unknown, revoked or expired
     - ScopeMissing          the key may not do this
     - RateLimited           too many requests; ask again after `retry_after_ms`
+    - KeyCapped             the key may spend no more, until its window ends or for ever
     - LedgerBusy            the window of unposted credit or the journal is full; ask again
     - NotFound              no such account, key, charge...
     - Conflict              the state, or an earlier call, says otherwise
@@ -20,6 +21,7 @@ What can go wrong in the ledger.
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 
 class LedgerError(Exception):
@@ -81,6 +83,18 @@ class RateLimited(Refused):
         super().__init__(f"again after {retry_after_ms} ms")
         self.retry_after_ms = retry_after_ms
         self.number = number
+
+
+class KeyCapped(Refused):
+    """A cap of the key leaves no room; `retry_after_ms` is 0 where it is a total one."""
+
+    def __init__(
+        self, retry_after_ms: int, credit_type_id: int, per: Literal["total", "day", "month"]
+    ) -> None:
+        super().__init__(f"the cap by {per} on credit type {credit_type_id} leaves no room")
+        self.retry_after_ms = retry_after_ms
+        self.credit_type_id = credit_type_id
+        self.per = per
 
 
 class LedgerBusy(Refused):

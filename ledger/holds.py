@@ -19,6 +19,7 @@ from ledger.errors import (
     AccountFrozen,
     BadKey,
     InsufficientCredits,
+    KeyCapped,
     LedgerBusy,
     LedgerUnavailable,
     RateLimited,
@@ -26,6 +27,7 @@ from ledger.errors import (
 )
 from ledger.facts import MAX_AMOUNT, MAX_DETAIL_BYTES
 from ledger.ids import HoldIds, hold_text
+from ledger.limits import PERIODS
 from ledger.lines import SCOPE_CALL, Rate, hold_line, observed_line, renew_line
 from ledger.ports import Clock
 from ledger.reasons import Reason
@@ -34,6 +36,7 @@ from ledger.shard import Answer, Shard
 
 log = logging.getLogger(__name__)
 
+GRANTED: Final = (b"HELD", b"FREE")
 RENEW_SWEEP_S: Final = 1.0
 MAX_STATUS: Final = 65_535
 LONGEST_HOLD_MS: Final = 24 * 3_600_000
@@ -83,6 +86,7 @@ class Held:
         "available",
         "deadline_ms",
         "epoch",
+        "free",
         "id",
         "q",
         "since_ms",
@@ -97,6 +101,7 @@ class Held:
         self._decided = False
         self.since_ms = deadline_ms - order.lifetime_ms
         self.id = hold_id
+        self.free = answer.words[0] == b"FREE"
         self.available = int(answer.words[1])
         self.standings = answer.words[2:]
         self.deadline_ms = deadline_ms
@@ -110,8 +115,8 @@ class Held:
 
     @property
     def ceiling(self) -> int:
-        """The most that can be captured."""
-        return self._order.ceiling
+        """The most that can be captured; nothing where an allowance paid (`free`)."""
+        return 0 if self.free else self._order.ceiling
 
     def capture(self, amount: int, reason: int, status: int = 0, detail: bytes = b"") -> None:
         """
@@ -192,9 +197,12 @@ class Holds:
         """
         Reserve `order.ceiling` units (at least 1) for as long as the block runs.
 
+        What costs nothing may be held where it has limits: it uses up quotas. What an allowance
+        pays for is held at price 0 (`Held.free`).
+
         Raises (on entering; nothing is held then and the block does not run):
-            InsufficientCredits, AccountFrozen, BadKey, ScopeMissing, RateLimited, LedgerBusy,
-                AboveWindow
+            InsufficientCredits, AccountFrozen, BadKey, ScopeMissing, RateLimited, KeyCapped,
+                LedgerBusy, AboveWindow
             NotFound: Postgres has no such account.
             LedgerUnavailable: No answer in time. If it was granted all the same, the
                 settler gives it back.
@@ -203,10 +211,10 @@ class Holds:
 
     async def open(self, order: HoldOrder) -> Held:
         """Ask for a hold without a block; the caller must see to `Held.leave`."""
-        if not 1 <= order.ceiling <= MAX_AMOUNT:
+        if not (0 if order.limits else 1) <= order.ceiling <= MAX_AMOUNT:
             raise ValueError(f"a hold of {order.ceiling}: price 0 is checked, not held")
         hold_id, deadline_ms, answer = await self._ask(order, only_check=False)
-        if answer.words[0] != b"HELD":
+        if answer.words[0] not in GRANTED:
             _refuse(order, answer)
         held = Held(self, order, hold_id, answer, deadline_ms)
         self._open[hold_id] = (held, order)
@@ -222,7 +230,7 @@ class Holds:
             What is available in the pool of the credit type.
 
         Raises:
-            The same as `hold`, but for InsufficientCredits, AboveWindow and LedgerBusy.
+            The same as `hold`, but for InsufficientCredits, KeyCapped, AboveWindow and LedgerBusy.
 
         """
         return (await self.pass_free(order)).available
@@ -401,6 +409,8 @@ def _refuse(order: HoldOrder, answer: Answer) -> NoReturn:
             raise AboveWindow(order.ceiling, int(window), order.credit_type)
         case [b"LIMITED", after_ms, *number]:
             raise RateLimited(int(after_ms), int(number[0]) if number else 0)
+        case [b"CAPPED", after_ms, credit_type, per]:
+            raise KeyCapped(int(after_ms), int(credit_type), PERIODS[int(per)])
         case [b"BLOCKED"]:
             raise AccountFrozen("the account is frozen")
         case [b"BADKEY"]:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 
 from ledger.errors import CorruptRecord, LedgerUnavailable
 from ledger.facts import Control
-from ledger.lines import load_begin_args, load_end_args
+from ledger.lines import load_begin_args, load_end_args, load_limits_args
 from ledger.outage import OUTAGE
 from ledger.ports import Clock
 from ledger.shard import Shard
@@ -115,6 +115,12 @@ class Loader:
             return True
         # Read after LOAD_BEGIN, never before: the token vouches for this order.
         snapshot = await self._snapshot(account)
+        if snapshot.limits:
+            # While the account is not there nobody can use them; what is there already is newer.
+            limits = load_limits_args(snapshot.epoch, snapshot.limits)
+            [written] = await self._shard.run("load_limits", limits)
+            if written != b"OK":
+                return _done(account, written)
         args = load_end_args(
             snapshot.epoch,
             account,
@@ -125,8 +131,16 @@ class Loader:
             controls=map(Control.unpack, snapshot.controls),
         )
         [ended] = await self._shard.run("load_end", args, account=account)
-        if ended == b"CORRUPT":
-            raise CorruptRecord(f"what Postgres has of account {account} does not add up")
-        # TOKEN: another process began after us. STALE: Postgres and Redis are not in the
-        # same epoch just now. Both pass.
-        return ended == b"LOADED"
+        return _done(account, ended)
+
+
+def _done(account: int, answer: bytes) -> bool:
+    """
+    Return whether the account is there.
+
+    TOKEN: another process began after us. STALE: Postgres and Redis are not in the same epoch just
+    now. Both pass.
+    """
+    if answer == b"CORRUPT":
+        raise CorruptRecord(f"what Postgres has of account {account} does not add up")
+    return answer == b"LOADED"

@@ -23,9 +23,16 @@ end
 if sunpack('<d', ARGV[2]) ~= meta.epoch then
   return { 'OK', meta.q, 'STALE' }
 end
+local LASTING = { Q = true, A = true, C = true, c = true }
 for i = 3, #ARGV, 2 do
-  if #ARGV[i] ~= FIELD_BYTES or sub(ARGV[i], 1, 1) ~= 'l' or not read_tallies(ARGV[i + 1]) then
+  local tally = #ARGV[i] == FIELD_BYTES and sub(ARGV[i], 1, 1) == 'l' and read_tallies(ARGV[i + 1])
+  if not tally or not next(tally.kinds) then
     return { 'OK', meta.q, 'CORRUPT' }
+  end
+  for _, kind in pairs(tally.kinds) do
+    if not LASTING[kind] then
+      return { 'OK', meta.q, 'CORRUPT' }
+    end
   end
 end
 for i = 3, #ARGV, 2 do

@@ -242,7 +242,7 @@ class ShardMachine(Twin, RuleBasedStateMachine):
                 "k", 0, 0, 10 * account, 1 + int(pick % 10 == 0), 0, expiry, 1 + pick % 2
             )
         elif kind == "c":
-            cap = (amount, pick % 3, NEVER, int(pick % 5 > 0))
+            cap = (amount % 60, pick % 3, NEVER, int(pick % 5 > 0))
             control = Control("c", 0, credit_type, 10 * account, *cap)
         self.order(account, control)
         if send:

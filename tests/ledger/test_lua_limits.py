@@ -1,24 +1,40 @@
 """Limits besides the key's own rate: counted with the hold, and what is in flight until its end."""
 
+import struct
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 
 from ledger.limits import (
     ALL_ROUTES,
+    DAY_MS,
     MOST_LIMITS,
+    PERIODS,
     Limit,
     Loan,
+    Per,
     Tally,
     Whose,
     limits_block,
+    pack_tallies,
     read_loans,
     read_tallies,
     standings,
     tally_field,
+    window_id,
+    window_number,
 )
-from ledger.lines import Rate, dials_args, late_line, renew_line, settle_line
-from ledger.records import ClosedHold, HoldFact, KeyRecord
+from ledger.lines import (
+    CAPPED,
+    Rate,
+    dials_args,
+    late_line,
+    load_limits_args,
+    renew_line,
+    settle_line,
+)
+from ledger.records import ClosedHold, HoldFact, KeyRecord, UseFact
 from tests.ledger.script_rig import ACCOUNT, KEY, Rig
 
 ROAD = b"road"
@@ -243,3 +259,235 @@ def test_no_line_takes_more_limits_or_more_weight_than_there_can_be() -> None:
         limits_block([rate(1)] * (MOST_LIMITS + 1))
     with pytest.raises(ValueError, match="weight 0"):
         limits_block([], 0)
+
+
+# What lasts: quotas, allowances, caps. The clock of the rig stands where the test puts it.
+
+NOON = int(datetime(2127, 3, 12, 12, tzinfo=UTC).timestamp()) * 1000
+NIGHT, APRIL = NOON + 12 * 3_600_000, NOON + (19 * 24 + 12) * 3_600_000
+DAY = NOON // DAY_MS
+MONTH = 12 * 2127 + 2
+
+
+@pytest.fixture
+def noon(rig: Rig) -> Rig:
+    rig.skew_ms = 0
+    rig.at(NOON)
+    return rig
+
+
+def quota(most: int, per: Per = "day", whose: Whose = "a", route: bytes = ALL_ROUTES) -> Limit:
+    return Limit(whose, route, window_id("Q", per), "Q", most)
+
+
+def allowance(most: int, per: Per = "month", whose: Whose = "a", route: bytes = ROAD) -> Limit:
+    return Limit(whose, route, window_id("A", per), "A", most)
+
+
+def cap(rig: Rig, units: int | None, per: Per, key: int = KEY, credit_type: int = 1) -> None:
+    flags = int(units is not None)
+    answer = rig.control(
+        "c",
+        credit_type=credit_type,
+        object_id=key,
+        amount=units or 0,
+        priority=PERIODS.index(per),
+        flags=flags,
+    )
+    assert answer == "OK"
+
+
+def uses(rig: Rig) -> list[tuple[bool, str, int]]:
+    return [
+        (fact.back, use.kind, use.amount)
+        for fact in rig.facts
+        if isinstance(fact, UseFact)
+        for use in fact.uses
+    ]
+
+
+def test_a_quota_ends_with_its_window_and_not_before(noon: Rig) -> None:
+    assert asked(noon, quota(2, "month")) == f"HELD 99 1 {(APRIL - NOON) // 1000}"
+    assert asked(noon, quota(2, "month")).startswith("HELD 98 0")
+    assert asked(noon, quota(2, "month")) == f"LIMITED {APRIL - NOON} 1"
+    noon.at(APRIL - 1)
+    assert asked(noon, quota(2, "month")) == "LIMITED 1 1"
+    noon.at(APRIL)
+    assert asked(noon, quota(2, "month")).startswith("HELD 97 1")
+    assert asked(noon, quota(9)).startswith("HELD 96 8")
+
+
+@pytest.mark.parametrize(("ending", "left"), [((5, 1), 1), ((2, 1), 1), ((0, 20), 2), ((0, 40), 2)])
+def test_what_failed_gives_the_quota_back(noon: Rig, ending: tuple[int, int], left: int) -> None:
+    limits = limits_block([quota(2), allowance(0)])
+    hold = noon.hold(5, limits=limits)
+    noon.at(noon.now + (60_000 if ending[1] == 40 else 0))
+    said = settle_line(hold, *ending)
+    assert noon.tick(said, session=0)[0].startswith("DONE")
+    noon.tick(said, session=0)
+
+    assert asked(noon, quota(2)).split()[2] == str(left - 1)
+    back = [(True, "Q", 1)] if left == 2 else []
+    assert uses(noon) == [(False, "Q", 1), *back, (False, "Q", 1)]
+
+
+def test_what_is_given_back_after_its_window_gives_nothing_to_the_next(noon: Rig) -> None:
+    hold = noon.hold(5, limits=limits_block([quota(2)]))
+    noon.at(NIGHT)
+    assert asked(noon, quota(2)).startswith("HELD 94 1")
+    noon.tick(settle_line(hold, 0, 20), session=0)
+    assert tallies(noon, "a", ACCOUNT)[window_id("Q", "day")].value == 1
+
+
+def test_an_allowance_is_used_before_credits(noon: Rig) -> None:
+    """Its requests are held at price 0 and say so; then credits are taken, as without one."""
+    assert asked(noon, allowance(2)) == "FREE 100"
+    line = noon.hold_line(30, limits=limits_block([allowance(2)]))
+    assert noon.tick(line, line) == ["FREE 100", "FREE 100"]
+    assert noon.tick(noon.hold_line(30, limits=limits_block([allowance(2)]))) == ["HELD 70"]
+
+    facts = [fact for fact in noon.facts if isinstance(fact, HoldFact)]
+    assert [(fact.price, fact.balance) for fact in facts] == [(0, 100), (0, 100), (30, 70)]
+    assert uses(noon) == [(False, "A", 1)] * 2
+    assert noon.tick(settle_line(line[1:13], 0, 1), session=0) == ["DONE c 0"]
+    assert noon.tick(settle_line(facts[0].hold_id, 1, 1), session=0) == ["TOOMUCH 0"]
+    assert tallies(noon, "a", ACCOUNT, ROAD)[window_id("A", "month")] == Tally(
+        window_id("A", "month"), "A", MONTH, 2
+    )
+
+
+def test_an_allowance_needs_no_credits(noon: Rig) -> None:
+    assert noon.load(13, keys=[(88, KeyRecord(1, 13, 3))]) == "LOADED"
+    assert asked(noon, allowance(1), account=13, key=88) == "FREE 0"
+    assert asked(noon, allowance(1), account=13, key=88) == "INSUFFICIENT 0"
+    noon.run("dials", dials_args(10_000, [(1, 3)]))
+    line = noon.hold_line(99, limits=limits_block([allowance(9, "day")]))
+    assert noon.tick(line) == ["FREE 100"]
+
+
+@pytest.mark.parametrize(("captured", "reason", "word"), [(0, 1, "c"), (0, 20, "v"), (0, 40, "x")])
+def test_what_cost_nothing_ends_as_any_hold(
+    noon: Rig, captured: int, reason: int, word: str
+) -> None:
+    hold = noon.hold_line(30, limits=limits_block([allowance(1)]))
+    assert noon.tick(hold) == ["FREE 100"]
+    noon.at(noon.now + 60_000)
+    said = settle_line(hold[1:13], captured, reason)
+
+    assert noon.tick(said, session=0) == [f"DONE {word} 0"]
+    assert noon.tick(said, session=0) == [f"DONE {word} 0"]
+    again = asked(noon, allowance(1))
+    assert again == ("HELD 99" if word == "c" else "FREE 100")
+    assert noon.meta.types[0].held == (1 if word == "c" else 0)
+
+
+def test_a_free_request_is_held_where_it_uses_a_quota(noon: Rig) -> None:
+    line = noon.hold_line(0, limits=limits_block([quota(1)]))
+    assert noon.tick(line) == [f"FREE 100 0 {(NIGHT - NOON) // 1000}"]
+    assert noon.tick(noon.hold_line(0, limits=limits_block([quota(1)])))[0].startswith("LIMITED")
+    assert noon.tick(noon.hold_line(0, limits=limits_block([rate(1)]))) == ["BADLINE"]
+
+
+def test_a_cap_bounds_what_a_key_spends_in_its_window(noon: Rig) -> None:
+    cap(noon, 10, "day")
+    assert noon.tick(noon.hold_line(7)) == ["HELD 93"]
+    assert noon.tick(noon.hold_line(4)) == [f"CAPPED {NIGHT - NOON} 1 1"]
+    assert noon.tick(noon.hold_line(4, key=OTHER)) == ["HELD 89"]
+    assert noon.tick(noon.hold_line(3)) == ["HELD 86"]
+    noon.at(NIGHT)
+    assert noon.tick(noon.hold_line(10)) == ["HELD 76"]
+    assert uses(noon) == [(False, "C", 7), (False, "C", 3), (False, "C", 10)]
+
+
+def test_a_total_cap_never_opens_and_the_longest_is_named(noon: Rig) -> None:
+    cap(noon, 10, "total")
+    cap(noon, 9, "day")
+    cap(noon, 8, "month")
+    assert noon.tick(noon.hold_line(9)) == [f"CAPPED {APRIL - NOON} 1 2"]
+    assert noon.tick(noon.hold_line(8)) == ["HELD 92"]
+    assert noon.tick(noon.hold_line(3)) == ["CAPPED 0 1 0"]
+    cap(noon, 20, "total")
+    assert noon.tick(noon.hold_line(1)) == [f"CAPPED {APRIL - NOON} 1 2"]
+    cap(noon, None, "month")
+    assert noon.tick(noon.hold_line(1)) == ["HELD 91"]
+
+
+def test_a_cap_counts_what_was_spent_and_no_more(noon: Rig) -> None:
+    cap(noon, 10, "month")
+    part, whole, failed = noon.hold(4), noon.hold(3), noon.hold(3)
+    assert noon.tick(noon.hold_line(1))[0].startswith("CAPPED")
+    ends = [settle_line(part, 1, 1), settle_line(whole, 3, 1), settle_line(failed, 0, 20)]
+    noon.tick(*ends, *ends, session=0)
+
+    assert tallies(noon, "k", KEY)[window_id("C", "month", 1)].value == 4
+    assert uses(noon)[3:] == [(True, "C", 3), (True, "C", 3)]
+    assert noon.tick(noon.hold_line(7))[0].startswith("CAPPED")
+    assert noon.tick(noon.hold_line(6))[0].startswith("HELD")
+
+
+def test_what_is_collected_late_counts_against_the_cap(noon: Rig) -> None:
+    """Its expiry had given the room back."""
+    cap(noon, 10, "month")
+    hold = noon.hold(6)
+    noon.at(noon.now + 60_000)
+    noon.tick(settle_line(hold, 0, 40), session=0)
+    late = late_line(
+        hold, account=ACCOUNT, key=KEY, credit_type=1, amount=5, version=1, rule=2, reason=1
+    )
+    assert noon.tick(late, session=0) == ["DONE l 5"]
+    assert noon.tick(noon.hold_line(6))[0].startswith("CAPPED")
+    assert uses(noon) == [(False, "C", 6), (True, "C", 6), (False, "C", 5)]
+
+
+def test_a_cap_of_another_type_is_not_asked_and_a_key_put_again_keeps_its_caps(noon: Rig) -> None:
+    noon.run("dials", dials_args(10_000, [(2, 1_000)]))
+    noon.grant(30, 50, credit_type=2)
+    cap(noon, 5, "day", credit_type=2)
+    assert noon.control("k", object_id=KEY, amount=1, flags=3) == "OK"
+    assert noon.key().scopes == 3 | CAPPED
+
+    assert noon.tick(noon.hold_line(50)) == ["HELD 50"]
+    assert noon.tick(noon.hold_line(6, credit_type=2))[0].startswith("CAPPED")
+    cap(noon, None, "day", credit_type=2)
+    assert noon.key().scopes == 3
+    assert noon.tick(noon.hold_line(6, credit_type=2)) == ["HELD 44"]
+
+
+def test_what_lasts_comes_back_before_the_account_and_never_over_newer(noon: Rig) -> None:
+    field, day = tally_field("a", ACCOUNT), window_id("Q", "day")
+    tally = pack_tallies([Tally(day, "Q", DAY, 5)])
+    noon.epoch = 2
+    noon.open()
+    assert noon.answer("load_limits", load_limits_args(1, {field: tally})) == "STALE"
+    assert noon.answer("load_limits", load_limits_args(2, {field: tally})) == "OK"
+    noon.load()
+    noon.grant(9, 100)
+
+    assert asked(noon, quota(7)).startswith("HELD 99 1")
+    assert noon.answer("load_limits", load_limits_args(2, {field: tally})) == "OK"
+    assert tallies(noon, "a", ACCOUNT)[day].value == 6
+
+
+@pytest.mark.parametrize(
+    "changed", [{"priority": 3}, {"credit_type": 0}, {"flags": 2}, {"amount": 2**47}]
+)
+def test_caps_of_no_sense_are_refused(noon: Rig, changed: dict[str, int]) -> None:
+    values = {"credit_type": 1, "object_id": KEY, "amount": 5, "priority": 1, "flags": 1}
+    before = noon.dump()
+    assert noon.control("c", **(values | changed)) == "BADLINE"
+    assert noon.dump() == before
+
+
+@pytest.mark.parametrize(
+    "day", ["2131-01-31", "2128-02-28", "2128-02-29", "2100-02-28", "2127-12-31", "2400-02-29"]
+)
+def test_months_end_where_the_calendar_says(rig: Rig, day: str) -> None:
+    last_ms = int(datetime.fromisoformat(f"{day}T23:59:59Z").timestamp()) * 1000
+    rig.client.setrange(rig.keys.meta, 32, struct.pack("<d", last_ms))
+    rig.now = last_ms
+    tomorrow = datetime.fromtimestamp(last_ms // 1000 + 1, UTC)
+
+    [_, _, reset] = asked(rig, quota(9, "month"))[5:].split()
+    assert (tomorrow.day == 1) == (reset == "1")
+    number = window_number(window_id("Q", "month"), last_ms)
+    assert tallies(rig, "a", ACCOUNT)[window_id("Q", "month")].window == number

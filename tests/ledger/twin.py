@@ -195,7 +195,7 @@ class Twin:
                     self.rig.epoch, 3, token, record=record, keys=[], holds=[], controls=[]
                 )
             case "load_limits":
-                return load_limits_args(self.rig.epoch, {tally_field("a", 9): b""})
+                return load_limits_args(self.rig.epoch, {tally_field("a", 9): bytes(17)})
             case "session":
                 return session_args(2**31)
             case "unload":
