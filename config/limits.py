@@ -1,9 +1,10 @@
-"""What keeps callers within bounds: rates and how many requests may be in flight, as values."""
+"""What keeps callers within bounds: rates, requests in flight, quotas; and what they have free."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 Whose = Literal["key", "account", "everyone"]
+Period = Literal["day", "month"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """One limit with its owner. Exactly one of `rate` and `in_flight` is there."""
+    """One limit with its owner. Exactly one of `rate`, `in_flight`, `quota` and `free` is there."""
 
     name: str
     """Told to clients; `key-minute`, with the route's name behind it where it is a route's."""
@@ -49,6 +50,14 @@ class Limit:
     rate: RateLimit | None = None
     in_flight: int | None = None
     """Charged requests at once; those that cost nothing hold nothing and are not counted."""
+    quota: int | None = None
+    """Requests in each window of the calendar; those that failed are given back."""
+    free: int | None = None
+    """No limit but an allowance: so many requests in each such window cost nothing."""
+    per: Period = "month"
+    """The window of `quota` and `free`, in UTC."""
+    credit_type: str | None = None
+    """Only requests that are priced in these credits; None: all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ limit of the route, `RateLimit` how each stands after this request.
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from config import Limit, PriceList, Route
 from gateway.headers import Headers
@@ -31,13 +32,15 @@ class RouteLimits:
         rate: Of the key over all routes: interval and burst in microseconds, (0, 0) where none is.
         block: The others, as every line of this route carries them; empty where there are none.
         slices: The same for what continues a WebSocket: it is in flight, and no request.
-        named: All, in the order in which the ledger says how they stand.
+        counts_free: Requests that cost nothing are held all the same, because they use up a quota.
+        named: All but allowances, in the order in which the ledger says how they stand.
         policy: `RateLimit-Policy`.
     """
 
     rate: tuple[int, int] = (0, 0)
     block: bytes = b""
     slices: bytes = b""
+    counts_free: bool = False
     named: tuple[Limit, ...] = ()
     policy: bytes = b""
 
@@ -69,19 +72,28 @@ NONE = RouteLimits()
 
 def limits_of(prices: PriceList, route: Route) -> RouteLimits:
     """Work out what requests of a route are counted by: the file's limits and the route's."""
-    limits = (*prices.limits.all, *route.limits)
-    if not limits or route.public:
+    if route.public:
         return NONE
+    type_of = route.price.credit_type
+    applying = [
+        one for one in (*prices.limits.all, *route.limits) if one.credit_type in (None, type_of)
+    ]
+    if not applying:
+        return NONE
+    limits = [one for one in applying if one.free is None]
     of_key = next((one for one in limits if _is_keys_own(one)), None)
-    others = tuple(one for one in limits if one is not of_key)
+    others = [one for one in limits if one is not of_key]
+    # A connection is no call that could be free; and what refuses nobody comes behind what does.
+    free = [] if route.websocket else [one for one in applying if one.free is not None]
     rate = (of_key.rate.interval_us, of_key.rate.burst_us) if of_key and of_key.rate else (0, 0)
-    named = (of_key, *others) if of_key else others
-    asked = [_asked(one) for one in others]
+    named = (of_key, *others) if of_key else tuple(others)
+    asked = [_asked(one) for one in (*others, *free)]
     held = [one._replace(most=_ADD_ONLY) for one in asked if one.kind == "F"]
     return RouteLimits(
         rate=rate,
         block=ledger.limits_block(asked, route.weight),
         slices=ledger.limits_block(held) if held else b"",
+        counts_free=any(one.quota is not None for one in others),
         named=named,
         policy=b", ".join(map(_policy, named)),
     )
@@ -89,17 +101,28 @@ def limits_of(prices: PriceList, route: Route) -> RouteLimits:
 
 def _is_keys_own(limit: Limit) -> bool:
     """Whether its state is in the key's record: so the usual one costs no field of its own."""
-    return limit.whose == "key" and limit.route is None and limit.rate is not None
+    everything = limit.route is None and limit.credit_type is None
+    return limit.whose == "key" and everything and limit.rate is not None
 
 
 def _asked(limit: Limit) -> ledger.Limit:
-    route = ledger.ALL_ROUTES if limit.route is None else _number(limit.route)
-    whose = _WHOSE[limit.whose]
-    if limit.rate is None:
-        return ledger.Limit(whose, route, b"F\0\0\0", "F", limit.in_flight or 0)
-    # Another window is another limit; another number of requests is the same one, changed.
-    name = b"R" + limit.rate.window_s.to_bytes(3, "little")
-    return ledger.Limit(whose, route, name, "R", limit.rate.interval_us, limit.rate.burst_us)
+    whose, route = _WHOSE[limit.whose], _place(limit)
+    if limit.rate is not None:
+        # Another window is another limit; another number of requests is the same one, changed.
+        name = b"R" + limit.rate.window_s.to_bytes(3, "little")
+        return ledger.Limit(whose, route, name, "R", limit.rate.interval_us, limit.rate.burst_us)
+    if limit.in_flight is not None:
+        return ledger.Limit(whose, route, b"F\0\0\0", "F", limit.in_flight)
+    kind: Literal["Q", "A"] = "A" if limit.free is not None else "Q"
+    most = limit.free if limit.free is not None else limit.quota or 0
+    return ledger.Limit(whose, route, ledger.window_id(kind, limit.per), kind, most)
+
+
+def _place(limit: Limit) -> bytes:
+    """Return what stands for the requests it is about: all, a credit type's or a route's."""
+    if limit.route is not None:
+        return _number(limit.route)
+    return ledger.ALL_ROUTES if limit.credit_type is None else _number(f"T {limit.credit_type}")
 
 
 def _number(route: str) -> bytes:
@@ -109,15 +132,18 @@ def _number(route: str) -> bytes:
 
 def _policy(limit: Limit) -> bytes:
     name = _quoted(limit.name)
+    if limit.in_flight is not None:
+        return b'%b;q=%d;qu="concurrent-requests"' % (name, limit.in_flight)
     if limit.rate is None:
-        return b'%b;q=%d;qu="concurrent-requests"' % (name, limit.in_flight or 0)
+        window = b";w=86400" if limit.per == "day" else b""  # months have no one length
+        return b"%b;q=%d%b" % (name, limit.quota or 0, window)
     at_once = limit.rate.at_once
     window_s = -(-limit.rate.interval_us * at_once // 1_000_000)
     return b"%b;q=%d;w=%d" % (name, at_once, window_s)
 
 
 def _standing(limit: Limit, stands: ledger.Standing) -> bytes:
-    if limit.rate is None:
+    if limit.in_flight is not None:
         return b"%b;r=%d" % (_quoted(limit.name), stands.left)
     return b"%b;r=%d;t=%d" % (_quoted(limit.name), stands.left, stands.reset_s)
 
@@ -129,7 +155,9 @@ def _quoted(name: str) -> bytes:
 
 
 def _in_words(limit: Limit) -> str:
-    if limit.rate is None:
+    if limit.in_flight is not None:
         return f"{limit.in_flight} requests at once {_OF[limit.whose]}"
+    if limit.rate is None:
+        return f"{limit.quota} requests per {limit.per} {_OF[limit.whose]}"
     per = _WORDS[limit.rate.window_s]
     return f"{limit.rate.requests} requests per {per} {_OF[limit.whose]}"

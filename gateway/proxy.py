@@ -29,6 +29,7 @@ from gateway.problems import (
     Problem,
     insufficient,
     invalid_key,
+    key_capped,
     problem_for,
     retry_after,
     too_high,
@@ -43,6 +44,7 @@ from gateway.websocket import Chain, Counted, Free, Link, Tunnel, WebSocketLimit
 from ledger.errors import (
     AboveWindow,
     InsufficientCredits,
+    KeyCapped,
     LedgerError,
     LedgerUnavailable,
     NotFound,
@@ -155,7 +157,8 @@ class Proxy:
         facts = await self._facts(visit)
         metering = Metering(route.price, route.price.before(facts), visit.request, self._clock)
         order = self._order(visit, caller, metering, facts)
-        if metering.measured.final and metering.measured.ceiling == 0:
+        nothing_due = metering.measured.final and metering.measured.ceiling == 0
+        if nothing_due and not visit.limits.counts_free:
             passed = await self._holds.pass_free(order)
             visit.standings = passed.standings
             await self._forward_free(visit, path, passed.available)
@@ -168,9 +171,11 @@ class Proxy:
                 visit.standings = held.standings
                 if route.strict:
                     await self._wait_for_postgres(visit, held)
-                tell = answer.billed(
-                    visit.request_id, route, metering, held.available, visit.told_limits
-                )
+                told, available = visit.told_limits, held.available
+                if held.free:
+                    tell = answer.free(visit.request_id, route.price.scale, available, told)
+                else:
+                    tell = answer.billed(visit.request_id, route, metering, available, told)
                 if route.websocket:
                     await self._charge_slices(visit, path, tell, Link(metering, held), order)
                 else:
@@ -181,6 +186,8 @@ class Proxy:
             raise self._insufficient(visit, caller, short) from short
         except AboveWindow as above:
             raise _above(visit, above) from above
+        except KeyCapped as capped:
+            raise key_capped(capped, visit.prices.credit_type(capped.credit_type_id)) from capped
         _say_what_failed(visit)
 
     async def _wait_for_postgres(self, visit: Visit, held: Held) -> None:
@@ -368,7 +375,10 @@ class Proxy:
         result = self._decide(visit, ending, metering)
         if held is None:
             return  # nothing was due, so nothing was held
-        if result.capture:
+        if held.free and result.capture:
+            visit.captured -= result.amount  # an allowance paid
+            held.capture(0, result.reason, ending.status, metering.detail_after(0))
+        elif result.capture:
             credit_type = visit.route.price.credit_type
             self._metrics.settled(credit_type, result.amount, result.uncollected)
             detail = metering.detail_after(result.uncollected)

@@ -1,8 +1,8 @@
 """
 The fold: what each fact of the journal does to the books. Pure: values in, values changed.
 
-Every function of `fold_charges`, `fold_controls` and `fold_uses` first checks all it can check and only
-then changes anything, so a fact that breaks a rule (`Poison`) leaves no trace but its place
+Every function of `fold_charges`, `fold_controls` and `fold_uses` first checks all it can check and
+only then changes anything, so a fact that breaks a rule (`Poison`) leaves no trace but its place
 among the dead facts, and its account in quarantine. Facts of other accounts go on.
 """
 

@@ -39,10 +39,15 @@ class CapStanding(NamedTuple):
 
 
 async def put(
-    connection: Connection, key_id: int, caps: Sequence[Cap], *, actor: str
+    connection: Connection,
+    key_id: int,
+    caps: Sequence[Cap],
+    *,
+    actor: str,
+    of_type: int | None = None,
 ) -> tuple[ApiKey, int | None]:
     """
-    Give a key these caps and no others; a repeat changes nothing.
+    Give a key these caps and no others (`of_type`: others of other types stay); repeat at will.
 
     Returns:
         The key, and the number of the last control; None when nothing was to change.
@@ -65,7 +70,11 @@ async def put(
         if key.status == api_keys.REVOKED:
             raise Conflict("key-revoked", f"{key_text(key_id)} is revoked: create another")
         rows = await connection.fetch(_SQL.of_key, key_id)
-        before = {(row["credit_type_id"], row["per"]): row["units"] for row in rows}
+        before = {
+            (row["credit_type_id"], row["per"]): row["units"]
+            for row in rows
+            if of_type in (None, row["credit_type_id"])
+        }
         cseq = None
         for (credit_type, per), units in _changes(before, wanted).items():
             if units is None:

@@ -54,7 +54,7 @@ def _build(entry: Entry, reading: Reading) -> PriceList:
     _credit_types(entry, parts)
     for name, (key, upstream) in entry.get("upstreams", {}).items():
         parts.upstreams[name] = upstream and build_upstream(name, key, upstream, reading)
-    parts.limits = build_limits(entry.get("limits"), reading)
+    parts.limits = build_limits(entry.get("limits"), parts)
     routes = build_routes(entry.get("routes"), parts)
     packages = {
         name: built

@@ -64,7 +64,8 @@ def _build_route(index: int, entry: Entry, parts: Parts) -> Route:
     if "cors" in entry.values:
         cors = build_cors(entry.get("cors"), entry.node("cors"), parts.reading)
     methods, name = _methods(entry, websocket=websocket), entry.get("name", path)
-    limits = route_limits(entry, f"{','.join(methods)} {path}", name, is_free=price.is_free)
+    key = f"{','.join(methods)} {path}"
+    limits = route_limits(entry, parts, key, name, is_free=price.is_free)
     usual = ["2xx", "304", *(["101"] if websocket else [])]
     return Route(
         index=index,

@@ -28,7 +28,7 @@ MOST_PACKAGES = 1_000
 MOST_PARTS = 16
 """Of one price: each is an entry on every charge."""
 
-MOST_WINDOWS = 2
+MOST_PARTS_OF_LIMITS = 4
 """Of one owner: each limit is counted with every request."""
 
 NAME = Text(
@@ -119,16 +119,25 @@ CORS = ByForm(
     ),
 )
 
+PER_CALENDAR = Fields(
+    {
+        "requests": Field(Whole(1, 1_000_000_000), "How many.", required=True),
+        "per": Field(Choice(("day", "month")), "Which window, in UTC.", required=True),
+    }
+)
 LIMIT = Fields(
     {
         "requests": Field(Whole(1, 1_000_000), "How many, `per` window."),
         "per": Field(Choice(tuple(WINDOWS_S)), "In which time."),
         "burst": Field(Whole(1, 1_000_000), "How many at once; `requests` if left out."),
         "in_flight": Field(Whole(1, 100_000), "Charged requests at once."),
+        "quota": Field(PER_CALENDAR, "How many in a day or month of the calendar."),
+        "free": Field(PER_CALENDAR, "How many in a day or month cost nothing."),
+        "credit_type": Field(NAME, "Only requests priced in these credits."),
     },
     title="Limit",
 )
-SOME_LIMITS = ByForm(mapping=LIMIT, sequence=ListOf(LIMIT, MOST_WINDOWS, 1))
+SOME_LIMITS = ByForm(mapping=LIMIT, sequence=ListOf(LIMIT, MOST_PARTS_OF_LIMITS, 1))
 
 LIMITS = Fields(
     {

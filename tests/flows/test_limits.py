@@ -14,8 +14,12 @@ from secrets import token_bytes
 
 import httpx
 import pytest
+import redis.asyncio
 
-from ledger import api_keys
+from ledger import api_keys, key_caps
+from ledger.books import ChargeState
+from ledger.key_caps import Cap
+from ledger.limits import Per
 from tests.charging import Charging, Customer, Stores, charging
 from tests.gateway.serving import until
 from tests.proof import Proof, tell
@@ -189,3 +193,132 @@ async def test_of_many_calls_at_once_exactly_ten_are_in_flight(
                 operations=CALLS,
             )
         )
+
+
+# What lasts: quotas, allowances, caps.
+
+
+async def test_of_many_calls_at_once_exactly_ten_pass_a_quota_and_failures_give_it_back(
+    stores: Stores,
+) -> None:
+    file = "per_account: { quota: { requests: 10, per: month } }"
+    async with two_gateways(stores, file=file) as gateways:
+        callers = await keys_of_one(gateways[0], 4)
+        for _ in range(2):
+            answers = await all_at_once(gateways, callers, "/fail", 2 * MOST)
+            passed = limited(answers, "account-quota-month")
+            assert {answer.status_code for answer in passed} == {500}
+            assert len(passed) >= MOST  # one that has failed makes room for the next
+            await at_rest(gateways)
+        before = reached(gateways)
+        answers = await all_at_once(gateways, callers, "/ok")
+
+        passed = limited(answers, "account-quota-month")
+        assert [answer.status_code for answer in passed] == [200] * MOST
+        assert reached(gateways) == before + MOST
+        await at_rest(gateways)
+        assert await used(gateways[0]) == {("a", "Q"): MOST}
+        tell(Proof("T6", f"a quota of {MOST}: exactly so many", operations=CALLS))
+
+
+async def test_of_many_calls_at_once_exactly_ten_are_free(stores: Stores) -> None:
+    """Then they cost credits, to the last unit; what failed was not free, and makes room."""
+    file = "per_account: { free: { requests: 10, per: month } }"
+    async with two_gateways(stores, file=file) as gateways:
+        callers = await keys_of_one(gateways[0], 4)
+        await all_at_once(gateways, callers, "/reset", MOST)
+        await at_rest(gateways)
+        answers = await all_at_once(gateways, callers, "/ok")
+
+        assert {answer.status_code for answer in answers} == {200}
+        costs = Counter(answer.headers["farebox-cost"] for answer in answers)
+        assert costs == {"0": MOST, str(PRICE): CALLS - MOST}
+        await at_rest(gateways)
+        assert await gateways[0].available(callers[0]) == CREDITS - PRICE * (CALLS - MOST)
+        assert await used(gateways[0]) == {("a", "A"): MOST}
+        free = next(answer for answer in answers if answer.headers["farebox-cost"] == "0")
+        charge = await gateways[0].charge(free)
+        assert (charge.state, charge.held, charge.captured) == (ChargeState.CAPTURED, 0, 0)
+        assert charge.note == "free allowance"
+        tell(Proof("T6", f"an allowance of {MOST}: exactly so many", operations=CALLS))
+
+
+@pytest.mark.parametrize("per", ["day", "month", "total"])
+async def test_of_many_calls_at_once_exactly_ten_fit_into_a_cap(stores: Stores, per: Per) -> None:
+    """Row 40: of one key among several of its account; cap and balance are both exact."""
+    async with two_gateways(stores) as gateways:
+        capped, *others = await keys_of_one(gateways[0], 3)
+        await cap(gateways[0], capped, Cap(1, per, MOST * PRICE + PRICE - 1))
+        await all_at_once(gateways, [capped], "/fail", 2 * MOST)
+        await at_rest(gateways)
+        answers, _ = await asyncio.gather(
+            all_at_once(gateways, [capped], "/ok"), all_at_once(gateways, others, "/ok")
+        )
+
+        passed = [answer for answer in answers if answer.status_code == 200]
+        refused = [answer for answer in answers if answer.status_code != 200]
+        assert len(passed) == MOST
+        for answer in refused:
+            assert answer.status_code == (403 if per == "total" else 429)
+            assert ("retry-after" in answer.headers) == (per != "total")
+            assert answer.json()["type"].endswith("/key-cap")
+            assert (answer.json()["per"], answer.json()["charged"]) == (per, 0)
+        await at_rest(gateways)
+        spent = PRICE * (MOST + CALLS)
+        assert await gateways[0].available(capped) == CREDITS - spent
+        assert (await used(gateways[0]))["k", "C"] == MOST * PRICE
+        tell(Proof("T6", f"a cap for {MOST} by {per}: exactly so many", operations=CALLS))
+
+
+async def test_what_lasts_comes_back_when_redis_has_lost_everything(stores: Stores) -> None:
+    """Quota, allowance and cap go on where they stood; a rate begins anew."""
+    file = (
+        "per_account: [{ requests: 8, per: day }, { quota: { requests: 10, per: month } },"
+        " { free: { requests: 2, per: month } }]"
+    )
+    async with two_gateways(stores, file=file) as gateways:
+        keys = await keys_of_one(gateways[0], 2)
+        await cap(gateways[0], keys[0], Cap(1, "month", 4 * PRICE))
+        first = [await gateways[n % 2].get("/ok", keys[0]) for n in range(7)]
+        assert [answer.status_code for answer in first] == [200] * 6 + [429]
+        assert "quota" not in first[-1].text
+        await at_rest(gateways)
+        await wipe(stores)
+
+        async def again(key: Customer) -> httpx.Response:
+            while (answer := await gateways[1].get("/ok", key)).status_code == 503:
+                await asyncio.sleep(0.05)  # until the next epoch has begun
+            return answer
+
+        async with asyncio.timeout(30):
+            answers = [await again(keys[0]), *[await again(keys[1]) for _ in range(5)]]
+        assert [answer.status_code for answer in answers] == [429, 200, 200, 200, 200, 429]
+        assert answers[0].json()["type"].endswith("/key-cap")
+        assert {answer.headers["farebox-cost"] for answer in answers[1:5]} == {str(PRICE)}
+        assert answers[-1].json()["limit"] == "account-quota-month"
+
+
+async def at_rest(gateways: tuple[Charging, Charging]) -> None:
+    for gateway in gateways:
+        await gateway.settled()
+
+
+async def used(gateway: Charging) -> dict[tuple[str, str], int]:
+    """What Postgres has of it: by whose, and the kind of limit."""
+    async with gateway.ledger.database.connection() as connection:
+        rows = await connection.fetch("SELECT whose, limit_id, used FROM limit_uses")
+    return {(row["whose"], chr(row["limit_id"][0])): row["used"] for row in rows}
+
+
+async def cap(gateway: Charging, key: Customer, wanted: Cap) -> None:
+    async with gateway.ledger.database.connection() as connection:
+        await key_caps.put(connection, key.key, [wanted], actor="test")
+    assert await gateway.ledger.pusher.push(key.account) == "applied"
+
+
+async def wipe(stores: Stores) -> None:
+    """Redis forgets all that this test keeps in it."""
+    client = redis.asyncio.from_url(stores.redis_url)
+    keys = [key async for key in client.scan_iter(f"{stores.namespace}:*", count=1_000)]
+    await client.delete(*keys)
+    await client.aclose()

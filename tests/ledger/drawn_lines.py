@@ -28,9 +28,9 @@ LIMITS = (
     Limit("a", b"road", b"F1..", "F", 3),
     Limit("e", ALL_ROUTES, b"R1..", "R", 300_000, 3_000_000),
     Limit("e", b"road", b"F1..", "F", 4),
-    Limit("k", b"road", window_id("Q", "month"), "Q", 9),
-    Limit("a", ALL_ROUTES, window_id("Q", "day"), "Q", 12),
-    Limit("e", ALL_ROUTES, window_id("Q", "day"), "Q", 20),
+    Limit("k", b"road", window_id("Q", "month"), "Q", 3),
+    Limit("a", ALL_ROUTES, window_id("Q", "day"), "Q", 4),
+    Limit("e", ALL_ROUTES, window_id("Q", "day"), "Q", 6),
     Limit("a", b"road", window_id("A", "day"), "A", 4),
     Limit("k", ALL_ROUTES, window_id("A", "month"), "A", 3),
 )
