@@ -136,7 +136,7 @@ class Route:
     limits: tuple[Limit, ...] = ()
     """Of this route alone, besides those of the file."""
     weight: int = 1
-    """How many requests one counts as, where rates are kept."""
+    """How many requests one counts as in rates, quotas and allowances."""
 
     def recorded(self, facts: RequestFacts) -> dict[str, str]:
         """Give the values to keep; absent or unreadable ones are left out, never a refusal."""

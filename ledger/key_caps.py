@@ -77,13 +77,13 @@ async def put(
         }
         cseq = None
         for (credit_type, per), units in _changes(before, wanted).items():
+            cap = CapPut(key_id, credit_type, per, units)
+            added = await controls.add(connection, key.account_id, cap, "cap", None, actor)
+            cseq = added.cseq
             if units is None:
                 await connection.execute(_SQL.lift, key_id, credit_type, per)
             else:
                 await connection.execute(_SQL.put, key_id, credit_type, per, units)
-            cap = CapPut(key_id, credit_type, per, units)
-            added = await controls.add(connection, key.account_id, cap, "cap", None, actor)
-            cseq = added.cseq
         if cseq is not None:
             detail = {"caps": [[*place, units] for place, units in sorted(wanted.items())]}
             await audit.write(connection, actor, "key.caps", key_text(key_id), detail)

@@ -1,6 +1,7 @@
 """The gateways that are compared: ours, the floor, and what else an engineer would write."""
 
 from bench.peers.farebox import farebox
+from bench.peers.farebox_limits import farebox_limits
 from bench.peers.hello import hello
 from bench.peers.nginx import nginx_lua, nginx_proxy
 from bench.peers.peer import Opener, Peer, Stage
@@ -8,6 +9,7 @@ from bench.peers.simple import simple
 
 PEERS: dict[str, Opener] = {
     "farebox": farebox,
+    "farebox+limits": farebox_limits,
     "nginx+lua": nginx_lua,
     "nginx": nginx_proxy,
     "hello": hello,

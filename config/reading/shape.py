@@ -202,7 +202,7 @@ ROUTE = Fields(
         ),
         "limits": Field(LIMITS, "What callers may do on this route, within the file's limits."),
         "weight": Field(
-            Whole(1, 10_000), "How many requests one counts as, where rates are kept; 1."
+            Whole(1, 10_000), "How many requests one counts as in rates, quotas and allowances; 1."
         ),
     },
     title="Route",

@@ -40,6 +40,19 @@ def test_a_route_has_limits_of_its_own_and_a_weight() -> None:
     assert loaded().routes[0].weight == 1
 
 
+def test_quotas_and_what_is_free_are_by_the_calendar_and_may_be_of_a_credit_type() -> None:
+    file = (
+        "{ per_account: [{ quota: { requests: 9, per: day }, free: { requests: 5, per: month } },"
+        " { credit_type: calling, quota: { requests: 2, per: day }, requests: 1, per: second }] }"
+    )
+    assert loaded(file=file).limits.all == (
+        Limit("account-quota-day", "account", quota=9, per="day"),
+        Limit("account-free-month", "account", free=5),
+        Limit("account-second calling", "account", rate=RateLimit(1, 1), credit_type="calling"),
+        Limit("account-quota-day calling", "account", quota=2, per="day", credit_type="calling"),
+    )
+
+
 def test_a_burst_is_how_many_come_at_once_at_the_same_pace() -> None:
     whole, small = RateLimit(600, 60), RateLimit(600, 60, 10)
 
@@ -58,6 +71,11 @@ def test_a_burst_is_how_many_come_at_once_at_the_same_pace() -> None:
         ("", "{ per_key: { in_flight: 0 } }", (5, 33), "between 1"),
         ("", "{ per_key: { requests: 1, per: day, burst: 40 } }", (5, 52), "for a month"),
         ("", "{ per_key: [{ in_flight: 1 }, { in_flight: 2 }] }", (5, 39), "key-in-flight already"),
+        ("", "{ per_key: { quota: { requests: 5, per: hour } } }", (5, 49), "one of"),
+        ("", "{ per_key: { quota: { per: day } } }", (5, 29), "`requests` is missing"),
+        ("", "{ per_key: { in_flight: 1, credit_type: gold } }", (5, 49), "no credit type `gold`"),
+        (", weight: 6", "{ per_key: { quota: { requests: 5, per: day } } }", (4, 71), "never pass"),
+        (", limits: { per_key: { free: { requests: 5, per: day } } }", "", (4, 71), "cost something"),
         ("", "{ per_kee: { in_flight: 1 } }", (5, 11), "Did you mean `per_key`?"),
         (", weight: 0", "", (4, 71), "between 1"),
         (", weight: 6", "{ per_key: { requests: 5, per: day } }", (4, 71), "never pass the limit key-day"),
@@ -70,7 +88,7 @@ def test_a_burst_is_how_many_come_at_once_at_the_same_pace() -> None:
 def test_a_mistake_is_refused_at_its_place(
     route: str, file: str, place: tuple[int, int], said: str
 ) -> None:
-    free = "public" in route or said == "holds nothing"
+    free = "public" in route or said in ("holds nothing", "cost something")
     found = problems(text(route, file, "0" if free else "1"))
 
     assert len(found) == 1, found

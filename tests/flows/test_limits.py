@@ -286,8 +286,9 @@ async def test_what_lasts_comes_back_when_redis_has_lost_everything(stores: Stor
         await wipe(stores)
 
         async def again(key: Customer) -> httpx.Response:
-            while (answer := await gateways[1].get("/ok", key)).status_code == 503:
-                await asyncio.sleep(0.05)  # until the next epoch has begun
+            # Until the next epoch has begun.
+            while (answer := await gateways[1].get("/ok", key)).status_code == 503:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
             return answer
 
         async with asyncio.timeout(30):

@@ -3,7 +3,7 @@
 from config import PriceList, load_price_list
 from gateway.limits import NONE, RouteLimits, limits_of
 from ledger.errors import RateLimited
-from ledger.limits import Limit, limits_block
+from ledger.limits import Limit, limits_block, window_id
 
 ROUTES = """
 version: 1
@@ -96,3 +96,39 @@ def test_a_refusal_names_the_limit() -> None:
 def test_where_no_rate_is_the_keys_own_the_first_limit_is_number_one() -> None:
     limits = of(load_price_list(ROUTES, environ={}), 1)
     assert limits.problem(RateLimited(1, 1)).extra == {"limit": 'key-in-flight größe "b"'}
+
+
+def test_quotas_are_told_and_allowances_are_not_limits() -> None:
+    """What is free refuses nobody, so a client need not slow down for it."""
+    file = (
+        "limits: { per_account: [{ quota: { requests: 9, per: day } }, { quota: { requests: 99,"
+        " per: month }, free: { requests: 5, per: month } }] }"
+    )
+    limits = of(load_price_list(ROUTES + file, environ={}), 0)
+
+    told = dict(limits.headers([b"8", b"60", b"98", b"3600"]))
+    assert (
+        told[b"ratelimit-policy"] == b'"account-quota-day";q=9;w=86400, "account-quota-month";q=99'
+    )
+    assert told[b"ratelimit"] == b'"account-quota-day";r=8;t=60, "account-quota-month";r=98;t=3600'
+    assert limits.counts_free
+    assert limits.block == limits_block(
+        [
+            Limit("a", bytes(4), window_id("Q", "day"), "Q", 9),
+            Limit("a", bytes(4), window_id("Q", "month"), "Q", 99),
+            Limit("a", bytes(4), window_id("A", "month"), "A", 5),
+        ]
+    )
+
+
+def test_a_limit_of_a_credit_type_is_for_routes_priced_in_it() -> None:
+    types = "credit_types: { credits: { scale: 0 }, calling: { scale: 0 } }\n"
+    file = "limits: { per_key: { credit_type: calling, in_flight: 5 } }"
+    routes = ROUTES.replace(
+        "path: /a, methods: [GET], upstream: api, price: 1",
+        "path: /a, methods: [GET], upstream: api, price: { flat: 1, credit_type: calling }",
+    )
+    prices = load_price_list(routes + types + file, environ={})
+
+    assert [limit.name for limit in of(prices, 0).named] == ["key-in-flight calling"]
+    assert "calling" not in str(of(prices, 1).named)
