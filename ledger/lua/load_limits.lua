@@ -23,14 +23,14 @@ end
 if sunpack('<d', ARGV[2]) ~= meta.epoch then
   return { 'OK', meta.q, 'STALE' }
 end
-local LASTING = { Q = true, A = true, C = true, c = true }
 for i = 3, #ARGV, 2 do
-  local tally = #ARGV[i] == FIELD_BYTES and sub(ARGV[i], 1, 1) == 'l' and read_tallies(ARGV[i + 1])
-  if not tally or not next(tally.kinds) then
+  local field, value = ARGV[i], ARGV[i + 1]
+  if #field ~= FIELD_BYTES or sub(field, 1, 1) ~= 'l' or value == '' or #value % TALLY_BYTES ~= 0 then
     return { 'OK', meta.q, 'CORRUPT' }
   end
-  for _, kind in pairs(tally.kinds) do
-    if not LASTING[kind] then
+  for at = 1, #value, TALLY_BYTES do
+    local kind, _, number = byte(value, at + 4), sunpack('<I4d', value, at + 5)
+    if not (PERIODIC[kind] or kind == A_CAP) or not whole(number) then
       return { 'OK', meta.q, 'CORRUPT' }
     end
   end

@@ -114,7 +114,7 @@ for i = 2, #ARGV do
       wanted['a' .. sub(raw, 16, 22)] = true
     end
     if raw and #raw >= 62 then
-      want_loans(raw, byte(raw, 2) + 256 * byte(raw, 3) + 4, wanted)
+      want_loans(raw, byte(raw, 2) + 256 * byte(raw, 3) + 4, wanted, kind == SETTLE and captures_all(line, raw))
     end
   end
 end

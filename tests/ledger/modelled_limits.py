@@ -121,7 +121,6 @@ class ModelledLimits:
             tally = self.tallies.get(field, {}).get(loan.id)
             if back and tally is not None and tally.window == loan.window:
                 self.tallies[field][loan.id] = tally._replace(value=max(tally.value - back, 0))
-                self._forget(field, now)
             if back and loan.kind != "F":
                 lasting.append(loan._replace(amount=back))
         return lasting
@@ -130,12 +129,12 @@ class ModelledLimits:
         """Set or lift a cap; give the key's flag."""
         field = tally_field("k", control.object_id)
         cap = b"c" + bytes((control.priority, control.credit_type, 0))
-        known = self.tallies.setdefault(field, {})
-        known.pop(cap, None)
         if control.flags:
-            known[cap] = Tally(cap, "c", 0, control.amount)
-        self._forget(field, now)
-        return CAPPED if any(one.kind == "c" for one in self.tallies[field].values()) else 0
+            self._put(field, cap, "c", control.amount, now)
+        elif cap in self.tallies.get(field, {}):
+            del self.tallies[field][cap]
+        known = self.tallies.get(field, {}).values()
+        return CAPPED if any(one.kind == "c" for one in known) else 0
 
     def lasting(self, before: Tallies) -> Tallies:
         """What Postgres has of it, with what it had of those who were not loaded."""
@@ -181,11 +180,12 @@ class ModelledLimits:
 
     def _put(self, field: bytes, limit: bytes, kind: str, value: int, now: int) -> None:
         window = window_number(limit, now) if kind in "QAC" else 0
-        self.tallies.setdefault(field, {})[limit] = Tally(limit, kind, window, value)
-        self._forget(field, now)
+        if limit not in self.tallies.setdefault(field, {}):
+            self._forget(field, now)
+        self.tallies[field][limit] = Tally(limit, kind, window, value)
 
     def _forget(self, field: bytes, now: int) -> None:
-        """What counts nothing any more goes when its neighbour changes."""
+        """What counts nothing any more goes when a new one comes."""
 
         def counts(one: Tally) -> bool:
             if one.kind in "QAC":

@@ -158,7 +158,8 @@ def test_what_is_in_flight_is_released_by_every_ending(rig: Rig, ending: str) ->
     answer = rig.tick(said[ending], session=0)
     assert answer[0].startswith("DONE")
     assert rig.tick(said[ending], session=0) == answer  # a repeat releases nothing more
-    assert tallies(rig, "k", KEY) == tallies(rig, "a", ACCOUNT, ROAD) == {}
+    assert {tally.value for tally in tallies(rig, "k", KEY).values()} == {0}
+    assert {tally.value for tally in tallies(rig, "a", ACCOUNT, ROAD).values()} == {0}
     assert asked(rig, limit).startswith("HELD")
     assert asked(rig, limit) == "LIMITED 1000 1"
 

@@ -85,13 +85,16 @@ local function apply_cap(control, line)
   end
   local key_id = sub(line, 7, 13)
   local field = tally_field('k', ALL_ROUTES, nil, key_id)
-  local tally = tally_of(field) or read_tallies('')
-  tallies[field] = tally
+  tallies[field] = tally_of(field) or ''
   local id = 'c' .. string.char(control.priority, control.type, 0)
-  put_use(tally, id, 'c', control.flags == 1 and control.amount or nil)
+  if control.flags == 1 then
+    put_use(field, id, 'c', control.amount)
+  else
+    drop_use(field, id)
+  end
   local scopes = 0
-  for other, kind in pairs(tally.kinds) do
-    if kind == 'c' and tally.values[other] then
+  for at = 1, #tallies[field], TALLY_BYTES do
+    if byte(tallies[field], at + 4) == A_CAP then
       scopes = CAPPED
     end
   end

@@ -21,8 +21,9 @@ local KINDS = { R = true, F = true, Q = true, A = true }
 local limit_sets = {} -- bytes -> parsed, or false where they are none
 local asked_by = {} -- line -> what it asks
 
+-- Limits of one owner and route have one field: `places` are the different ones.
 local function read_limit_set(bytes)
-  local set, at = {}, 1
+  local set, at, known = { places = {} }, 1, {}
   for i = 1, #bytes / LIMIT_BYTES do
     local limit = {}
     limit.whose, limit.route, limit.id, limit.kind, limit.a, limit.b, at = sunpack('<c1c4c4c1I6I6', bytes, at)
@@ -30,13 +31,19 @@ local function read_limit_set(bytes)
         or (limit.kind == 'Q' or limit.kind == 'A') and byte(limit.id, 2) ~= 1 and byte(limit.id, 2) ~= 2 then
       return false
     end
+    local place = limit.whose .. limit.route
+    if not known[place] then
+      set.places[#set.places + 1] = limit
+      known[place] = #set.places
+    end
+    limit.place = known[place]
     set.counted = set.counted or limit.kind == 'Q'
     set[i] = limit
   end
   return set
 end
 
--- What a limited line asks: limits, their fields, weight, and where its detail begins.
+-- What a limited line asks: limits, fields of their places, weight, and where its detail begins.
 local function want_limits(line, wanted)
   if #line < HOLD_BYTES + 3 then
     return
@@ -56,16 +63,16 @@ local function want_limits(line, wanted)
     return
   end
   local fields, account_id, key_id = {}, sub(line, 14, 20), sub(line, 21, 27)
-  for i = 1, count do
-    local field = tally_field(set[i].whose, set[i].route, account_id, key_id)
+  for i = 1, #set.places do
+    local field = tally_field(set.places[i].whose, set.places[i].route, account_id, key_id)
     fields[i] = field
     wanted[field] = true
   end
-  asked_by[line] = { limits = set, fields = fields, weight = weight, detail = ends + 1 }
+  asked_by[line] = { limits = set, fields = fields, weight = weight, detail = ends + 1, values = {} }
 end
 
 -- What to answer if a limit keeps the request back: of several the one that does so longest.
--- Number 0 is the key's own rate, else the limit's place in the line.
+-- Number 0 is the key's own rate, else the limit's place in the line. Leaves behind what is counted.
 local function kept_back(key, interval, burst, asked)
   local weight, longest, which = asked and asked.weight or 1, 0, nil
   if interval > 0 then
@@ -75,16 +82,19 @@ local function kept_back(key, interval, burst, asked)
     end
   end
   for i = 1, asked and #asked.limits or 0 do
-    local limit, tally = asked.limits[i], tally_of(asked.fields[i])
-    if not tally then
+    local limit = asked.limits[i]
+    local tally = tally_of(asked.fields[limit.place])
+    local value, wait = tally and used(tally, limit.id), 0
+    if not value then
       return 'CORRUPT'
     end
-    local value, wait = used(tally, limit.id), 0
-    if limit.kind == 'R' then
+    asked.values[i] = value
+    local kind = limit.kind
+    if kind == 'R' then
       wait = math.ceil((value + (weight - 1) * limit.a - limit.b - now * 1000) / 1000)
-    elseif limit.kind == 'F' then
+    elseif kind == 'F' then
       wait = value >= limit.a and IN_FLIGHT_RETRY_MS or 0
-    elseif limit.kind == 'Q' then
+    elseif kind == 'Q' then
       wait = value + weight > limit.a and period_of(limit.id).ends - now or 0
     end
     if wait > longest then
@@ -100,31 +110,36 @@ end
 local function allowance_for(asked)
   for i = 1, asked and #asked.limits or 0 do
     local limit = asked.limits[i]
-    if limit.kind == 'A' and used(tally_of(asked.fields[i]), limit.id) + asked.weight <= limit.a then
+    if limit.kind == 'A' and asked.values[i] + asked.weight <= limit.a then
       return i
     end
   end
 end
 
--- The caps of a key on this credit type, as ids of what is spent; false where they cannot be read.
+-- The caps of a key on this credit type; false where they cannot be read.
 local function caps_of(key, key_id, credit_type)
   local caps = {}
   if bit.band(key.scopes, CAPPED) == 0 then
     return caps
   end
-  local tally = tally_of(tally_field('k', ALL_ROUTES, nil, key_id))
-  if not tally then
-    return false
-  end
-  for id, kind in pairs(tally.kinds) do
-    if kind == 'c' and byte(id, 3) == credit_type then
-      caps[#caps + 1] = { tally = tally, id = 'C' .. sub(id, 2), most = tally.values[id] }
+  local field = tally_field('k', ALL_ROUTES, nil, key_id)
+  local raw = tally_of(field)
+  for at = 1, raw and #raw or 0, TALLY_BYTES do
+    if byte(raw, at + 4) == A_CAP and byte(raw, at + 2) == credit_type then
+      local id = 'C' .. sub(raw, at + 1, at + 3)
+      local spent, most = used(raw, id), sunpack('<d', raw, at + 9)
+      if not spent or not whole(most) then
+        return false
+      end
+      caps[#caps + 1] = { field = field, id = id, spent = spent, most = most }
     end
   end
-  table.sort(caps, function(a, b)
-    return a.id < b.id
-  end)
-  return caps
+  if #caps > 1 then
+    table.sort(caps, function(a, b)
+      return a.id < b.id
+    end)
+  end
+  return raw and caps
 end
 
 -- What to answer if a cap of the key leaves no room: until when (0: for ever), type, and which window.
@@ -132,7 +147,7 @@ local function capped(caps, price, credit_type)
   local longest, which
   for i = 1, #caps do
     local cap = caps[i]
-    if used(cap.tally, cap.id) + price > cap.most then
+    if cap.spent + price > cap.most then
       local period = period_of(cap.id)
       local ends = period.ends or math.huge
       if not which or ends > longest then
@@ -155,22 +170,30 @@ local function use_limits(key_id, key, interval, asked, only_check, allowance, c
   end
   local passing, lasting, count = '', '', 0
   for i = 1, asked and #asked.limits or 0 do
-    local limit, tally = asked.limits[i], tally_of(asked.fields[i])
+    local limit, value = asked.limits[i], asked.values[i]
     local id, kind = limit.id, limit.kind
     if kind == 'R' then
-      put_use(tally, id, 'R', math.max(used(tally, id), now * 1000) + weight * limit.a)
-    elseif not only_check and kind == 'F' then
-      put_use(tally, id, 'F', used(tally, id) + 1)
+      value = math.max(value, now * 1000) + weight * limit.a
+    elseif only_check then
+      value = nil
+    elseif kind == 'F' then
+      value = value + 1
       passing = passing .. spack('<c1c4c4c1I4I6', limit.whose, limit.route, id, 'F', 0, 1)
-    elseif not only_check and (kind == 'Q' or i == allowance) then
-      put_use(tally, id, kind, used(tally, id) + weight)
+    elseif kind == 'Q' or i == allowance then
+      value = value + weight
       lasting = lasting .. spack('<c1c4c4c1I4I6', limit.whose, limit.route, id, kind, period_of(id).number, weight)
       count = count + 1
+    else
+      value = nil
+    end
+    if value then
+      asked.values[i] = value
+      put_use(asked.fields[limit.place], id, kind, value)
     end
   end
   for i = 1, #caps do
     local cap = caps[i]
-    put_use(cap.tally, cap.id, 'C', used(cap.tally, cap.id) + price)
+    put_use(cap.field, cap.id, 'C', cap.spent + price)
     lasting = lasting .. spack('<c1c4c4c1I4I6', 'k', ALL_ROUTES, cap.id, 'C', period_of(cap.id).number, price)
     count = count + 1
   end
@@ -179,7 +202,7 @@ end
 
 local function of_rate(tat, interval, burst)
   local ahead = math.max(tat - now * 1000, 0)
-  return format(' %.0f %.0f', math.max(floor((burst + interval - ahead) / interval), 0), math.ceil(ahead / 1000000))
+  return format(' %d %d', math.max(floor((burst + interval - ahead) / interval), 0), math.ceil(ahead / 1000000))
 end
 
 -- How the limits stand, two words each: what is left, and seconds until all of it is back.
@@ -189,15 +212,14 @@ local function standing(key, interval, burst, asked)
   end
   local words = { interval > 0 and of_rate(key.tat, interval, burst) or '' }
   for i = 1, #asked.limits do
-    local limit, tally = asked.limits[i], tally_of(asked.fields[i])
-    local value, word = used(tally, limit.id), ''
-    if limit.kind == 'R' then
+    local limit, value, word = asked.limits[i], asked.values[i], ''
+    local kind = limit.kind
+    if kind == 'R' then
       word = of_rate(value, limit.a, limit.b)
-    elseif limit.kind == 'F' then
-      word = format(' %.0f 0', math.max(limit.a - value, 0))
-    elseif limit.kind == 'Q' then
-      local ends_s = math.ceil((period_of(limit.id).ends - now) / 1000)
-      word = format(' %.0f %.0f', math.max(limit.a - value, 0), ends_s)
+    elseif kind == 'F' then
+      word = format(' %d 0', math.max(limit.a - value, 0))
+    elseif kind == 'Q' then
+      word = format(' %d %d', math.max(limit.a - value, 0), math.ceil((period_of(limit.id).ends - now) / 1000))
     end
     words[i + 1] = word
   end

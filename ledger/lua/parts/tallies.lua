@@ -4,8 +4,10 @@ local CAPPED = 4 -- among a key's scopes: it has caps on what it spends
 local ALL_ROUTES, EVERYONE = string.rep('\0', 4), string.rep('\0', 7)
 local TALLY_BYTES, LOAN_BYTES = 17, 20
 local DAY_MS = 86400000
-local PERIODIC = { Q = true, A = true, C = true }
-local tallies = {} -- field -> { values, kinds, windows by id; changed }, or false where corrupt
+local PERIODIC = { [byte('Q')] = true, [byte('A')] = true, [byte('C')] = true }
+local A_RATE, IN_FLIGHT, A_CAP = byte('RFc', 1, 3)
+local tallies = {} -- field -> bytes as of this call, or false where they do not add up
+local counted = {} -- fields that have changed
 local calendar
 
 local function tally_field(whose, route, account_id, key_id)
@@ -45,58 +47,91 @@ local function period_of(id)
   return calendar[byte(id, 2)] or calendar[0]
 end
 
-local function read_tallies(raw)
-  if #raw % TALLY_BYTES ~= 0 then
-    return false
-  end
-  local tally, at = { values = {}, kinds = {}, windows = {} }, 1
-  while at <= #raw do
-    local id, kind, window, value
-    id, kind, window, value, at = sunpack('<c4c1I4d', raw, at)
-    if not whole(value) then
-      return false
-    end
-    tally.values[id], tally.kinds[id], tally.windows[id] = value, kind, window
-  end
-  return tally
-end
-
 -- What the call has not read with the rest is read now, before anything is written.
 local function tally_of(field)
-  local tally = tallies[field]
-  if tally == nil then
-    local raw = stored[field]
+  local raw = tallies[field]
+  if raw == nil then
+    raw = stored[field]
     if raw == nil then
       raw = redis.call('HGET', KEYS[3], field)
     end
-    tally = read_tallies(raw or '')
-    tallies[field] = tally
+    raw = raw or ''
+    raw = #raw % TALLY_BYTES == 0 and raw
+    tallies[field] = raw
   end
-  return tally
+  return raw
 end
 
-local function used(tally, id)
-  local value = tally.values[id]
-  if not value or PERIODIC[tally.kinds[id]] and tally.windows[id] ~= period_of(id).number then
+-- Where a limit stands in a field's bytes; nil if nothing was counted yet.
+local function place_of(raw, id)
+  local at = string.find(raw, id, 1, true)
+  while at and at % TALLY_BYTES ~= 1 do
+    at = string.find(raw, id, at + 1, true)
+  end
+  return at
+end
+
+-- What is counted in the window of now; nil if the bytes are no number.
+local function used(raw, id)
+  local at = place_of(raw, id)
+  if not at then
+    return 0
+  end
+  local window, value = sunpack('<I4d', raw, at + 5)
+  if not whole(value) then
+    return nil
+  end
+  if PERIODIC[byte(raw, at + 4)] and window ~= period_of(id).number then
     return 0
   end
   return value
 end
 
-local function put_use(tally, id, kind, value)
-  tally.values[id], tally.kinds[id] = value, kind
-  tally.windows[id] = PERIODIC[kind] and period_of(id).number or 0
-  tally.changed = true
+-- The bytes without what counts nothing any more: limits that the price file has no longer, too.
+local function swept(raw)
+  local kept = ''
+  for at = 1, #raw, TALLY_BYTES do
+    local id, kind, window, value = sub(raw, at, at + 3), byte(raw, at + 4), sunpack('<I4d', raw, at + 5)
+    local least = kind == A_RATE and now * 1000 or 0
+    if kind == A_CAP or value > least and not (PERIODIC[kind] and window ~= period_of(id).number) then
+      kept = kept .. sub(raw, at, at + TALLY_BYTES - 1)
+    end
+  end
+  return kept
 end
 
--- Name the fields that the end of this hold touches.
-local function want_loans(raw, first, wanted)
+-- Only a limit that is new here makes others go: so the usual count changes a few bytes.
+local function put_use(field, id, kind, value)
+  local raw = tallies[field]
+  local window = PERIODIC[byte(kind)] and period_of(id).number or 0
+  local entry, at = spack('<c4c1I4d', id, kind, window, value), place_of(raw, id)
+  if at then
+    tallies[field] = sub(raw, 1, at - 1) .. entry .. sub(raw, at + TALLY_BYTES)
+  else
+    tallies[field] = swept(raw) .. entry
+  end
+  counted[field] = true
+end
+
+local function drop_use(field, id)
+  local raw = tallies[field]
+  local at = place_of(raw, id)
+  if at then
+    tallies[field] = sub(raw, 1, at - 1) .. sub(raw, at + TALLY_BYTES)
+    counted[field] = true
+  end
+end
+
+-- Name the fields that the end of this hold touches; of a capture of all only what is in flight.
+local function want_loans(raw, first, wanted, all_captured)
   if (#raw - first + 1) % LOAN_BYTES > 0 then
     return -- no hold
   end
   for at = first, #raw, LOAN_BYTES do
-    local whose, route = sunpack('<c1c4', raw, at)
-    wanted[tally_field(whose, route, sub(raw, 16, 22), sub(raw, 23, 29))] = true
+    if not all_captured or byte(raw, at + 9) == IN_FLIGHT then
+      local whose, route = sunpack('<c1c4', raw, at)
+      wanted[tally_field(whose, route, sub(raw, 16, 22), sub(raw, 23, 29))] = true
+    end
   end
 end
 
@@ -109,15 +144,22 @@ local function give_loans_back(id, open, outcome, captured)
     if outcome == 'c' and kind ~= 'F' then
       back = kind == 'C' and amount - captured or 0
     end
-    local tally = tally_of(tally_field(whose, route, open.account, open.key))
-    -- A corrupt tally keeps no credit from coming back.
-    if tally and tally.values[limit] and tally.windows[limit] == window and back > 0 then
-      tally.values[limit] = math.max(tally.values[limit] - back, 0)
-      tally.changed = true
-    end
-    if kind ~= 'F' and back > 0 then
-      lasting = lasting .. spack('<c1c4c4c1I4I6', whose, route, limit, kind, window, back)
-      count = count + 1
+    if back > 0 then
+      local field = tally_field(whose, route, open.account, open.key)
+      local tally = tally_of(field)
+      local place = tally and place_of(tally, limit)
+      -- A corrupt tally keeps no credit from coming back.
+      if place then
+        local counted_in, value = sunpack('<I4d', tally, place + 5)
+        if counted_in == window and whole(value) then
+          tallies[field] = sub(tally, 1, place + 8) .. spack('<d', math.max(value - back, 0)) .. sub(tally, place + 17)
+          counted[field] = true
+        end
+      end
+      if kind ~= 'F' then
+        lasting = lasting .. spack('<c1c4c4c1I4I6', whose, route, limit, kind, window, back)
+        count = count + 1
+      end
     end
   end
   if count > 0 then
@@ -125,26 +167,8 @@ local function give_loans_back(id, open, outcome, captured)
   end
 end
 
--- What counts nothing any more is left out: limits that the price file has no longer, too.
 local function put_tallies()
-  for field, tally in pairs(tallies) do
-    if tally and tally.changed then
-      local packed = ''
-      for id, value in pairs(tally.values) do
-        local kind, window = tally.kinds[id], tally.windows[id]
-        local counts = value > 0
-        if kind == 'R' then
-          counts = value > now * 1000
-        elseif PERIODIC[kind] then
-          counts = value > 0 and window == period_of(id).number
-        elseif kind == 'c' then
-          counts = true
-        end
-        if counts then
-          packed = packed .. spack('<c4c1I4d', id, kind, window, value)
-        end
-      end
-      put_balance(field, packed)
-    end
+  for field in pairs(counted) do
+    put_balance(field, tallies[field])
   end
 end
