@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from ledger.facts import Allocated, Control, Fact
 
@@ -138,13 +138,8 @@ class ChargeBook:
     changed: bool = False
 
 
-class UseKey(NamedTuple):
-    """Which limit of whom; a row of `limit_uses`."""
-
-    whose: str
-    owner: int
-    route: bytes
-    limit_id: bytes
+UseKey: TypeAlias = tuple[str, int, bytes, bytes]
+"""Which limit of whom: whose, owner, route, id of the limit; a row of `limit_uses`."""
 
 
 @dataclass(slots=True)

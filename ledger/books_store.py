@@ -81,7 +81,7 @@ class _Touched:
             self.controls.add((fact.account, fact.control.cseq))
         elif isinstance(fact, UseFact):
             self.accounts.add(fact.account)
-            self.uses.update(key_of(fact, loan) for loan in fact.uses)
+            self.uses.update([key_of(fact, loan) for loan in fact.uses])
 
 
 async def load(connection: Connection, entries: Sequence[Entry]) -> Books:
@@ -202,7 +202,7 @@ async def _uses(connection: Connection, wanted: set[UseKey]) -> dict[UseKey, Use
         return {}
     rows = await connection.fetch(_SQL.limit_uses, *_columns(sorted(wanted)))
     found = (UseBook(**row) for row in rows)
-    return {UseKey(use.whose, use.owner, use.route, use.limit_id): use for use in found}
+    return {(use.whose, use.owner, use.route, use.limit_id): use for use in found}
 
 
 async def _write(

@@ -6,7 +6,8 @@ from ledger.fold_checks import Place, refuse
 from ledger.limits import Loan
 
 FREE_NOTE = "free allowance"
-_KINDS = "QAC"
+_LIMITS = {b"Q": "Q", b"A": "A", b"C": "C"}
+_OWNERS = frozenset("kae")
 
 
 def use(books: Books, fact: UseFact, place: Place) -> None:  # noqa: ARG001 - the shape of a fold
@@ -14,7 +15,7 @@ def use(books: Books, fact: UseFact, place: Place) -> None:  # noqa: ARG001 - th
     if fact.account not in books.accounts:
         refuse("no such account")
     for loan in fact.uses:
-        if loan.kind not in _KINDS or loan.id[:1] != loan.kind.encode() or loan.whose not in "kae":
+        if _LIMITS.get(loan.id[:1]) != loan.kind or loan.whose not in _OWNERS:
             refuse(f"a use of limit {loan.id.hex()} of {loan.whose!r}")
 
     for loan in fact.uses:
@@ -26,7 +27,7 @@ def use(books: Books, fact: UseFact, place: Place) -> None:  # noqa: ARG001 - th
         if loan.window > known.window_number:
             known.window_number, known.used = loan.window, 0
         if loan.window == known.window_number:
-            known.used = max(known.used + (-loan.amount if fact.back else loan.amount), 0)
+            known.used = max(known.used - loan.amount, 0) if fact.back else known.used + loan.amount
         known.changed = True
         if loan.kind == "A" and not fact.back and (charge := books.charges.get(fact.hold_id)):
             charge.note = charge.note or FREE_NOTE  # written with the hold: one entry has both
@@ -34,5 +35,6 @@ def use(books: Books, fact: UseFact, place: Place) -> None:  # noqa: ARG001 - th
 
 def key_of(fact: UseFact, loan: Loan) -> UseKey:
     """Return which row it is about."""
-    owner = {"k": fact.key, "a": fact.account}.get(loan.whose, 0)
-    return UseKey(loan.whose, owner, loan.route, loan.id)
+    whose = loan.whose
+    owner = fact.key if whose == "k" else fact.account if whose == "a" else 0
+    return whose, owner, loan.route, loan.id

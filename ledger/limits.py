@@ -20,7 +20,8 @@ ALL_ROUTES: Final = bytes(4)
 _HEAD = struct.Struct("<BH")
 _LIMIT = struct.Struct("<c4s4sc6s6s")
 _TALLY = struct.Struct("<4scId")
-_LOAN = struct.Struct("<c4s4scI6s")
+_LOAN = struct.Struct("<c4s4scIIH")
+_LETTERS = {bytes((code,)): chr(code) for code in range(256)}
 
 DAY_MS: Final = 86_400_000
 
@@ -130,15 +131,8 @@ def read_loans(raw: bytes) -> list[Loan]:
 def unpack_loans(raw: bytes) -> list[Loan]:
     """Read loans, 20 bytes each."""
     return [
-        Loan(
-            whose.decode("latin-1"),
-            route,
-            limit,
-            kind.decode("latin-1"),
-            window,
-            int.from_bytes(amount, "little"),
-        )
-        for whose, route, limit, kind, window, amount in _LOAN.iter_unpack(raw)
+        Loan(_LETTERS[whose], route, limit, _LETTERS[kind], window, low + (high << 32))
+        for whose, route, limit, kind, window, low, high in _LOAN.iter_unpack(raw)
     ]
 
 
@@ -151,7 +145,8 @@ def pack_loans(loans: Iterable[Loan]) -> bytes:
             loan.id,
             loan.kind.encode("latin-1"),
             loan.window,
-            loan.amount.to_bytes(6, "little"),
+            loan.amount & 0xFFFF_FFFF,
+            loan.amount >> 32,
         )
         for loan in loans
     )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ledger.books import AccountBook, Books, UseKey
+from ledger.books import AccountBook, Books
 from ledger.facts import UseFact
 from ledger.fold_checks import Place, Poison
 from ledger.fold_uses import use
@@ -70,4 +70,3 @@ def test_a_use_that_no_script_wrote_is_poison_and_changes_nothing(
     with pytest.raises(Poison):
         use(books, wrong, PLACE)
     assert books.uses == {}
-    assert UseKey("a", 5, ROAD, QUOTA) not in books.uses
