@@ -63,8 +63,24 @@ local function read_into(found, key, wanted)
   end
 end
 -- include open_hold
+-- What limits need is made by the first line that asks for it: every function costs time in
+-- every call, and most calls have none to ask.
+local HOLD_BYTES, LIMITED, HAS_CAPS = 58, 128, 4
+local made_limits
+
+local function limits()
+  if made_limits then
+    return made_limits
+  end
 -- include tallies
 -- include limits
+  made_limits = {
+    want = want_limits, want_loans = want_loans, give_loans_back = give_loans_back, put = put_tallies,
+    asked_by = asked_by, kept_back = kept_back, allowance_for = allowance_for, caps_of = caps_of,
+    capped = capped, use = use_limits, standing = standing,
+  }
+  return made_limits
+end
 -- include hold
 -- include settle
 -- include late
@@ -87,7 +103,7 @@ for i = 2, #ARGV do
     wanted['a' .. sub(line, 14, 20)] = true
     wanted['k' .. sub(line, 21, 27)] = true
     if (byte(line, 47) or 0) >= LIMITED then
-      want_limits(line, wanted)
+      limits().want(line, wanted)
     end
     if kind == HOLD then
       wanted[session_field] = true
@@ -113,8 +129,9 @@ for i = 2, #ARGV do
     if raw and #raw >= 62 and not (kind == SETTLE and captures_all(line, raw)) then
       wanted['a' .. sub(raw, 16, 22)] = true
     end
-    if raw and #raw >= 62 then
-      want_loans(raw, byte(raw, 2) + 256 * byte(raw, 3) + 4, wanted, kind == SETTLE and captures_all(line, raw))
+    local loans = raw and #raw >= 62 and byte(raw, 2) + 256 * byte(raw, 3) + 4
+    if loans and loans <= #raw then
+      limits().want_loans(raw, loans, wanted, kind == SETTLE and captures_all(line, raw))
     end
   end
 end
@@ -156,7 +173,9 @@ for _, key in pairs(keys) do
     put_balance('k' .. key.changed, spack('<Bc7BI6d', key.status, key.account, key.scopes, key.expiry, key.tat))
   end
 end
-put_tallies()
+if made_limits then
+  made_limits.put()
+end
 if session_used then
   put_balance(session_field, spack('<dd', session_highest, now))
 end

@@ -9,6 +9,7 @@ local MAX_DETAIL, MAX_N = 1024, 9007199254740991
 local SPARE_FACTS = 100 -- room in the journal for what must never wait: controls, late captures
 local session_highest
 local keys = {}
+local NO_CAPS = {}
 
 local function key_of(id)
   local key = keys[id]
@@ -52,6 +53,17 @@ local function authorise(account_id, key_id, scope)
   return account, key
 end
 
+local function use_rate(key_id, key, interval, asked)
+  if interval > 0 then
+    key.tat = math.max(key.tat, now * 1000) + (asked and asked.weight or 1) * interval
+    key.changed = key_id
+  end
+end
+
+local function told(key, interval, burst, asked)
+  return asked and limits().standing(key, interval, burst, asked) or ''
+end
+
 local function repeated_hold(id, account_id, credit_type)
   local raw = hold_states[id]
   if raw == nil then
@@ -79,7 +91,7 @@ local function hold(line, only_check)
   local id, asked, detail_at = sub(line, 2, 13), nil, HOLD_BYTES + 1
   if scope >= LIMITED then
     scope = scope - LIMITED
-    asked = asked_by[line]
+    asked = limits().asked_by[line]
     detail_at = asked and asked.detail
   end
   if not detail_at or #line - detail_at >= MAX_DETAIL then
@@ -101,7 +113,12 @@ local function hold(line, only_check)
   if not account then
     return key
   end
-  local refusal = kept_back(key, interval, burst, asked)
+  local refusal
+  if asked then
+    refusal = limits().kept_back(key, interval, burst, asked)
+  elseif interval > 0 and key.tat > now * 1000 + burst then
+    refusal = format('LIMITED %.0f', math.ceil((key.tat - now * 1000 - burst) / 1000))
+  end
   if refusal then
     return refusal
   end
@@ -112,21 +129,23 @@ local function hold(line, only_check)
   local pool = pool_of(account, credit_type)
   local available = pool and available_in(pool) or 0
   if only_check then
-    use_limits(key_id, key, interval, asked, true, nil, {}, 0)
-    return format('PASS %.0f', available) .. standing(key, interval, burst, asked)
+    use_rate(key_id, key, interval, asked)
+    if asked then
+      limits().use(asked, true, nil, NO_CAPS, 0)
+    end
+    return format('PASS %.0f', available) .. told(key, interval, burst, asked)
   end
-  local allowance = allowance_for(asked)
-  local price = allowance and 0 or ceiling
-  local caps = price > 0 and caps_of(key, key_id, credit_type) or {}
-  if not caps then
-    return 'CORRUPT'
-  end
-  refusal = capped(caps, price, credit_type)
-  if refusal then
-    return refusal
+  local allowance = asked and limits().allowance_for(asked)
+  local price, caps = allowance and 0 or ceiling, NO_CAPS
+  if price > 0 and bit.band(key.scopes, HAS_CAPS) ~= 0 then
+    caps = limits().caps_of(key_id, credit_type)
+    refusal = not caps and 'CORRUPT' or limits().capped(caps, price, credit_type)
+    if refusal then
+      return refusal
+    end
   end
   if price > 0 and not (available >= price) then
-    return format('INSUFFICIENT %.0f', available) .. standing(key, interval, burst, asked)
+    return format('INSUFFICIENT %.0f', available) .. told(key, interval, burst, asked)
   end
   if price > window.X then
     return format('TOOLARGE %.0f', window.X) -- waiting would not help
@@ -135,7 +154,11 @@ local function hold(line, only_check)
       or meta.q + #facts - meta.kq > meta.J - 2 * meta.open - SPARE_FACTS then
     return 'BUSY'
   end
-  local loans, uses, use_count = use_limits(key_id, key, interval, asked, false, allowance, caps, price)
+  use_rate(key_id, key, interval, asked)
+  local loans, uses, use_count = '', '', 0
+  if asked or caps ~= NO_CAPS then
+    loans, uses, use_count = limits().use(asked, false, allowance, caps, price)
+  end
   local count, allocation, balance = 0, '', 0
   if pool then
     expire_due(account_id, account, pool)
@@ -154,5 +177,5 @@ local function hold(line, only_check)
   if use_count > 0 then
     append('U', spack('<c12c7c7BB', id, account_id, key_id, 0, use_count) .. uses)
   end
-  return format('%s %.0f', price > 0 and 'HELD' or 'FREE', available - price) .. standing(key, interval, burst, asked)
+  return format('%s %.0f', price > 0 and 'HELD' or 'FREE', available - price) .. told(key, interval, burst, asked)
 end

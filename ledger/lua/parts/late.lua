@@ -31,8 +31,10 @@ local function spend_late(id, account_id, key_id, credit_type, taken)
     stored[field] = redis.call('HGET', KEYS[3], field)
   end
   local key = key_of(key_id)
-  local caps = key and key.account == account_id and caps_of(key, key_id, credit_type) or {}
-  local _, uses, count = use_limits(key_id, key, 0, nil, false, nil, caps, taken)
+  if not key or key.account ~= account_id or bit.band(key.scopes, HAS_CAPS) == 0 then
+    return
+  end
+  local _, uses, count = limits().use(nil, false, nil, limits().caps_of(key_id, credit_type) or NO_CAPS, taken)
   if count > 0 then
     append('U', spack('<c12c7c7BB', id, account_id, key_id, 0, count) .. uses)
   end

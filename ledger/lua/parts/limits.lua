@@ -14,8 +14,7 @@
 --   <c1 c4 c4 c1 I4 I6   whose, route, id, kind, window's number, amount
 -- Q, A and C come back with an epoch: each use is a fact 'U', hold c12, account c7, key c7, B (0 used,
 -- 1 given back), number B and such 20 bytes. R and F begin anew.
-local LIMITED, MOST_LIMITS, LIMIT_BYTES = 128, 32, 22
-local HOLD_BYTES = 58
+local MOST_LIMITS, LIMIT_BYTES = 32, 22
 local IN_FLIGHT_RETRY_MS = 1000 -- nobody knows when a request of another will end
 local KINDS = { R = true, F = true, Q = true, A = true }
 local limit_sets = {} -- bytes -> parsed, or false where they are none
@@ -74,14 +73,14 @@ end
 -- What to answer if a limit keeps the request back: of several the one that does so longest.
 -- Number 0 is the key's own rate, else the limit's place in the line. Leaves behind what is counted.
 local function kept_back(key, interval, burst, asked)
-  local weight, longest, which = asked and asked.weight or 1, 0, nil
+  local weight, longest, which = asked.weight, 0, nil
   if interval > 0 then
     local ahead = key.tat + (weight - 1) * interval - burst - now * 1000
     if ahead > 0 then
       longest, which = math.ceil(ahead / 1000), 0
     end
   end
-  for i = 1, asked and #asked.limits or 0 do
+  for i = 1, #asked.limits do
     local limit = asked.limits[i]
     local tally = tally_of(asked.fields[limit.place])
     local value, wait = tally and used(tally, limit.id), 0
@@ -102,13 +101,13 @@ local function kept_back(key, interval, burst, asked)
     end
   end
   if which then
-    return asked and format('LIMITED %.0f %d', longest, which) or format('LIMITED %.0f', longest)
+    return format('LIMITED %.0f %d', longest, which)
   end
 end
 
 -- The place of the first allowance that has room for this request; nil if it costs credits.
 local function allowance_for(asked)
-  for i = 1, asked and #asked.limits or 0 do
+  for i = 1, #asked.limits do
     local limit = asked.limits[i]
     if limit.kind == 'A' and asked.values[i] + asked.weight <= limit.a then
       return i
@@ -117,12 +116,8 @@ local function allowance_for(asked)
 end
 
 -- The caps of a key on this credit type; false where they cannot be read.
-local function caps_of(key, key_id, credit_type)
-  local caps = {}
-  if bit.band(key.scopes, CAPPED) == 0 then
-    return caps
-  end
-  local field = tally_field('k', ALL_ROUTES, nil, key_id)
+local function caps_of(key_id, credit_type)
+  local caps, field = {}, tally_field('k', ALL_ROUTES, nil, key_id)
   local raw = tally_of(field)
   for at = 1, raw and #raw or 0, TALLY_BYTES do
     if byte(raw, at + 4) == A_CAP and byte(raw, at + 2) == credit_type then
@@ -162,12 +157,8 @@ end
 
 -- Count a request that passes; returns what its hold must give back one day, how much of that is a
 -- fact's, and their number.
-local function use_limits(key_id, key, interval, asked, only_check, allowance, caps, price)
-  local weight = asked and asked.weight or 1
-  if interval > 0 then
-    key.tat = math.max(key.tat, now * 1000) + weight * interval
-    key.changed = key_id
-  end
+local function use_limits(asked, only_check, allowance, caps, price)
+  local weight = asked and asked.weight
   local passing, lasting, count = '', '', 0
   for i = 1, asked and #asked.limits or 0 do
     local limit, value = asked.limits[i], asked.values[i]
@@ -207,9 +198,6 @@ end
 
 -- How the limits stand, two words each: what is left, and seconds until all of it is back.
 local function standing(key, interval, burst, asked)
-  if not asked then
-    return ''
-  end
   local words = { interval > 0 and of_rate(key.tat, interval, burst) or '' }
   for i = 1, #asked.limits do
     local limit, value, word = asked.limits[i], asked.values[i], ''

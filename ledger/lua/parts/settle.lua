@@ -62,7 +62,9 @@ local function close_hold(id, open, outcome, captured, reason, status, detail)
       next_aseq(open.account, account), balance_of(pool), paid, count) .. packed .. detail)
     expire_due(open.account, account, pool)
   end
-  give_loans_back(id, open, outcome, captured)
+  if open.loans <= #open.raw then
+    limits().give_loans_back(id, open, outcome, captured)
+  end
   window.R = window.R + open.price
   meta.open = math.max(meta.open - 1, 0)
   local mark = closed_mark(outcome, captured)
