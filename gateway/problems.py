@@ -244,7 +244,8 @@ def problem_for(error: Exception) -> Problem | None:
     Return what the client is told about `error`; None where it is a fault of our own.
 
     InsufficientCredits and AboveWindow are the exceptions: only the caller knows the price, see
-    `insufficient` and `too_high`.
+    `insufficient` and `too_high`. Who knows the limit, or the type by its name, says it better:
+    `RouteLimits.problem`, `key_capped`.
     """
     match error:
         case Problem():
@@ -280,6 +281,8 @@ def from_ledger(error: ledger.LedgerError) -> Problem:
                 f"The key's request limit is reached; try again in {max(1, seconds)} s.",
                 headers=(retry_after(seconds),),
             )
+        case ledger.KeyCapped():
+            return key_capped(error, f"credit type {error.credit_type_id}")
         case ledger.LedgerBusy():
             return Problem(
                 "ledger-busy",

@@ -269,8 +269,8 @@ MUTANTS = (
     Mutant(
         "limits: in flight for ever",
         "parts/settle",
-        "  give_loans_back(id, open, outcome, captured)\n",
-        "",
+        "  if open.loans <= #open.raw then",
+        "  if false then",
     ),
     Mutant(
         "limits: an account's are a key's",
@@ -287,14 +287,14 @@ MUTANTS = (
     Mutant(
         "limits: a check flies",
         "parts/limits",
-        "    elseif not only_check and kind == 'F' then",
-        "    elseif kind == 'F' then",
+        "    elseif only_check then",
+        "    elseif false then",
     ),
     Mutant(
         "limits: those used up are never forgotten",
         "parts/tallies",
-        "counts = value > now * 1000",
-        "counts = true",
+        "local least = kind == A_RATE and now * 1000 or 0",
+        "local least = 0",
     ),
     Mutant(
         "limits: a quota for ever",
@@ -317,32 +317,32 @@ MUTANTS = (
     Mutant(
         "limits: yesterday's use is today's",
         "parts/tallies",
-        "tally.windows[id] ~= period_of(id).number then",
-        "false then",
+        "if PERIODIC[byte(raw, at + 4)] and window ~= period_of(id).number then",
+        "if false then",
     ),
     Mutant(
         "limits: what comes back late counts for today",
         "parts/tallies",
-        " and tally.windows[limit] == window and back > 0",
-        " and back > 0",
+        "if counted_in == window and whole(value) then",
+        "if whole(value) then",
     ),
     Mutant(
         "limits: an allowance beside credits",
         "parts/hold",
-        "local price = allowance and 0 or ceiling",
-        "local price = ceiling",
+        "local price, caps = allowance and 0 or ceiling, NO_CAPS",
+        "local price, caps = ceiling, NO_CAPS",
     ),
     Mutant(
         "limits: a cap is not asked",
         "parts/limits",
-        "used(cap.tally, cap.id) + price > cap.most",
-        "false",
+        "if cap.spent + price > cap.most then",
+        "if false then",
     ),
     Mutant(
         "limits: a cap of another type",
         "parts/limits",
-        "kind == 'c' and byte(id, 3) == credit_type",
-        "kind == 'c'",
+        " and byte(raw, at + 2) == credit_type then",
+        " then",
     ),
     Mutant(
         "limits: late work spends no cap",
@@ -356,12 +356,7 @@ MUTANTS = (
         "scopes = bit.bor(scopes, bit.band(byte(known, 9), CAPPED))",
         "",
     ),
-    Mutant(
-        "control: a lifted cap stays",
-        "parts/control",
-        "control.flags == 1 and control.amount or nil",
-        "control.amount",
-    ),
+    Mutant("control: a lifted cap stays", "parts/control", "    drop_use(field, id)\n", ""),
     Mutant("load_limits: over what is newer", "load_limits", "HSETNX", "HSET"),
     Mutant(
         "load_limits: of another epoch",

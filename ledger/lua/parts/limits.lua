@@ -193,23 +193,30 @@ end
 
 local function of_rate(tat, interval, burst)
   local ahead = math.max(tat - now * 1000, 0)
-  return format(' %d %d', math.max(floor((burst + interval - ahead) / interval), 0), math.ceil(ahead / 1000000))
+  return math.max(floor((burst + interval - ahead) / interval), 0), math.ceil(ahead / 1000000)
 end
 
 -- How the limits stand, two words each: what is left, and seconds until all of it is back.
 local function standing(key, interval, burst, asked)
-  local words = { interval > 0 and of_rate(key.tat, interval, burst) or '' }
-  for i = 1, #asked.limits do
-    local limit, value, word = asked.limits[i], asked.values[i], ''
-    local kind = limit.kind
-    if kind == 'R' then
-      word = of_rate(value, limit.a, limit.b)
-    elseif kind == 'F' then
-      word = format(' %d 0', math.max(limit.a - value, 0))
-    elseif kind == 'Q' then
-      word = format(' %d %d', math.max(limit.a - value, 0), math.ceil((period_of(limit.id).ends - now) / 1000))
-    end
-    words[i + 1] = word
+  local numbers, count = {}, 0
+  if interval > 0 then
+    numbers[1], numbers[2] = of_rate(key.tat, interval, burst)
+    count = 2
   end
-  return table.concat(words)
+  for i = 1, #asked.limits do
+    local limit, value = asked.limits[i], asked.values[i]
+    local kind, left, reset_s = limit.kind, nil, 0
+    if kind == 'R' then
+      left, reset_s = of_rate(value, limit.a, limit.b)
+    elseif kind == 'F' then
+      left = math.max(limit.a - value, 0)
+    elseif kind == 'Q' then
+      left, reset_s = math.max(limit.a - value, 0), math.ceil((period_of(limit.id).ends - now) / 1000)
+    end
+    if left then
+      numbers[count + 1], numbers[count + 2] = left, reset_s
+      count = count + 2
+    end
+  end
+  return format(string.rep(' %d', count), unpack(numbers))
 end
