@@ -124,7 +124,7 @@ MUTANTS = (
                 "token = self._chance.randbytes(TOKEN_BYTES)",
                 "token = self._chance.randbytes(TOKEN_BYTES); early = await self._snapshot(account)",
             ),
-            (Loader, "_try", "snapshot = await self._snapshot(account)\n    if", "snapshot = early\n    if"),
+            (Loader, "_try", "snapshot = await self._snapshot(account)\n    fields", "snapshot = early\n    fields"),
         ),
         expected=False,
         why=(
