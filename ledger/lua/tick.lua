@@ -75,7 +75,7 @@ local function limits()
 -- include tallies
 -- include limits
   made_limits = {
-    want = want_limits, want_loans = want_loans, give_loans_back = give_loans_back, put = put_tallies,
+    fields = wanted_fields, want = want_limits, want_loans = want_loans, give_loans_back = give_loans_back, put = put_tallies,
     asked_by = asked_by, kept_back = kept_back, allowance_for = allowance_for, caps_of = caps_of,
     capped = capped, use = use_limits, standing = standing,
   }
@@ -103,7 +103,7 @@ for i = 2, #ARGV do
     wanted['a' .. sub(line, 14, 20)] = true
     wanted['k' .. sub(line, 21, 27)] = true
     if (byte(line, 47) or 0) >= LIMITED then
-      limits().want(line, wanted)
+      limits().want(line)
     end
     if kind == HOLD then
       wanted[session_field] = true
@@ -131,8 +131,13 @@ for i = 2, #ARGV do
     end
     local loans = raw and #raw >= 62 and byte(raw, 2) + 256 * byte(raw, 3) + 4
     if loans and loans <= #raw then
-      limits().want_loans(raw, loans, wanted, kind == SETTLE and captures_all(line, raw))
+      limits().want_loans(raw, loans, kind == SETTLE and captures_all(line, raw))
     end
+  end
+end
+if made_limits then
+  for field in pairs(made_limits.fields) do
+    wanted[field] = true
   end
 end
 read_into(stored, KEYS[3], wanted)

@@ -43,7 +43,7 @@ local function read_limit_set(bytes)
 end
 
 -- What a limited line asks: limits, fields of their places, weight, and where its detail begins.
-local function want_limits(line, wanted)
+local function want_limits(line)
   if #line < HOLD_BYTES + 3 then
     return
   end
@@ -65,7 +65,7 @@ local function want_limits(line, wanted)
   for i = 1, #set.places do
     local field = tally_field(set.places[i].whose, set.places[i].route, account_id, key_id)
     fields[i] = field
-    wanted[field] = true
+    wanted_fields[field] = true
   end
   asked_by[line] = { limits = set, fields = fields, weight = weight, detail = ends + 1, values = {} }
 end

@@ -8,6 +8,7 @@ local PERIODIC = { [byte('Q')] = true, [byte('A')] = true, [byte('C')] = true }
 local A_RATE, IN_FLIGHT, A_CAP = byte('RFc', 1, 3)
 local tallies = {} -- field -> bytes as of this call, or false where they do not add up
 local counted = {} -- fields that have changed
+local wanted_fields = {} -- those to be read with the rest
 local calendar
 
 local function tally_field(whose, route, account_id, key_id)
@@ -123,14 +124,14 @@ local function drop_use(field, id)
 end
 
 -- Name the fields that the end of this hold touches; of a capture of all only what is in flight.
-local function want_loans(raw, first, wanted, all_captured)
+local function want_loans(raw, first, all_captured)
   if (#raw - first + 1) % LOAN_BYTES > 0 then
     return -- no hold
   end
   for at = first, #raw, LOAN_BYTES do
     if not all_captured or byte(raw, at + 9) == IN_FLIGHT then
       local whose, route = sunpack('<c1c4', raw, at)
-      wanted[tally_field(whose, route, sub(raw, 16, 22), sub(raw, 23, 29))] = true
+      wanted_fields[tally_field(whose, route, sub(raw, 16, 22), sub(raw, 23, 29))] = true
     end
   end
 end
