@@ -4,12 +4,11 @@ from config.amounts import LARGEST_AMOUNT, format_amount, parse_amount
 from config.differences import Difference, differences
 from config.explain import CostLine, Explanation, Quote, explain, quote, units_of
 from config.heirs import HeirFinder, Heirs
+from config.limits import Limit, Limits, RateLimit
 from config.model import (
     Cors,
     CreditType,
-    Limits,
     Package,
-    RateLimit,
     Recorded,
     Route,
     SellingRules,
@@ -41,6 +40,7 @@ __all__ = [
     "Explanation",
     "HeirFinder",
     "Heirs",
+    "Limit",
     "Limits",
     "Line",
     "Match",

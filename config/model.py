@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
 
+from config.limits import Limit
 from config.pricing.facts import RequestFacts, Unpriceable
 from config.pricing.pointer import ABSENT, Pointer, read_strictly
 from config.pricing.price import Price
@@ -134,6 +135,10 @@ class Route:
     cors: Cors = field(default_factory=Cors)
     upstream_cost: Mapping[str, int] = field(default_factory=dict)
     """What a charged request costs the operator: millionths of a minor unit, by currency."""
+    limits: tuple[Limit, ...] = ()
+    """Of this route alone, besides those of the file."""
+    weight: int = 1
+    """How many requests one counts as in rates, quotas and allowances."""
 
     def recorded(self, facts: RequestFacts) -> dict[str, str]:
         """Give the values to keep; absent or unreadable ones are left out, never a refusal."""
@@ -207,36 +212,6 @@ class SellingRules:
     """Refuse the account's calls while a dispute of its payments is open."""
     freeze_on_fraud_warning: bool = True
     """Refuse them when Stripe warns of fraud, until an admin thaws the account."""
-
-
-@dataclass(frozen=True, slots=True)
-class RateLimit:
-    """
-    So many requests at once, and then again as they come back, evenly over the window.
-
-    The generic cell rate algorithm (ITU-T I.371): after a pause `requests` pass at once and the
-    next ones at the even pace. One window can so see nearly twice `requests`, the long run not.
-    """
-
-    requests: int
-    window_s: int
-
-    @property
-    def interval_us(self) -> int:
-        """Microseconds between two requests at an even pace, rounded up."""
-        return -(-self.window_s * 1_000_000 // self.requests)
-
-    @property
-    def burst_us(self) -> int:
-        """How far ahead of that pace a key may run, so that `requests` at once pass."""
-        return self.interval_us * (self.requests - 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one caller may do."""
-
-    per_key: RateLimit | None = None
 
 
 Network = IPv4Network | IPv6Network

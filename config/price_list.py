@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from config.amounts import LARGEST_AMOUNT
-from config.model import Cors, CreditType, Limits, Network, Package, Route, SellingRules, Upstream
+from config.limits import Limits
+from config.model import Cors, CreditType, Network, Package, Route, SellingRules, Upstream
 from config.pricing.price import Price
 from config.routing import Matched, RouteTable
 

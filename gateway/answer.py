@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from email.utils import formatdate
+from typing import Final
 
 from config import Cors, Route, format_amount
 from gateway.headers import Headers, cors
@@ -12,19 +13,29 @@ from gateway.request import Request, Send
 Tell = Callable[[int, bool], Headers]
 """(status, the answer's body was read whole) -> our headers for the answer's head."""
 
+NO_HEADERS: Final[Headers] = []
 
-def free(request_id: str, scale: int, available: int | None = None) -> Tell:
-    """Say that it costs nothing; with the balance where one was looked up."""
+
+def free(
+    request_id: str, scale: int, available: int | None = None, limits: Headers = NO_HEADERS
+) -> Tell:
+    """Say that it costs nothing; with balance and limits where they were looked up."""
 
     def tell(_status: int, _whole: bool) -> Headers:  # noqa: FBT001 - the shape of Tell
-        return _headers(request_id, scale, 0, available)
+        return _headers(request_id, scale, 0, available) + limits
 
     return tell
 
 
-def billed(request_id: str, route: Route, metering: Metering, available: int) -> Tell:
+def billed(
+    request_id: str,
+    route: Route,
+    metering: Metering,
+    available: int,
+    limits: Headers = NO_HEADERS,
+) -> Tell:
     """
-    Say what a held request costs, where that is known, and what is left.
+    Say what a held request costs, where that is known, what is left, and how the limits stand.
 
     `available` is what the hold left; where the cost is known, what goes back is counted in.
     """
@@ -33,11 +44,11 @@ def billed(request_id: str, route: Route, metering: Metering, available: int) ->
 
     def tell(status: int, whole: bool) -> Headers:  # noqa: FBT001 - the shape of Tell
         if not route.charge_on.covers(status):
-            return _headers(request_id, scale, 0, available + ceiling)
+            return _headers(request_id, scale, 0, available + ceiling) + limits
         if metering.meter is not None and not whole:
-            return _headers(request_id, scale, None, available)
+            return _headers(request_id, scale, None, available) + limits
         cost = min(metering.charge().cost, ceiling)
-        return _headers(request_id, scale, cost, available + ceiling - cost)
+        return _headers(request_id, scale, cost, available + ceiling - cost) + limits
 
     return tell
 
@@ -52,12 +63,19 @@ def _headers(request_id: str, scale: int, cost: int | None, balance: int | None)
 
 
 async def send_problem(
-    send: Send, problem: Problem, request: Request, *, request_id: str, prefix: str, policy: Cors
+    send: Send,
+    problem: Problem,
+    request: Request,
+    *,
+    request_id: str,
+    prefix: str,
+    policy: Cors,
+    limits: Headers = NO_HEADERS,
 ) -> int:
     """Answer with a problem, readable by pages of an allowed origin; return its body's bytes."""
     body = problem.body(request_id, prefix)
     headers = problem.header_list(len(body))
-    headers += _headers(request_id, 0, 0, None)
+    headers += _headers(request_id, 0, 0, None) + limits
     # An answer of the backend keeps the backend's; this one begins here (RFC 9110 6.6.1).
     headers.append((b"date", formatdate(usegmt=True).encode()))
     if request.origin is not None and policy.allows(request.origin.decode("latin-1")):

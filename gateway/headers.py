@@ -62,7 +62,9 @@ _KEY_MARK = b"fbx_"
 _KEY_HEADERS = frozenset({b"authorization", b"x-api-key"})
 
 _NONE: frozenset[bytes] = frozenset()
-EXPOSED = b"Farebox-Request-Id, Farebox-Cost, Farebox-Balance, Retry-After"
+EXPOSED = (
+    b"Farebox-Request-Id, Farebox-Cost, Farebox-Balance, Retry-After, RateLimit, RateLimit-Policy"
+)
 
 # A Connection header may not talk us out of these: they are needed to understand the message.
 _NEVER_NAMED = frozenset({b"host", b"content-length", b"content-type", b"cookie", b"set-cookie"})

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from config import PriceList, Route, Upstream
 from gateway.headers import Headers
+from gateway.limits import RouteLimits, limits_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Prices:
         type_numbers: Credit type -> its number in both stores.
         backends: By `Route.index`.
         prefix: Where our own routes are, as it stands in a path.
+        limits: By `Route.index`.
     """
 
     list: PriceList
@@ -41,6 +43,7 @@ class Prices:
     type_numbers: Mapping[str, int]
     backends: tuple[Backend, ...]
     prefix: bytes
+    limits: tuple[RouteLimits, ...]
 
     def credit_type(self, number: int) -> str:
         """Return the name of a credit type, for people."""
@@ -75,7 +78,9 @@ class LivePrices:
 
 def _prepare(current: PriceList, version: int, type_numbers: Mapping[str, int]) -> Prices:
     backends = tuple(_backend(route) for route in current.routes)
-    return Prices(current, version, dict(type_numbers), backends, current.prefix.encode())
+    limits = tuple(limits_of(current, route) for route in current.routes)
+    prefix = current.prefix.encode()
+    return Prices(current, version, dict(type_numbers), backends, prefix, limits)
 
 
 def _backend(route: Route) -> Backend:

@@ -37,6 +37,7 @@ CATALOGUE: Mapping[str, tuple[int, str]] = {
     "card-declined": (402, "The card was declined"),
     "account-frozen": (403, "The account is frozen"),
     "scope-missing": (403, "The API key may not do this"),
+    "key-cap": (403, "The API key may spend no more"),
     "link-invalid": (403, "The link is not valid or has run out"),
     "no-route": (404, "Nothing is served under this path"),
     "not-found": (404, "Not found"),
@@ -229,12 +230,28 @@ def too_high(*, price: int, limit: int, credit_type: str, shown: Callable[[int],
     )
 
 
+def key_capped(error: ledger.KeyCapped, credit_type: str) -> Problem:
+    """Return the 403 of a total cap, or the 429 of one whose window ends."""
+    said = f"The API key's cap on {credit_type}"
+    if error.per == "total":
+        return Problem("key-cap", f"{said} is used up.", credit_type=credit_type, per="total")
+    return Problem(
+        "key-cap",
+        f"{said} by {error.per} leaves no room for this request; the next window is in UTC.",
+        status=429,
+        headers=(retry_after(-(-error.retry_after_ms // 1000)),),
+        credit_type=credit_type,
+        per=error.per,
+    )
+
+
 def problem_for(error: Exception) -> Problem | None:
     """
     Return what the client is told about `error`; None where it is a fault of our own.
 
     InsufficientCredits and AboveWindow are the exceptions: only the caller knows the price, see
-    `insufficient` and `too_high`.
+    `insufficient` and `too_high`. Who knows the limit, or the type by its name, says it better:
+    `RouteLimits.problem`, `key_capped`.
     """
     match error:
         case Problem():
@@ -270,6 +287,8 @@ def from_ledger(error: ledger.LedgerError) -> Problem:
                 f"The key's request limit is reached; try again in {max(1, seconds)} s.",
                 headers=(retry_after(seconds),),
             )
+        case ledger.KeyCapped():
+            return key_capped(error, f"credit type {error.credit_type_id}")
         case ledger.LedgerBusy():
             return Problem(
                 "ledger-busy",

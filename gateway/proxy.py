@@ -37,6 +37,7 @@ from gateway.problems import (
     Problem,
     insufficient,
     invalid_key,
+    key_capped,
     problem_for,
     retry_after,
     too_high,
@@ -52,9 +53,11 @@ from gateway.websocket import Chain, Counted, Free, Link, Tunnel, WebSocketLimit
 from ledger.errors import (
     AboveWindow,
     InsufficientCredits,
+    KeyCapped,
     LedgerError,
     LedgerUnavailable,
     NotFound,
+    RateLimited,
 )
 from ledger.holds import Held, HoldOrder, Holds
 from ledger.ids import HoldIds, hold_text
@@ -123,6 +126,8 @@ class Proxy:
             await self._refuse(visit, _too_large(error))
         except NotFound:
             await self._refuse(visit, invalid_key())  # the key's account is no more
+        except RateLimited as limited:
+            await self._refuse(visit, visit.limits.problem(limited))
         except (Problem, LedgerError, UpstreamError, Unpriceable, BadPath) as error:
             await self._refuse(visit, problem_for(error) or _our_fault())
         except Exception:
@@ -165,27 +170,37 @@ class Proxy:
         facts = _facts(request, match, body)
         metering = Metering(route.price, route.price.before(facts), request, self._clock)
         order = self._order(visit, caller, metering, facts)
-        if metering.measured.final and metering.measured.ceiling == 0:
-            available = await self._holds.check(order)
-            await self._forward_free(visit, path, available)
+        nothing_due = metering.measured.final and metering.measured.ceiling == 0
+        if nothing_due and not visit.limits.counts_free:
+            passed = await self._holds.pass_free(order)
+            visit.standings = passed.standings
+            await self._forward_free(visit, path, passed.available)
             return
         self._uploads.enter(visit.prices.backends[route.index].address, request)
         try:
             async with self._holds.hold(order) as held:
                 visit.request_id = held.text
                 request.named(visit.request_id)
+                visit.standings = held.standings
                 if route.strict:
                     await self._wait_for_postgres(visit, held)
-                tell = answer.billed(visit.request_id, route, metering, held.available)
+                told, available = visit.told_limits, held.available
+                if held.free:
+                    tell = answer.free(visit.request_id, route.price.scale, available, told)
+                else:
+                    tell = answer.billed(visit.request_id, route, metering, available, told)
                 if route.websocket:
                     await self._charge_slices(visit, path, tell, Link(metering, held), order)
                 else:
                     ending = await self._forward(visit, path, tell, metering)
                     self._settle(visit, held, ending, metering)
         except InsufficientCredits as short:
+            visit.standings = short.standings
             raise self._insufficient(visit, caller, short) from short
         except AboveWindow as above:
             raise _above(visit, above) from above
+        except KeyCapped as capped:
+            raise key_capped(capped, visit.prices.credit_type(capped.credit_type_id)) from capped
         _say_what_failed(visit)
 
     async def _wait_for_postgres(self, visit: Visit, held: Held) -> None:
@@ -216,7 +231,9 @@ class Proxy:
             ceiling = metering.measured.ceiling
             detail = metering.detail_before(visit.record)
             # It is no request of its own, so it does not count as one.
-            again = order._replace(ceiling=ceiling, rate=(0, 0), detail=detail)
+            again = order._replace(
+                ceiling=ceiling, rate=(0, 0), limits=visit.limits.slices, detail=detail
+            )
             if ceiling == 0:
                 await self._holds.check(again)
                 return Link(metering, None)
@@ -276,7 +293,8 @@ class Proxy:
         _say_what_failed(visit)
 
     def _free(self, visit: Visit, available: int | None = None) -> Tell:
-        return answer.free(self._id_of(visit), visit.route.price.scale, available)
+        limits = answer.NO_HEADERS if available is None else visit.told_limits
+        return answer.free(self._id_of(visit), visit.route.price.scale, available, limits)
 
     def _free_tunnel(self, visit: Visit, metering: Metering | None) -> Tunnel | None:
         """Return what a WebSocket that nobody pays for goes through; it is counted at most."""
@@ -312,7 +330,7 @@ class Proxy:
         route, prices = visit.route, visit.prices
         if route.record:
             visit.record = route.recorded(facts)
-        limit = prices.list.limits.per_key
+        limits = visit.limits
         return HoldOrder(
             account=caller.account,
             key=caller.key,
@@ -322,8 +340,9 @@ class Proxy:
             rule=route.index,
             lifetime_ms=route.lifetime_ms,
             scope=SCOPE_CALL,
-            rate=(limit.interval_us, limit.burst_us) if limit else (0, 0),
+            rate=limits.rate,
             detail=metering.detail_before(visit.record),
+            limits=limits.block,
         )
 
     async def _forward(
@@ -370,7 +389,10 @@ class Proxy:
         result = self._decide(visit, ending, metering)
         if held is None:
             return  # nothing was due, so nothing was held
-        if result.capture:
+        if held.free and result.capture:
+            visit.captured -= result.amount  # an allowance paid
+            held.capture(0, result.reason, ending.status, metering.detail_after(0))
+        elif result.capture:
             credit_type = visit.route.price.credit_type
             self._metrics.settled(credit_type, result.amount, result.uncollected)
             detail = metering.detail_after(result.uncollected)
@@ -414,6 +436,7 @@ class Proxy:
             request_id=self._id_of(visit),
             prefix=visit.prices.list.prefix,
             policy=visit.route.cors if visit.match else visit.prices.list.cors,
+            limits=visit.told_limits,
         )
 
     def _id_of(self, visit: Visit) -> str:

@@ -1,11 +1,13 @@
 """One request, and what has become known of it on its way through the proxy."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from config import Match, Route
 from gateway.access_log import Line
 from gateway.forward import Exchange
+from gateway.headers import Headers
 from gateway.identify import Caller
+from gateway.limits import NONE, RouteLimits
 from gateway.prices import Prices
 from gateway.request import Request, Send
 
@@ -24,6 +26,7 @@ class Visit:
         status: What the client was answered; 0 while it was not.
         reason: Why it was refused (a problem's name), or how it ended (a reason's word).
         captured: What its settlement takes, smallest units.
+        standings: How the limits stand, once the ledger said it.
     """
 
     __slots__ = (
@@ -40,6 +43,7 @@ class Visit:
         "route",
         "send",
         "sent_bytes",
+        "standings",
         "status",
     )
 
@@ -59,6 +63,17 @@ class Visit:
         self.reason = ""
         self.captured = 0
         self.sent_bytes = 0
+        self.standings: Sequence[bytes] = ()
+
+    @property
+    def limits(self) -> RouteLimits:
+        """What limits its route has; none before there is a route."""
+        return NONE if self.match is None else self.prices.limits[self.match.route.index]
+
+    @property
+    def told_limits(self) -> Headers:
+        """What an answer says of them."""
+        return self.limits.headers(self.standings)
 
     def found(self, match: Match) -> None:
         """Note its route."""

@@ -152,7 +152,7 @@ async def rotate(
     if not 0 <= overlap_s <= MAX_OVERLAP_S:
         raise InvalidInput("overlap_s", f"0 to {MAX_OVERLAP_S}")
     async with connection.transaction():
-        old = await _locked(connection, key_id)
+        old = await locked(connection, key_id)
         if old.status == REVOKED:
             raise Conflict("key-revoked", f"{key_text(key_id)} is revoked: create another")
         if await connection.fetchval(_SQL.has_ended, key_id):
@@ -188,7 +188,7 @@ async def revoke(connection: Connection, key_id: int, *, actor: str) -> tuple[Ap
 
     """
     async with connection.transaction():
-        key = await _locked(connection, key_id)
+        key = await locked(connection, key_id)
         if key.status == REVOKED:
             return key, None
         cseq = await _revoke(connection, key, actor)
@@ -257,7 +257,7 @@ async def _make(
     return NewKey(key, secret, await _ordered(connection, key, actor))
 
 
-async def _locked(connection: Connection, key_id: int) -> ApiKey:
+async def locked(connection: Connection, key_id: int) -> ApiKey:
     """Read a key under its account's lock, which posting and controls take first too."""
     if not await connection.fetchval(_SQL.lock_account_of, key_id):
         raise NotFound(f"no key {key_text(key_id)}")

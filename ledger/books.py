@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from ledger.facts import Allocated, Control, Fact
 
@@ -138,6 +138,24 @@ class ChargeBook:
     changed: bool = False
 
 
+UseKey: TypeAlias = tuple[str, int, bytes, bytes]
+"""Which limit of whom: whose, owner, route, id of the limit; a row of `limit_uses`."""
+
+
+@dataclass(slots=True)
+class UseBook:
+    """How far a quota, an allowance or a key's cap is used in its newest window."""
+
+    whose: str
+    owner: int
+    route: bytes
+    limit_id: bytes
+    window_number: int
+    used: int
+    account_id: int
+    changed: bool = False
+
+
 class Movement(NamedTuple):
     """A change of a balance that is no charge; one row of `movements`."""
 
@@ -201,6 +219,7 @@ class Books:
     charges: dict[bytes, ChargeBook] = field(default_factory=dict)
     controls: dict[tuple[int, int], AppliedControl] = field(default_factory=dict)
     routes: dict[tuple[int, int], str] = field(default_factory=dict)
+    uses: dict[UseKey, UseBook] = field(default_factory=dict)
     movements: list[Movement] = field(default_factory=list)
     overtaken: list[Overtaken] = field(default_factory=list)
     dead: list[DeadFact] = field(default_factory=list)

@@ -15,6 +15,8 @@ from ledger.books import (
     ChargeState,
     GrantBook,
     PoolBook,
+    UseBook,
+    UseKey,
 )
 from ledger.controls import packed
 from ledger.database import Connection, Queries
@@ -27,8 +29,10 @@ from ledger.facts import (
     LotExpired,
     ObservedFact,
     SettleFact,
+    UseFact,
     WholeCapture,
 )
+from ledger.fold_uses import key_of
 from ledger.records import Entry
 from ledger.seals import Sealed
 
@@ -56,6 +60,7 @@ class _Touched:
         self.holds: set[bytes] = set()
         self.controls: set[tuple[int, int]] = set()
         self.prices: set[tuple[int, int]] = set()
+        self.uses: set[UseKey] = set()
         for entry in entries:
             for fact in entry.facts:
                 self._add(fact)
@@ -81,6 +86,9 @@ class _Touched:
                 self.lots.update(lot for lot, _ in fact.taken)
                 self.lots.add(fact.control.object_id)
                 self.controls.add((fact.account, fact.control.cseq))
+            case UseFact():
+                self.accounts.add(fact.account)
+                self.uses.update([key_of(fact, loan) for loan in fact.uses])
 
 
 async def load(connection: Connection, entries: Sequence[Entry]) -> Books:
@@ -108,6 +116,7 @@ async def load(connection: Connection, entries: Sequence[Entry]) -> Books:
     books.credit_types = frozenset(row["id"] for row in await connection.fetch(_SQL.credit_types))
     books.controls = await _controls(connection, touched.controls)
     books.routes = await _routes(connection, touched.prices)
+    books.uses = await _uses(connection, touched.uses)
     return books
 
 
@@ -133,6 +142,8 @@ async def save(connection: Connection, books: Books, batch: Batch) -> None:
         [(*row[:-1], _EPOCH + timedelta(milliseconds=row.at_ms)) for row in books.movements],
     )
     await connection.executemany(_SQL.insert_overtaken, books.overtaken)
+    uses = [book for book in books.uses.values() if book.changed]
+    await _write(connection, _SQL.save_limit_uses, uses, _USE_COLUMNS)
     place = batch.shard, batch.epoch
     await connection.executemany(
         _SQL.insert_dead,
@@ -194,6 +205,14 @@ async def _routes(
     return {(row["version"], row["rule"]): row["route"] for row in rows}
 
 
+async def _uses(connection: Connection, wanted: set[UseKey]) -> dict[UseKey, UseBook]:
+    if not wanted:
+        return {}
+    rows = await connection.fetch(_SQL.limit_uses, *_columns(sorted(wanted)))
+    found = (UseBook(**row) for row in rows)
+    return {(use.whose, use.owner, use.route, use.limit_id): use for use in found}
+
+
 async def _write(
     connection: Connection, statement: str, rows: Sequence[object], columns: Sequence[str]
 ) -> None:
@@ -219,6 +238,15 @@ _POOL_COLUMNS = (
     "expired",
     "clawed",
     "written_off",
+)
+_USE_COLUMNS = (
+    "whose",
+    "owner",
+    "route",
+    "limit_id",
+    "window_number",
+    "used",
+    "account_id",
 )
 _GRANT_COLUMNS = ("id", "remaining", "held", "clawed", "expired", "state")
 _CHARGE_COLUMNS = (

@@ -22,6 +22,7 @@ from ledger.inputs import (
     check_metadata,
     clean_text,
 )
+from ledger.limits import PERIODS, Per
 
 MAX_PRIORITY = 255
 DEFAULT_PRIORITY = 100
@@ -84,13 +85,23 @@ class KeyPut:
 
 
 @dataclass(frozen=True, slots=True)
+class CapPut:
+    """Bound what a key spends of a credit type in each window; `units` None lifts the cap."""
+
+    key_id: int
+    credit_type_id: int
+    per: Per
+    units: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Enter:
     """Give a scheduled or queued grant its lot."""
 
     grant_id: int
 
 
-Control: TypeAlias = Grant | Clawback | Freeze | KeyPut | Enter
+Control: TypeAlias = Grant | Clawback | Freeze | KeyPut | CapPut | Enter
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +299,18 @@ async def _prepare(
                 flags=control.scopes,
             )
             return row, control.key_id
+        case CapPut():
+            if not await connection.fetchval(_SQL.type_known, control.credit_type_id):
+                raise NotFound(f"no credit type {control.credit_type_id}")
+            row = _Row(
+                "c",
+                control.credit_type_id,
+                control.key_id,
+                control.units or 0,
+                PERIODS.index(control.per),
+                flags=int(control.units is not None),
+            )
+            return row, control.key_id
 
 
 async def _prepare_grant(
@@ -406,5 +429,7 @@ def _request(control: Control) -> str:
             return f"freeze {control.frozen}"
         case KeyPut():
             return f"key {control.key_id} {control.scopes} {control.active} {control.expires_ms}"
+        case CapPut():
+            return f"cap {control.key_id} {control.credit_type_id} {control.per} {control.units}"
         case Enter():
             return f"enter {control.grant_id}"

@@ -9,6 +9,7 @@ What can go wrong in the ledger.
     - BadKey                the key is unknown, revoked or expired
     - ScopeMissing          the key may not do this
     - RateLimited           too many requests; ask again after `retry_after_ms`
+    - KeyCapped             the key may spend no more, until its window ends or for ever
     - LedgerBusy            the window of unposted credit or the journal is full; ask again
     - NotFound              no such account, key, charge...
     - Conflict              the state, or an earlier call, says otherwise
@@ -18,6 +19,9 @@ What can go wrong in the ledger.
     - PostgresBehind        Redis knows what Postgres has lost; a person decides
   - CorruptRecord           bytes that no release of Farebox wrote; nothing changed
 """
+
+from collections.abc import Sequence
+from typing import Literal
 
 
 class LedgerError(Exception):
@@ -29,13 +33,20 @@ class Refused(LedgerError):
 
 
 class InsufficientCredits(Refused):
-    """The pool cannot cover the hold; amounts in smallest units of the credit type."""
+    """
+    The pool cannot cover the hold; amounts in smallest units of the credit type.
 
-    def __init__(self, needed: int, available: int, credit_type_id: int) -> None:
+    `standings`: how the limits stand, which this refusal has not changed.
+    """
+
+    def __init__(
+        self, needed: int, available: int, credit_type_id: int, standings: Sequence[bytes] = ()
+    ) -> None:
         super().__init__(f"{needed} needed, {available} available")
         self.needed = needed
         self.available = available
         self.credit_type_id = credit_type_id
+        self.standings = standings
 
     @property
     def shortfall(self) -> int:
@@ -66,11 +77,24 @@ class ScopeMissing(Refused):
 
 
 class RateLimited(Refused):
-    """Too many requests with this key."""
+    """A limit is reached: number 0 is the key's own rate, else its place in the order's limits."""
 
-    def __init__(self, retry_after_ms: int) -> None:
+    def __init__(self, retry_after_ms: int, number: int = 0) -> None:
         super().__init__(f"again after {retry_after_ms} ms")
         self.retry_after_ms = retry_after_ms
+        self.number = number
+
+
+class KeyCapped(Refused):
+    """A cap of the key leaves no room; `retry_after_ms` is 0 where it is a total one."""
+
+    def __init__(
+        self, retry_after_ms: int, credit_type_id: int, per: Literal["total", "day", "month"]
+    ) -> None:
+        super().__init__(f"the cap by {per} on credit type {credit_type_id} leaves no room")
+        self.retry_after_ms = retry_after_ms
+        self.credit_type_id = credit_type_id
+        self.per = per
 
 
 class LedgerBusy(Refused):

@@ -21,8 +21,10 @@ from ledger.facts import (
     ObservedFact,
     SettleFact,
     UnreadableFact,
+    UseFact,
     WholeCapture,
 )
+from ledger.limits import LOAN_BYTES, pack_loans, unpack_loans
 
 _HEAD = struct.Struct("<cH")
 _HOLD = struct.Struct("<12s7s7sB6sIH6s5sqB")
@@ -32,6 +34,7 @@ _LATE = struct.Struct("<12s7s7sB6s6sIHBH5sqB")
 _EXPIRED = struct.Struct("<7sB5s6s5sq")
 _CONTROL_FACT = struct.Struct("<7s27s5sqc6s6sB")
 _OBSERVED = struct.Struct("<12s7s7sB6sIHH")
+_USE = struct.Struct("<12s7s7sBB")
 _ALLOCATED = struct.Struct("<5sB6s6s")
 _LOT_AMOUNT = struct.Struct("<5s6s")
 
@@ -197,6 +200,14 @@ def _read_observed(raw: bytes) -> ObservedFact:
     )
 
 
+def _read_use(raw: bytes) -> UseFact:
+    hold, account, key, back, count = _USE.unpack_from(raw)
+    loans = raw[_USE.size :]
+    if len(loans) != count * LOAN_BYTES or back > 1:
+        raise CorruptRecord("a fact ends inside its loans")
+    return UseFact(hold, _number(account), _number(key), bool(back), tuple(unpack_loans(loans)))
+
+
 _READERS: dict[bytes, Callable[[bytes], Fact]] = {
     b"H": _read_hold,
     b"S": _read_settle,
@@ -205,6 +216,7 @@ _READERS: dict[bytes, Callable[[bytes], Fact]] = {
     b"E": _read_expired,
     b"C": _read_control,
     b"O": _read_observed,
+    b"U": _read_use,
 }
 
 
@@ -329,5 +341,10 @@ def _body(fact: Fact) -> tuple[bytes, bytes]:
                 fact.status,
             )
             return b"O", head + fact.detail
+        case UseFact():
+            head = _USE.pack(
+                fact.hold_id, _u7(fact.account), _u7(fact.key), fact.back, len(fact.uses)
+            )
+            return b"U", head + pack_loans(fact.uses)
         case UnreadableFact():
             return fact.kind, fact.raw[_HEAD.size :]

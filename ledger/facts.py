@@ -14,6 +14,8 @@ import struct
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
+from ledger.limits import Loan
+
 NEVER = 2**48 - 1
 MAX_AMOUNT = 9 * 10**13
 MAX_DETAIL_BYTES = 1024
@@ -44,7 +46,8 @@ class Control:
     A numbered change that Postgres orders Redis to make.
 
     kind: g grant, e enter (a queued or scheduled grant gets its lot), w clawback, f freeze
-    (flags 1) or thaw (0), k key put (flags are its scopes, amount 1 active or 2 revoked).
+    (flags 1) or thaw (0), k key put (flags are its scopes, amount 1 active or 2 revoked), c cap of
+    a key (amount, in window `priority`; flags 1 set, 0 lifted).
     object_id: the grant or key; 0 where there is none.
     """
 
@@ -194,6 +197,17 @@ class ObservedFact:
 
 
 @dataclass(frozen=True, slots=True)
+class UseFact:
+    """What a hold used of quotas, allowances and its key's caps, or gave back of them."""
+
+    hold_id: bytes
+    account: int
+    key: int
+    back: bool
+    uses: tuple[Loan, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class UnreadableFact:
     """Bytes of no kind known here; kept whole so that nothing is lost."""
 
@@ -209,5 +223,6 @@ Fact: TypeAlias = (
     | LotExpired
     | ControlFact
     | ObservedFact
+    | UseFact
     | UnreadableFact
 )

@@ -1,8 +1,8 @@
 """
 The fold: what each fact of the journal does to the books. Pure: values in, values changed.
 
-Every function of `fold_charges` and `fold_controls` first checks all it can check and only
-then changes anything, so a fact that breaks a rule (`Poison`) leaves no trace but its place
+Every function of `fold_charges`, `fold_controls` and `fold_uses` first checks all it can check and
+only then changes anything, so a fact that breaks a rule (`Poison`) leaves no trace but its place
 among the dead facts, and its account in quarantine. Facts of other accounts go on.
 """
 
@@ -19,11 +19,13 @@ from ledger.facts import (
     ObservedFact,
     SettleFact,
     UnreadableFact,
+    UseFact,
     WholeCapture,
 )
 from ledger.fold_charges import capture_whole, hold, late, observe, settle
 from ledger.fold_checks import Place, Poison, refuse
 from ledger.fold_controls import QUARANTINED, apply_control, expire_lot
+from ledger.fold_uses import use
 from ledger.records import Entry
 
 _LATEST_MS = 253_402_300_799_000
@@ -76,5 +78,6 @@ _FOLDS: dict[type, Callable[[Books, Any, Place], None]] = {
     LotExpired: expire_lot,
     ControlFact: apply_control,
     ObservedFact: observe,
+    UseFact: use,
     UnreadableFact: _unreadable,
 }

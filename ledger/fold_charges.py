@@ -21,7 +21,7 @@ from ledger.fold_checks import (
     held_lots,
     next_of,
     open_charge,
-    pool_of,
+    pool_of_hold,
     pool_or_new,
     refuse,
     taken_lots,
@@ -34,10 +34,10 @@ def hold(books: Books, fact: HoldFact, place: Place) -> None:
     """Reserve the price from the lots that the fact names."""
     account = next_of(books, fact.account, fact.aseq)
     check_price(fact.version, fact.rule)
-    pool = pool_of(books, fact.account, fact.credit_type)
+    pool = pool_of_hold(books, fact.account, fact.credit_type, fact.price)
     if fact.hold_id in books.charges:
         refuse("the hold id is used already")
-    if not 1 <= fact.price <= MAX_AMOUNT:
+    if fact.price > MAX_AMOUNT:
         refuse(f"a hold of {fact.price}")
     grants = taken_lots(books, fact, fact.allocation, fact.price)
     check_balance(pool.balance - fact.price, fact.balance)
@@ -74,7 +74,7 @@ def settle(books: Books, fact: SettleFact, place: Place) -> None:
     account = next_of(books, fact.account, fact.aseq)
     if (charge.account_id, charge.credit_type_id) != (fact.account, fact.credit_type):
         refuse("the hold is of another pool")
-    pool = pool_of(books, fact.account, fact.credit_type)
+    pool = pool_of_hold(books, fact.account, fact.credit_type, charge.held)
     state = _OUTCOMES.get(fact.outcome)
     if state is None or (state is not ChargeState.CAPTURED and fact.captured):
         refuse(f"outcome {fact.outcome} with {fact.captured} captured")
@@ -120,7 +120,7 @@ def capture_whole(books: Books, fact: WholeCapture, place: Place) -> None:
     charge = open_charge(books, fact.hold_id)
     if charge.account_id not in books.accounts:
         refuse("no such account")
-    pool = pool_of(books, charge.account_id, charge.credit_type_id)
+    pool = pool_of_hold(books, charge.account_id, charge.credit_type_id, charge.held)
     lots = held_lots(books, charge)
 
     for grant, amount in lots:

@@ -62,6 +62,13 @@ def pool_of(books: Books, account_id: int | None, credit_type_id: int) -> PoolBo
     return pool
 
 
+def pool_of_hold(books: Books, account_id: int | None, credit_type_id: int, held: int) -> PoolBook:
+    """Return the pool a hold is of; what cost nothing needs none, and puts nothing into one."""
+    if held:
+        return pool_of(books, account_id, credit_type_id)
+    return pool_or_new(books, account_id or 0, credit_type_id)
+
+
 def pool_or_new(books: Books, account_id: int, credit_type_id: int) -> PoolBook:
     """Return the pool, or an empty one that the caller adds to the books once all is checked."""
     if credit_type_id not in books.credit_types:

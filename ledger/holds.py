@@ -19,6 +19,7 @@ from ledger.errors import (
     AccountFrozen,
     BadKey,
     InsufficientCredits,
+    KeyCapped,
     LedgerBusy,
     LedgerUnavailable,
     RateLimited,
@@ -26,6 +27,7 @@ from ledger.errors import (
 )
 from ledger.facts import MAX_AMOUNT, MAX_DETAIL_BYTES
 from ledger.ids import HoldIds, hold_text
+from ledger.limits import PERIODS
 from ledger.lines import SCOPE_CALL, Rate, hold_line, observed_line, renew_line
 from ledger.ports import Clock
 from ledger.reasons import Reason
@@ -34,6 +36,7 @@ from ledger.shard import Answer, Shard
 
 log = logging.getLogger(__name__)
 
+GRANTED: Final = (b"HELD", b"FREE")
 RENEW_SWEEP_S: Final = 1.0
 MAX_STATUS: Final = 65_535
 LONGEST_HOLD_MS: Final = 24 * 3_600_000
@@ -49,6 +52,7 @@ class HoldOrder(NamedTuple):
     lifetime_ms: after this without a renewal the hold expires; blocks that run longer are
         renewed by themselves.
     rate: (interval_us, burst_us) of the key's limit, see `ledger.lines.Rate`.
+    limits: the others that are counted, see `ledger.limits.limits_block`.
     detail: JSON for the record of the charge, at most 1,024 bytes.
     """
 
@@ -62,6 +66,14 @@ class HoldOrder(NamedTuple):
     scope: int = SCOPE_CALL
     rate: tuple[int, int] = (0, 0)
     detail: bytes = b""
+    limits: bytes = b""
+
+
+class Passed(NamedTuple):
+    """A check that passed: what is available, and how the limits stand (`limits.standings`)."""
+
+    available: int
+    standings: list[bytes]
 
 
 class Held:
@@ -74,9 +86,11 @@ class Held:
         "available",
         "deadline_ms",
         "epoch",
+        "free",
         "id",
         "q",
         "since_ms",
+        "standings",
     )
 
     def __init__(
@@ -87,7 +101,9 @@ class Held:
         self._decided = False
         self.since_ms = deadline_ms - order.lifetime_ms
         self.id = hold_id
+        self.free = answer.words[0] == b"FREE"
         self.available = int(answer.words[1])
+        self.standings = answer.words[2:]
         self.deadline_ms = deadline_ms
         self.epoch = answer.epoch
         self.q = answer.q
@@ -99,8 +115,8 @@ class Held:
 
     @property
     def ceiling(self) -> int:
-        """The most that can be captured."""
-        return self._order.ceiling
+        """The most that can be captured; nothing where an allowance paid (`free`)."""
+        return 0 if self.free else self._order.ceiling
 
     def capture(self, amount: int, reason: int, status: int = 0, detail: bytes = b"") -> None:
         """
@@ -181,9 +197,12 @@ class Holds:
         """
         Reserve `order.ceiling` units (at least 1) for as long as the block runs.
 
+        What costs nothing may be held where it has limits: it uses up quotas. What an allowance
+        pays for is held at price 0 (`Held.free`).
+
         Raises (on entering; nothing is held then and the block does not run):
-            InsufficientCredits, AccountFrozen, BadKey, ScopeMissing, RateLimited, LedgerBusy,
-                AboveWindow
+            InsufficientCredits, AccountFrozen, BadKey, ScopeMissing, RateLimited, KeyCapped,
+                LedgerBusy, AboveWindow
             NotFound: Postgres has no such account.
             LedgerUnavailable: No answer in time. If it was granted all the same, the
                 settler gives it back.
@@ -192,10 +211,10 @@ class Holds:
 
     async def open(self, order: HoldOrder) -> Held:
         """Ask for a hold without a block; the caller must see to `Held.leave`."""
-        if not 1 <= order.ceiling <= MAX_AMOUNT:
+        if not (0 if order.limits else 1) <= order.ceiling <= MAX_AMOUNT:
             raise ValueError(f"a hold of {order.ceiling}: price 0 is checked, not held")
         hold_id, deadline_ms, answer = await self._ask(order, only_check=False)
-        if answer.words[0] != b"HELD":
+        if answer.words[0] not in GRANTED:
             _refuse(order, answer)
         held = Held(self, order, hold_id, answer, deadline_ms)
         self._open[hold_id] = (held, order)
@@ -211,13 +230,17 @@ class Holds:
             What is available in the pool of the credit type.
 
         Raises:
-            The same as `hold`, but for InsufficientCredits, AboveWindow and LedgerBusy.
+            The same as `hold`, but for InsufficientCredits, KeyCapped, AboveWindow and LedgerBusy.
 
         """
+        return (await self.pass_free(order)).available
+
+    async def pass_free(self, order: HoldOrder) -> Passed:
+        """Do as `check`, and say how the limits stand as well."""
         _, _, answer = await self._ask(order, only_check=True)
         if answer.words[0] != b"PASS":
             _refuse(order, answer)
-        return int(answer.words[1])
+        return Passed(int(answer.words[1]), answer.words[2:])
 
     def observe(
         self,
@@ -309,6 +332,7 @@ class Holds:
                 deadline_ms=deadline_ms,
                 scope=order.scope,
                 rate=Rate(*order.rate),
+                limits=order.limits,
                 detail=order.detail,
                 only_check=only_check,
             )
@@ -377,14 +401,16 @@ class Holds:
 def _refuse(order: HoldOrder, answer: Answer) -> NoReturn:
     """Raise what a refusal means."""
     match answer.words:
-        case [b"INSUFFICIENT", available]:
-            raise InsufficientCredits(order.ceiling, int(available), order.credit_type)
+        case [b"INSUFFICIENT", available, *stand]:
+            raise InsufficientCredits(order.ceiling, int(available), order.credit_type, stand)
         case [b"TOOLARGE", b"0"]:
             raise LedgerUnavailable("no new holds are taken: a finding waits for a person")
         case [b"TOOLARGE", window]:
             raise AboveWindow(order.ceiling, int(window), order.credit_type)
-        case [b"LIMITED", after_ms]:
-            raise RateLimited(int(after_ms))
+        case [b"LIMITED", after_ms, *number]:
+            raise RateLimited(int(after_ms), int(number[0]) if number else 0)
+        case [b"CAPPED", after_ms, credit_type, per]:
+            raise KeyCapped(int(after_ms), int(credit_type), PERIODS[int(per)])
         case [b"BLOCKED"]:
             raise AccountFrozen("the account is frozen")
         case [b"BADKEY"]:

@@ -6,7 +6,7 @@ an error here and never reaches Redis. Amounts are smallest units, times millise
 """
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from ledger.fact_bytes import pack_fact
@@ -15,6 +15,8 @@ from ledger.records import AccountRecord, KeyRecord
 
 SCOPE_CALL = 1
 SCOPE_MANAGE = 2
+CAPPED = 4  # among a key's scopes in Redis: it has caps
+LIMITED = 128  # beside a line's scope: limits stand before its detail
 
 _ORDER = struct.Struct("<c12s7s7sB6sIH")
 _HOLD_END = struct.Struct("<6sB5s6s")
@@ -51,10 +53,11 @@ def hold_line(
     deadline_ms: int,
     scope: int = SCOPE_CALL,
     rate: Rate = NO_RATE,
+    limits: bytes = b"",
     detail: bytes = b"",
     only_check: bool = False,
 ) -> bytes:
-    """Return the line of a hold, or of the check of a free request."""
+    """Return the line of a hold, or of the check of a free request; `limits`: `limits_block`."""
     return (
         _ORDER.pack(
             b"K" if only_check else b"H",
@@ -68,10 +71,11 @@ def hold_line(
         )
         + _HOLD_END.pack(
             deadline_ms.to_bytes(6, "little"),
-            scope,
+            scope | LIMITED if limits else scope,
             rate.interval_us.to_bytes(5, "little"),
             rate.burst_us.to_bytes(6, "little"),
         )
+        + limits
         + _checked(detail)
     )
 
@@ -182,6 +186,11 @@ def load_end_args(
         args += (hold.hold_id, pack_fact(hold))
     args += (control.pack() for control in controls)
     return args
+
+
+def load_limits_args(epoch: int, tallies: Mapping[bytes, bytes]) -> list[bytes]:
+    """Return the arguments of `load_limits`: fields and values of a snapshot of `epoch`."""
+    return [_DOUBLE.pack(epoch), *(part for pair in tallies.items() for part in pair)]
 
 
 def ack_args(q: int, chain: str, closed_ids: Iterable[bytes], keep_facts: int) -> list[bytes]:

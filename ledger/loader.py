@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 
 from ledger.errors import CorruptRecord, LedgerUnavailable
 from ledger.facts import Control
-from ledger.lines import load_begin_args, load_end_args
+from ledger.lines import load_begin_args, load_end_args, load_limits_args
 from ledger.outage import OUTAGE
 from ledger.ports import Clock
 from ledger.shard import Shard
@@ -32,6 +32,9 @@ GIVE_UP_S = 5.0
 """How long a load goes on trying; whoever asked has given up by then."""
 
 TOKEN_BYTES = 16
+
+FIELDS_AT_ONCE = 1_000
+"""Of what limits have counted, in one call: a thousand keys with limits on ten routes have more."""
 
 
 class Loader:
@@ -115,6 +118,14 @@ class Loader:
             return True
         # Read after LOAD_BEGIN, never before: the token vouches for this order.
         snapshot = await self._snapshot(account)
+        fields = list(snapshot.limits.items())
+        # While the account is not there nobody can use them; what is there already is newer.
+        for first in range(0, len(fields), FIELDS_AT_ONCE):
+            some = dict(fields[first : first + FIELDS_AT_ONCE])
+            limits = load_limits_args(snapshot.epoch, some)
+            [written] = await self._shard.run("load_limits", limits)
+            if written != b"OK":
+                return _done(account, written)
         args = load_end_args(
             snapshot.epoch,
             account,
@@ -125,8 +136,16 @@ class Loader:
             controls=map(Control.unpack, snapshot.controls),
         )
         [ended] = await self._shard.run("load_end", args, account=account)
-        if ended == b"CORRUPT":
-            raise CorruptRecord(f"what Postgres has of account {account} does not add up")
-        # TOKEN: another process began after us. STALE: Postgres and Redis are not in the
-        # same epoch just now. Both pass.
-        return ended == b"LOADED"
+        return _done(account, ended)
+
+
+def _done(account: int, answer: bytes) -> bool:
+    """
+    Return whether the account is there.
+
+    TOKEN: another process began after us. STALE: Postgres and Redis are not in the same epoch just
+    now. Both pass.
+    """
+    if answer == b"CORRUPT":
+        raise CorruptRecord(f"what Postgres has of account {account} does not add up")
+    return answer == b"LOADED"

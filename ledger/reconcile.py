@@ -16,6 +16,7 @@ from ledger.findings import Finding
 from ledger.followed import followed
 from ledger.journal import read_meta, read_tail, scan
 from ledger.keys import Keys
+from ledger.lines import CAPPED
 from ledger.link import Link
 from ledger.ports import Clock
 from ledger.records import (
@@ -182,7 +183,7 @@ async def _keys(stores: Stores, epoch: int) -> list[Finding]:
         if await stores.link.call("HGET", stores.keys.balances(epoch), field) != raw:
             continue  # it has just arrived
         known = KeyRecord.unpack(raw)
-        ours = (known.account, known.scopes, known.status, known.expiry_ms)
+        ours = (known.account, known.scopes & ~CAPPED, known.status, known.expiry_ms)
         theirs = (row["account_id"], row["scopes"], row["status"], row["expires_ms"])
         if ours != theirs:
             found.append(Finding("keys_equal", known.account, f"key {number}: {ours} not {theirs}"))

@@ -27,8 +27,10 @@ from ledger.facts import (
     ObservedFact,
     SettleFact,
     UnreadableFact,
+    UseFact,
     WholeCapture,
 )
+from ledger.limits import LOAN_BYTES
 
 __all__ = [
     "ACTIVE",
@@ -59,6 +61,7 @@ __all__ = [
     "TypeMeta",
     "TypeTotals",
     "UnreadableFact",
+    "UseFact",
     "WholeCapture",
     "account_field",
     "key_field",
@@ -84,6 +87,7 @@ _KEY = struct.Struct("<B7sB6sd")
 _SESSION = struct.Struct("<dd")
 _CLOSED = struct.Struct("<cc6s")
 _CHAINS = 32
+_FACT_HEAD = 3
 _ENTRY = struct.Struct("<dIHB")
 _ENTRY_TYPE = struct.Struct("<Bdd")
 
@@ -221,7 +225,7 @@ class AccountRecord:
 
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
-    """An API key. scopes: bit 1 call, bit 2 manage. tat_us: its rate limit's state."""
+    """An API key. scopes: bit 1 call, 2 manage, 4 it has caps. tat_us: its rate limit's state."""
 
     status: int
     account: int
@@ -270,12 +274,13 @@ class ClosedHold(NamedTuple):
 
 
 def read_hold(raw: bytes) -> HoldFact | ClosedHold:
-    """Read a value of the `h` key: an open hold's fact, or a closed mark."""
+    """Read a value of the `h` key: an open hold's fact (its loans: `ledger.limits`), or a mark."""
     if raw[:1] == b"D" and len(raw) == _CLOSED.size:
         _, outcome, captured = _CLOSED.unpack(raw)
         return ClosedHold(outcome.decode("latin-1"), _n(captured))
-    facts = read_facts(raw)
-    if len(facts) == 1 and isinstance(facts[0], HoldFact):
+    end = _FACT_HEAD + int.from_bytes(raw[1:_FACT_HEAD], "little")
+    facts = read_facts(raw[:end])
+    if len(facts) == 1 and isinstance(facts[0], HoldFact) and not (len(raw) - end) % LOAN_BYTES:
         return facts[0]
     raise CorruptRecord("hold: neither an open hold nor a closed mark")
 

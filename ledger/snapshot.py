@@ -1,12 +1,16 @@
 """What the loader puts into Redis: one account as Postgres has it, at one moment."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from ledger import controls
 from ledger.allocation import read_allocation
 from ledger.database import PROMPT_LIMIT_S, Database, Queries
 from ledger.errors import NotFound
 from ledger.facts import HoldFact
+from ledger.limits import Tally, pack_tallies, tally_field, window_id
+from ledger.lines import CAPPED
 from ledger.records import ACTIVE, FROZEN, AccountRecord, KeyRecord, Lot, Pool
 
 _SQL = Queries("snapshot")
@@ -20,6 +24,7 @@ class Snapshot:
     keys: Number and record of every key that is neither revoked nor past its end.
     holds: Its open holds (without detail: their charges have it already).
     controls: Those not seen applied, packed, in order; they go in after the rest.
+    limits: What quotas, allowances and caps have counted, everyone's too: packed, by field.
     """
 
     epoch: int
@@ -28,6 +33,7 @@ class Snapshot:
     keys: tuple[tuple[int, KeyRecord], ...]
     holds: tuple[HoldFact, ...]
     controls: tuple[bytes, ...]
+    limits: Mapping[bytes, bytes] = field(default_factory=dict)
 
 
 async def read_snapshot(database: Database, account_id: int) -> Snapshot:
@@ -58,13 +64,15 @@ async def read_snapshot(database: Database, account_id: int) -> Snapshot:
             )
             for pool in await connection.fetch(_SQL.pools, account_id)
         )
+        caps = await connection.fetch(_SQL.key_caps, account_id)
+        capped = {cap["key_id"] for cap in caps}
         keys = tuple(
             (
                 key["id"],
                 KeyRecord(
                     status=ACTIVE,
                     account=account_id,
-                    scopes=key["scopes"],
+                    scopes=key["scopes"] | (CAPPED if key["id"] in capped else 0),
                     expiry_ms=key["expires_ms"],
                 ),
             )
@@ -94,4 +102,20 @@ async def read_snapshot(database: Database, account_id: int) -> Snapshot:
             keys=keys,
             holds=holds,
             controls=tuple(await controls.pending(connection, account_id)),
+            limits=_limits(caps, await connection.fetch(_SQL.limit_uses, account_id)),
         )
+
+
+def _limits(caps: Sequence[Any], uses: Sequence[Any]) -> dict[bytes, bytes]:
+    """Return fields and values as the scripts know them."""
+    found: dict[bytes, list[Tally]] = {}
+    for cap in caps:
+        limit = window_id("c", cap["per"], cap["credit_type_id"])
+        tally = Tally(limit, "c", 0, cap["units"])
+        found.setdefault(tally_field("k", cap["key_id"]), []).append(tally)
+    for use in uses:
+        limit = use["limit_id"]
+        tally = Tally(limit, chr(limit[0]), use["window_number"], use["used"])
+        place = tally_field(use["whose"], use["owner"], use["route"])
+        found.setdefault(place, []).append(tally)
+    return {place: pack_tallies(tallies) for place, tallies in found.items()}

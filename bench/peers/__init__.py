@@ -2,6 +2,7 @@
 
 from bench.peers.backend import backend
 from bench.peers.farebox import farebox
+from bench.peers.farebox_limits import farebox_limits
 from bench.peers.hello import hello
 from bench.peers.nginx import nginx_lua, nginx_proxy
 from bench.peers.peer import Opener, Peer, Stage
@@ -9,6 +10,7 @@ from bench.peers.simple import simple
 
 PEERS: dict[str, Opener] = {
     "farebox": farebox,
+    "farebox+limits": farebox_limits,
     "nginx+lua": nginx_lua,
     "nginx": nginx_proxy,
     "hello": hello,

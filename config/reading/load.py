@@ -3,18 +3,19 @@
 import ipaddress
 from collections.abc import Mapping
 
-from config.model import CreditType, Limits, Network, RateLimit, SellingRules
+from config.model import CreditType, Network, SellingRules
 from config.price_list import PriceList, is_bounded, largest_of
 from config.pricing.price import Price
 from config.problems import PriceFileError, Problem
 from config.reading.cors import build_cors
 from config.reading.kinds import Entry, Reading, WrongValueError
+from config.reading.limits import build_limits
 from config.reading.nodes import Node, Problems, read_nodes
 from config.reading.packages import build_package
 from config.reading.parts import USUAL_TYPE, Parts, amount, amount_of
 from config.reading.routes import build_routes
 from config.reading.scalars import AmountText
-from config.reading.shape import PRICE_FILE, WINDOWS_S
+from config.reading.shape import PRICE_FILE
 from config.reading.upstreams import build_upstream
 
 
@@ -53,6 +54,7 @@ def _build(entry: Entry, reading: Reading) -> PriceList:
     _credit_types(entry, parts)
     for name, (key, upstream) in entry.get("upstreams", {}).items():
         parts.upstreams[name] = upstream and build_upstream(name, key, upstream, reading)
+    parts.limits = build_limits(entry.get("limits"), parts)
     routes = build_routes(entry.get("routes"), parts)
     packages = {
         name: built
@@ -64,7 +66,7 @@ def _build(entry: Entry, reading: Reading) -> PriceList:
         upstreams={name: known for name, known in parts.upstreams.items() if known},
         routes=tuple(route for route, _ in routes),
         packages=packages,
-        limits=_limits(entry),
+        limits=parts.limits,
         prefix=parts.prefix,
         cors=parts.cors,
         trusted_proxies=_networks(entry, reading),
@@ -114,14 +116,6 @@ def _windows(parts: Parts, prices: list[tuple[Price, Node]]) -> None:
             elif largest_of(price) > known.window:
                 message = f"The window is below the ceiling of the price in line {place.line}."
                 parts.reading.problems.add(node, message, "Raise the window.")
-
-
-def _limits(entry: Entry) -> Limits:
-    limits: Entry | None = entry.get("limits")
-    per_key: Entry | None = limits and limits.get("per_key")
-    if per_key is None:
-        return Limits()
-    return Limits(RateLimit(per_key.get("requests"), WINDOWS_S[per_key.get("per")]))
 
 
 def _selling(entry: Entry) -> SellingRules:

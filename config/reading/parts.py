@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from config.amounts import parse_amount
+from config.limits import Limits
 from config.model import Cors, CreditType, Upstream
 from config.reading.kinds import Entry, Reading, WrongValueError
 from config.reading.nodes import Node
@@ -20,6 +21,7 @@ class Parts:
     prefix: str
     observe: bool
     cors: Cors = field(default_factory=Cors)
+    limits: Limits = field(default_factory=Limits)
     credit_types: dict[str, CreditType | None] = field(default_factory=dict)
     upstreams: dict[str, Upstream | None] = field(default_factory=dict)
     windows: dict[str, Node] = field(default_factory=dict)

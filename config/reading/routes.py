@@ -7,6 +7,7 @@ from config.paths import BadPath, canonical_path
 from config.pricing.price import Price
 from config.reading.cors import build_cors
 from config.reading.kinds import Entry, WrongValueError
+from config.reading.limits import check_weight, route_limits
 from config.reading.nodes import Node
 from config.reading.parts import Parts, amount
 from config.reading.prices import NEVER_PRICED, build_price
@@ -62,12 +63,15 @@ def _build_route(index: int, entry: Entry, parts: Parts) -> Route:
     cors: Cors = parts.cors
     if "cors" in entry.values:
         cors = build_cors(entry.get("cors"), entry.node("cors"), parts.reading)
+    methods, name = _methods(entry, websocket=websocket), entry.get("name", path)
+    key = f"{','.join(methods)} {path}"
+    limits = route_limits(entry, parts, key, name, is_free=price.is_free)
     usual = ["2xx", "304", *(["101"] if websocket else [])]
     return Route(
         index=index,
-        name=entry.get("name", path),
+        name=name,
         path=path,
-        methods=_methods(entry, websocket=websocket),
+        methods=methods,
         upstream=upstream,
         price=price,
         charge_on=StatusSet.of(entry.get("charge_on", usual)),
@@ -85,6 +89,8 @@ def _build_route(index: int, entry: Entry, parts: Parts) -> Route:
         encoded_slash=entry.get("encoded_slash") == "allow",
         cors=cors,
         upstream_cost=_upstream_cost(entry),
+        limits=limits,
+        weight=check_weight(entry, (*parts.limits.all, *limits)),
     )
 
 

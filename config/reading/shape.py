@@ -32,6 +32,9 @@ UNPRICED = "unpriced"
 MOST_PARTS = 16
 """Of one price: each is an entry on every charge."""
 
+MOST_PARTS_OF_LIMITS = 4
+"""Of one owner: each limit is counted with every request."""
+
 NAME = Text(
     "A short name",
     r"[a-z][a-z0-9_-]{0,62}",
@@ -120,6 +123,35 @@ CORS = ByForm(
     ),
 )
 
+PER_CALENDAR = Fields(
+    {
+        "requests": Field(Whole(1, 1_000_000_000), "How many.", required=True),
+        "per": Field(Choice(("day", "month")), "Which window, in UTC.", required=True),
+    }
+)
+LIMIT = Fields(
+    {
+        "requests": Field(Whole(1, 1_000_000), "How many, `per` window."),
+        "per": Field(Choice(tuple(WINDOWS_S)), "In which time."),
+        "burst": Field(Whole(1, 1_000_000), "How many at once; `requests` if left out."),
+        "in_flight": Field(Whole(1, 100_000), "Charged requests at once."),
+        "quota": Field(PER_CALENDAR, "How many in a day or month of the calendar."),
+        "free": Field(PER_CALENDAR, "How many in a day or month cost nothing."),
+        "credit_type": Field(NAME, "Only requests priced in these credits."),
+    },
+    title="Limit",
+)
+SOME_LIMITS = ByForm(mapping=LIMIT, sequence=ListOf(LIMIT, MOST_PARTS_OF_LIMITS, 1))
+
+LIMITS = Fields(
+    {
+        "per_key": Field(SOME_LIMITS, "Requests of each key."),
+        "per_account": Field(SOME_LIMITS, "Requests of each account, all its keys together."),
+        "everyone": Field(SOME_LIMITS, "Requests of all accounts together."),
+    },
+    title="Limits",
+)
+
 ROUTE = Fields(
     {
         "path": Field(PATH, "{x} is one segment, a trailing * one or more.", required=True),
@@ -171,6 +203,10 @@ ROUTE = Fields(
             MapOf(CURRENCY, Amount(), most=10, least=1),
             "What a charged request costs you, in minor units by currency, for the margin: "
             "{ usd: 0.2 } is a fifth of a cent.",
+        ),
+        "limits": Field(LIMITS, "What callers may do on this route, within the file's limits."),
+        "weight": Field(
+            Whole(1, 10_000), "How many requests one counts as in rates, quotas and allowances; 1."
         ),
     },
     title="Route",
@@ -299,24 +335,7 @@ PRICE_FILE = Fields(
             ),
             "What selling does by itself.",
         ),
-        "limits": Field(
-            Fields(
-                {
-                    "per_key": Field(
-                        Fields(
-                            {
-                                "requests": Field(Whole(1, 1_000_000), "How many.", required=True),
-                                "per": Field(
-                                    Choice(tuple(WINDOWS_S)), "In which time.", required=True
-                                ),
-                            }
-                        ),
-                        "Requests of one key.",
-                    )
-                }
-            ),
-            "What one caller may do.",
-        ),
+        "limits": Field(LIMITS, "What callers may do over all routes."),
         "prefix": Field(
             Text("A path", r"/[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,62}", "One segment, like /farebox."),
             "Where Farebox's own routes are; /farebox.",

@@ -94,6 +94,11 @@ async def rotate_key(call: Asked) -> keys.KeyMade:
     return await keys.rotate(desk(call), call.path["key"], call.body)
 
 
+async def cap_key(call: Asked) -> keys.KeyChanged:
+    """Bound what a key may spend."""
+    return await keys.put_caps(desk(call), call.path["key"], call.body)
+
+
 async def revoke_key(call: Asked) -> keys.KeyChanged:
     """Revoke a key."""
     return await keys.revoke(desk(call), call.path["key"])

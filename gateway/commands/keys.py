@@ -8,7 +8,9 @@ from gateway.commands.kinds import MOMENT
 from gateway.commands.session import Said, operates
 from gateway.commands.text import columns
 from gateway.operations import keys
+from gateway.operations.credit_types import credit_type_of, typed_amount
 from gateway.operations.desk import Desk
+from ledger.limits import Per
 
 SCOPES = click.Choice(["call", "manage"])
 
@@ -47,6 +49,39 @@ async def rotate(desk: Desk, key: str, overlap_s: int) -> Said:
     made = await keys.rotate(desk, key, keys.Rotation(overlap_s=overlap_s))
     over = timedelta(seconds=overlap_s)
     return said(made, made.key, aside=f"{KEEP} {key} works for another {over}.")
+
+
+@key.command("caps")
+@click.argument("key", metavar="KEY")
+@click.option("--day", help="The most it may spend in a day, in UTC.")
+@click.option("--month", help="In a month of the calendar.")
+@click.option("--total", help="For ever, from now on.")
+@click.option("--type", "credit_type", help="Of which credits; needed where there are several.")
+@operates
+async def caps(  # noqa: PLR0917 - one parameter for each option
+    desk: Desk,
+    key: str,
+    day: str | None,
+    month: str | None,
+    total: str | None,
+    credit_type: str | None,
+) -> Said:
+    """Bound what a key may spend of a credit type; a window that is not named has no cap then."""
+    given: dict[Per, str | None] = {"day": day, "month": month, "total": total}
+    found = await credit_type_of(desk, credit_type)
+    drafts = [
+        keys.CapDraft(credit_type=found.name, per=per, amount=typed_amount(written, found))
+        for per, written in given.items()
+        if written is not None
+    ]
+    capped = await keys.put_caps(desk, key, keys.CapsDraft(caps=drafts), of_type=found.id)
+    told = [
+        f"{cap.display['amount']} {cap.credit_type} per {cap.per}"
+        if cap.per != "total"
+        else f"{cap.display['amount']} {cap.credit_type} in total"
+        for cap in capped.caps
+    ]
+    return said(capped, f"{capped.id} may spend {', '.join(told) or 'what its account has'}")
 
 
 @key.command("revoke")

@@ -25,6 +25,11 @@ async def rotate(call: Call[Services, Caller, Any, keys.Rotation]) -> keys.KeyMa
     return await keys.rotate(_desk(call), call.path["key"], call.body, owner=call.caller.account)
 
 
+async def put_caps(call: Call[Services, Caller, Any, keys.CapsDraft]) -> keys.KeyChanged:
+    """Bound what a key may spend."""
+    return await keys.put_caps(_desk(call), call.path["key"], call.body, owner=call.caller.account)
+
+
 async def revoke(call: Call[Services, Caller, Any, None]) -> keys.KeyChanged:
     """Revoke a key."""
     return await keys.revoke(_desk(call), call.path["key"], owner=call.caller.account)

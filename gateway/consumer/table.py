@@ -137,6 +137,12 @@ TABLE: tuple[Operation, ...] = (
         body=key_operations.Rotation, problems=(404, 409),
     ),
     Operation(
+        method="PUT", path="/v1/keys/{key}/caps", name="cap-key",
+        summary="The most a key may spend in a day, a month or for ever",
+        handler=keys.put_caps, need="manage", answer=key_operations.KeyChanged,
+        body=key_operations.CapsDraft, problems=(404, 409),
+    ),
+    Operation(
         method="DELETE", path="/v1/keys/{key}", name="revoke-key",
         summary="Refuse a key from its next call on",
         handler=keys.revoke, need="manage", answer=key_operations.KeyChanged, problems=(404,),

@@ -19,6 +19,7 @@ from ledger.facts import (
     ObservedFact,
     SettleFact,
     UnreadableFact,
+    UseFact,
     WholeCapture,
 )
 from ledger.ids import account_text, hold_text
@@ -31,6 +32,7 @@ KINDS: dict[type[Fact], str] = {
     LotExpired: "expiry",
     ControlFact: "control",
     ObservedFact: "observed",
+    UseFact: "use",
     UnreadableFact: "unreadable",
 }
 

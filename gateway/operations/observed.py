@@ -1,13 +1,13 @@
 """What routes that observe would have charged and refused, per route and account."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from config import Price, PriceList, units_of
+from config import Limit, Price, units_of
 from gateway.models import Answer, Given, Time
 from gateway.operations.history import Since, Until
 from gateway.operations.price_book import PriceBook
@@ -188,7 +188,7 @@ class _TermsOf:
             return terms
         # What it would have held at the least: more only where its body had no length.
         ceiling = max(price.cost(units_of(price, row.units or ())), price.hold or 0)
-        return Terms(ceiling, terms.public, terms.paces)
+        return Terms(ceiling, terms.public, terms.paces, terms.weight)
 
     async def _read(self, version: int, rule: int) -> tuple[Price | None, Terms]:
         prices = await self._book.version(self._connection, version)
@@ -197,12 +197,17 @@ class _TermsOf:
             return None, Terms()
         route = prices.routes[rule]
         price = None if route.price.unpriced else route.price
-        return price, Terms(public=route.public, paces=_paces(prices))
+        paces = _paces((*prices.limits.all, *route.limits))
+        return price, Terms(public=route.public, paces=paces, weight=route.weight)
 
 
-def _paces(prices: PriceList) -> tuple[Pace, ...]:
-    rate = prices.limits.per_key
-    return () if rate is None else (Pace("", "key", rate.interval_us, rate.burst_us),)
+def _paces(limits: Iterable[Limit]) -> tuple[Pace, ...]:
+    """Give the rates among them; quotas, caps and what is in flight are not rehearsed."""
+    return tuple(
+        Pace(limit.name, limit.whose, limit.rate.interval_us, limit.rate.burst_us)
+        for limit in limits
+        if limit.rate is not None
+    )
 
 
 def _answer(

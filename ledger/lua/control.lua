@@ -14,6 +14,8 @@ Returns {word, q, answer of each}; answer: OK | OLD | GAP | NOTLOADED | CORRUPT 
 -- include guard
 -- include account
 -- include journal
+local stored = {}
+-- include tallies
 -- include control
 local account_id = ARGV[2]
 if not account_id or #account_id ~= 7 or #ARGV > 1002 then
@@ -31,6 +33,7 @@ for i = 3, #ARGV do
     answers[i] = apply_control(account_id, account, ARGV[i])
   end
 end
+put_tallies()
 local refusal = commit()
 if refusal then
   return refusal

@@ -22,6 +22,8 @@ Returns {word, q, answer}; answer: LOADED (now or before) | TOKEN (another loade
 -- include guard
 -- include account
 -- include journal
+local stored = {}
+-- include tallies
 -- include open_hold
 -- include control
 local KEY_BYTES = 30
@@ -72,6 +74,7 @@ for i = 8 + 2 * hold_count, #ARGV do
     return { 'OK', meta.q, 'CORRUPT' }
   end
 end
+put_tallies()
 local refusal = commit()
 if refusal then
   return refusal

@@ -7,13 +7,16 @@ ARGV[1]      head, see parts/guard.lua; holds need the session
 ARGV[2..65]  lines by kind: S settle, L late, R renew, O observed, then H hold, K check
 
 Returns {word, q, answer of each line}; word: OK | NOMETA | STALE | FROZEN | REGRESS | SKEW
-  H  HELD available | NEWID | GONE | NOACCOUNT | BLOCKED | BADKEY | SCOPE | LIMITED retry_after_ms
+  H  HELD available | FREE available (an allowance, or a quota of what is free: held at price 0) | NEWID | GONE | NOACCOUNT | BLOCKED | BADKEY | SCOPE
+     | LIMITED retry_after_ms | CAPPED retry_after_ms (0: never) type window
      | INSUFFICIENT available | TOOLARGE window | BUSY | NOTYPE | CORRUPT
   K  PASS available, or as H
   S  DONE outcome captured | NOHOLD | EXPIRED | EARLY | TOOMUCH held | NOACCOUNT | BUSY | CORRUPT
   L  DONE outcome captured | NOACCOUNT | BUSY | NOTYPE | CORRUPT
   R  RENEWED | NOHOLD | CORRUPT        O  OK | BUSY
   any  BADLINE: no line of this protocol; nothing changed for it
+HELD, PASS and INSUFFICIENT of a line with limits go on with two words for each (the key's rate
+first, where there is one): what is left, seconds until all is back. LIMITED names the limit.
 
 It exists twice: so, and with `allow-oom` for calls that only settle.
 ]]
@@ -57,11 +60,36 @@ local function read_into(found, key, fields)
   end
 end
 -- include open_hold
+-- What limits need is made by the first line that asks for it: every function costs time in
+-- every call, and most calls have none to ask.
+local HOLD_BYTES, LIMITED, HAS_CAPS = 58, 128, 4
+local made_limits
+
+local function limits()
+  if made_limits then
+    return made_limits
+  end
+-- include tallies
+-- include limits
+  made_limits = {
+    fields = wanted_fields, want = want_limits, want_loans = want_loans, give_loans_back = give_loans_back, put = put_tallies,
+    asked_by = asked_by, kept_back = kept_back, allowance_for = allowance_for, caps_of = caps_of,
+    capped = capped, use = use_limits, standing = standing,
+  }
+  return made_limits
+end
 -- include hold
 -- include settle
 -- include late
 -- include renew
 -- include observed
+
+local NOTHING = string.rep('\0', 6)
+
+local function captures_all(line, raw)
+  local price = sub(raw, 31, 36)
+  return sub(line, 14, 19) == price and price ~= NOTHING
+end
 
 local wanted_holds, wanted, callers, any_hold = {}, {}, {}, false
 local session_field = 's' .. sub(ARGV[1], 25, 28)
@@ -74,6 +102,9 @@ for i = 2, #ARGV do
       callers[caller] = true
       wanted[#wanted + 1] = 'a' .. sub(line, 14, 20)
       wanted[#wanted + 1] = 'k' .. sub(line, 21, 27)
+    end
+    if (byte(line, 47) or 0) >= LIMITED then
+      limits().want(line)
     end
     if kind == HOLD and not any_hold then
       any_hold = true
@@ -97,9 +128,18 @@ for i = 2, #ARGV do
   if kind == SETTLE or kind == LATE then
     local raw = hold_states[sub(line, 2, 13)]
     -- A settlement of the whole hold touches no account.
-    if raw and #raw >= 62 and not (kind == SETTLE and sub(line, 14, 19) == sub(raw, 31, 36)) then
+    if raw and #raw >= 62 and not (kind == SETTLE and captures_all(line, raw)) then
       wanted[#wanted + 1] = 'a' .. sub(raw, 16, 22)
     end
+    local loans = raw and #raw >= 62 and byte(raw, 2) + 256 * byte(raw, 3) + 4
+    if loans and loans <= #raw then
+      limits().want_loans(raw, loans, kind == SETTLE and captures_all(line, raw))
+    end
+  end
+end
+if made_limits then
+  for field in pairs(made_limits.fields) do
+    wanted[#wanted + 1] = field
   end
 end
 read_into(stored, KEYS[3], wanted)
@@ -139,6 +179,9 @@ for _, key in pairs(keys) do
   if key.changed then
     put_balance('k' .. key.changed, spack('<Bc7BI6d', key.status, key.account, key.scopes, key.expiry, key.tat))
   end
+end
+if made_limits then
+  made_limits.put()
 end
 if session_used then
   put_balance(session_field, spack('<dd', session_highest, now))

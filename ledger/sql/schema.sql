@@ -21,6 +21,8 @@ TABLE dead_facts
 TABLE findings
 TABLE gateways
 TABLE grants WITH (fillfactor=70)
+TABLE key_caps
+TABLE limit_uses WITH (fillfactor=70)
 TABLE movements
 TABLE overtaken_endings
 TABLE page_sessions
@@ -223,6 +225,17 @@ grants.reference text
 grants.metadata jsonb NOT NULL DEFAULT '{}'::jsonb
 grants.actor text NOT NULL
 grants.created_at timestamp with time zone NOT NULL DEFAULT now()
+key_caps.key_id bigint NOT NULL
+key_caps.credit_type_id smallint NOT NULL
+key_caps.per text NOT NULL
+key_caps.units bigint NOT NULL
+limit_uses.whose text NOT NULL
+limit_uses.owner bigint NOT NULL
+limit_uses.route bytea NOT NULL
+limit_uses.limit_id bytea NOT NULL
+limit_uses.window_number bigint NOT NULL
+limit_uses.used bigint NOT NULL
+limit_uses.account_id bigint NOT NULL
 movements.account_id bigint NOT NULL
 movements.aseq bigint NOT NULL
 movements.id bytea NOT NULL
@@ -362,7 +375,7 @@ controls CHECK (((priority >= 0) AND (priority <= 255)))
 controls CHECK ((actor <> ''::text))
 controls CHECK ((cseq >= 1))
 controls CHECK ((entry_kind = ANY (ARRAY['clawback'::text, 'adjustment'::text])))
-controls CHECK ((kind = ANY (ARRAY['g'::text, 'w'::text, 'f'::text, 'k'::text, 'e'::text])))
+controls CHECK ((kind = ANY (ARRAY['g'::text, 'w'::text, 'f'::text, 'k'::text, 'e'::text, 'c'::text])))
 controls CHECK ((object_id >= 0))
 controls FOREIGN KEY (account_id) REFERENCES accounts(id)
 controls PRIMARY KEY (account_id, cseq)
@@ -395,6 +408,18 @@ grants FOREIGN KEY (account_id) REFERENCES accounts(id)
 grants FOREIGN KEY (credit_type_id) REFERENCES credit_types(id)
 grants PRIMARY KEY (id)
 grants UNIQUE (account_id, reference)
+key_caps CHECK (((units >= 0) AND (units <= '90000000000000'::bigint)))
+key_caps CHECK ((per = ANY (ARRAY['total'::text, 'day'::text, 'month'::text])))
+key_caps FOREIGN KEY (credit_type_id) REFERENCES credit_types(id)
+key_caps FOREIGN KEY (key_id) REFERENCES api_keys(id)
+key_caps PRIMARY KEY (key_id, credit_type_id, per)
+limit_uses CHECK ((length(limit_id) = 4))
+limit_uses CHECK ((length(route) = 4))
+limit_uses CHECK ((owner >= 0))
+limit_uses CHECK ((used >= 0))
+limit_uses CHECK ((whose = ANY (ARRAY['k'::text, 'a'::text, 'e'::text])))
+limit_uses CHECK ((window_number >= 0))
+limit_uses PRIMARY KEY (whose, owner, route, limit_id)
 movements CHECK ((kind = ANY (ARRAY['purchase'::text, 'subscription'::text, 'promotion'::text, 'adjustment'::text, 'refund'::text, 'clawback'::text, 'expiry'::text])))
 movements CHECK ((length(id) = 12))
 movements FOREIGN KEY (account_id) REFERENCES accounts(id)
@@ -459,6 +484,7 @@ CREATE INDEX grants_of_account ON public.grants USING btree (account_id, id)
 CREATE INDEX grants_of_charge ON public.grants USING btree (charge_id) WHERE (charge_id IS NOT NULL)
 CREATE INDEX grants_open ON public.grants USING btree (account_id, credit_type_id) WHERE (state = ANY (ARRAY['scheduled'::text, 'pending'::text, 'queued'::text, 'live'::text]))
 CREATE INDEX grants_waiting ON public.grants USING btree (account_id, effective_at) WHERE (state = ANY (ARRAY['scheduled'::text, 'queued'::text]))
+CREATE INDEX limit_uses_of_account ON public.limit_uses USING btree (account_id)
 CREATE INDEX movements_in_journal ON public.movements USING btree (epoch, q)
 CREATE INDEX movements_in_order ON public.movements USING btree (account_id, id)
 CREATE INDEX overtaken_endings_in_journal ON public.overtaken_endings USING btree (epoch, q)
@@ -487,6 +513,8 @@ CREATE UNIQUE INDEX findings_pkey ON public.findings USING btree (id)
 CREATE UNIQUE INDEX gateways_pkey ON public.gateways USING btree (id)
 CREATE UNIQUE INDEX grants_account_id_reference_key ON public.grants USING btree (account_id, reference)
 CREATE UNIQUE INDEX grants_pkey ON public.grants USING btree (id)
+CREATE UNIQUE INDEX key_caps_pkey ON public.key_caps USING btree (key_id, credit_type_id, per)
+CREATE UNIQUE INDEX limit_uses_pkey ON public.limit_uses USING btree (whose, owner, route, limit_id)
 CREATE UNIQUE INDEX movements_pkey ON public.movements USING btree (account_id, aseq)
 CREATE UNIQUE INDEX overtaken_endings_pkey ON public.overtaken_endings USING btree (charge_id)
 CREATE UNIQUE INDEX page_sessions_pkey ON public.page_sessions USING btree (token_sha256)

@@ -214,3 +214,47 @@ async def test_a_page_shows_names_as_text(ctl: Control) -> None:
 
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
+
+
+async def test_a_key_gets_caps_keeps_them_when_rotated_and_tells_what_was_spent(
+    ctl: Control,
+) -> None:
+    customer = await ctl.gateway.customer(credits=50)
+    manager = await ctl.managing(customer)
+    caps = [{"credit_type": "credits", "per": "day", "amount": 5}]
+    made = await ctl.consumer.post("/v1/keys", json={"caps": caps}, headers=manager)
+    capped = {"x-api-key": made.json()["key"]}
+    path = f"/v1/keys/{made.json()['id']}"
+
+    answers = [await ctl.gateway.get("/v1/products/B1", headers=capped) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert answers[2].json()["type"] == "/farebox/problems/key-cap"
+    await ctl.gateway.settled()
+    rows = (await ctl.consumer.get("/v1/keys", headers=manager)).json()["items"]
+    [shown] = next(row["caps"] for row in rows if row["id"] == made.json()["id"])
+    assert (shown["per"], shown["amount"], shown["spent"]) == ("day", 5, 4)
+    assert shown["display"] == {"amount": "5", "spent": "4"}
+
+    rotated = await ctl.consumer.post(f"{path}/rotate", json={"overlap_s": 60}, headers=manager)
+    assert [cap["amount"] for cap in rotated.json()["caps"]] == [5]
+    lifted = await ctl.consumer.put(f"{path}/caps", json={"caps": []}, headers=manager)
+    assert (lifted.json()["caps"], lifted.json()["applied"]) == ([], True)
+    assert (await ctl.gateway.get("/v1/products/B1", headers=capped)).status_code == 200
+
+
+async def test_caps_that_cannot_be_are_refused_and_so_are_those_of_others(ctl: Control) -> None:
+    customer, other = await ctl.gateway.customer(), await ctl.gateway.customer()
+    manager = await ctl.managing(customer)
+    path = f"/v1/keys/key_{customer.key}/caps"
+    good = {"credit_type": "credits", "per": "day", "amount": 5}
+    wrong = [good | {"per": "week"}, good | {"amount": -1}, good | {"credit_type": "gold"}]
+
+    answers = [await ctl.consumer.put(path, json={"caps": [cap]}, headers=manager) for cap in wrong]
+    answers.append(await ctl.consumer.put(path, json={"caps": [good, good]}, headers=manager))
+    foreign = f"/v1/keys/key_{other.key}/caps"
+    theirs = await ctl.consumer.put(foreign, json={"caps": [good]}, headers=manager)
+
+    assert [answer.status_code for answer in answers] == [422] * 4
+    assert theirs.status_code == 404
+    refused = await ctl.consumer.put(path, json={"caps": [good]}, headers=customer.headers)
+    assert refused.status_code == 403

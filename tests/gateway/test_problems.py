@@ -44,6 +44,8 @@ def test_every_problem_says_that_nothing_was_charged(name: str) -> None:
         (errors.BadKey(), 401, "key-invalid"),
         (errors.AccountFrozen(), 403, "account-frozen"),
         (errors.ScopeMissing(), 403, "scope-missing"),
+        (errors.KeyCapped(0, 1, "total"), 403, "key-cap"),
+        (errors.KeyCapped(1_500, 1, "day"), 429, "key-cap"),
         (errors.RateLimited(1_500), 429, "rate-limited"),
         (errors.LedgerBusy(), 503, "ledger-busy"),
         (errors.LedgerUnavailable("gone"), 503, "ledger-unavailable"),

@@ -4,6 +4,7 @@ from random import Random
 
 from ledger.facts import HoldFact
 from ledger.ids import hold_id
+from ledger.limits import ALL_ROUTES, Limit, window_id
 from tests.ledger.journal_audit import JournalAudit
 from tests.ledger.model import Model
 from tests.ledger.tick_lines import (
@@ -19,6 +20,20 @@ from tests.ledger.twin import ACCOUNTS, NEVER_MINTED
 LATER_TYPE, NO_TYPE = 3, 4
 """A credit type that the operator may add, and one that nobody adds."""
 REASONS = (1, 5, 20, 26, 40)
+LIMITS = (
+    Limit("k", ALL_ROUTES, b"F1..", "F", 1),
+    Limit("k", ALL_ROUTES, b"R1..", "R", 400_000, 800_000),
+    Limit("k", b"road", b"R1..", "R", 2_000_000, 2_000_000),
+    Limit("a", ALL_ROUTES, b"R1..", "R", 700_000, 2_800_000),
+    Limit("a", b"road", b"F1..", "F", 3),
+    Limit("e", ALL_ROUTES, b"R1..", "R", 300_000, 3_000_000),
+    Limit("e", b"road", b"F1..", "F", 4),
+    Limit("k", b"road", window_id("Q", "month"), "Q", 3),
+    Limit("a", ALL_ROUTES, window_id("Q", "day"), "Q", 4),
+    Limit("e", ALL_ROUTES, window_id("Q", "day"), "Q", 6),
+    Limit("a", b"road", window_id("A", "day"), "A", 4),
+    Limit("k", ALL_ROUTES, window_id("A", "month"), "A", 3),
+)
 
 
 class DrawnLines:
@@ -81,6 +96,7 @@ class DrawnLines:
             2 if chance.random() < 0.05 else 1,
             chance.choice(((0, 0), (0, 0), (0, 0), (5_000_000, 5_000_000))),
             only_check,
+            *_limits(chance),
         )
 
     def may_be_late(self, hold: bytes) -> bool:
@@ -93,6 +109,13 @@ class DrawnLines:
 
 def _credit_type(chance: Random) -> int:
     return chance.choices((1, 2, LATER_TYPE, NO_TYPE), (75, 15, 5, 5))[0]
+
+
+def _limits(chance: Random) -> tuple[tuple[Limit, ...] | None, int]:
+    """Few different ones, so that they meet; sometimes none, or only the key's own rate."""
+    if chance.random() < 0.5:
+        return None, 1
+    return tuple(one for one in LIMITS if chance.random() < 0.25), chance.choice((1, 1, 1, 2))
 
 
 def _amount(chance: Random) -> int:

@@ -8,6 +8,7 @@ import redis
 
 from ledger.facts import Control
 from ledger.ids import hold_id
+from ledger.limits import Tally, pack_tallies, tally_field, window_id
 from ledger.lines import (
     ack_args,
     control_args,
@@ -15,6 +16,7 @@ from ledger.lines import (
     drop_session_args,
     load_begin_args,
     load_end_args,
+    load_limits_args,
     observed_line,
     open_args,
     renew_line,
@@ -155,6 +157,9 @@ class HostileShard:
                 return load_begin_args(UNLOADED, b"another token")
             case "load_end":
                 return self.load_end_args()
+            case "load_limits":
+                tally = Tally(window_id("Q", "day"), "Q", 20_000, 5)
+                return load_limits_args(1, {tally_field("a", UNLOADED): pack_tallies([tally])})
             case "open":
                 return open_args(2, 77, [(TYPE, 5, 78), (9, 0, 79)], 1)
             case "session":

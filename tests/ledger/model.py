@@ -20,10 +20,14 @@ from ledger.facts import (
     LotExpired,
     ObservedFact,
     SettleFact,
+    UseFact,
     WholeCapture,
 )
 from ledger.ids import minted_us, session_of
+from ledger.limits import Loan
+from ledger.lines import CAPPED
 from ledger.records import LIVE_LOTS, ClosedHold, Lot, SessionRecord
+from tests.ledger.modelled_limits import ModelledLimits, Tallies
 from tests.ledger.tick_lines import (
     HoldLine,
     LateLine,
@@ -79,6 +83,7 @@ class Account:
 
 @dataclass
 class Key:
+    number: int
     status: int
     account: int
     scopes: int
@@ -105,12 +110,14 @@ class Model:
         self.stored: dict[int, Account] = {}  # what Postgres has: all facts, of all epochs
         self.stored_keys: dict[int, Key] = {}
         self.stored_holds: dict[bytes, HoldFact] = {}
+        self.stored_tallies: Tallies = {}
         self.begin()
 
     def begin(self) -> None:
         """Begin an epoch: everything was posted, nothing is loaded."""
         if self.epoch:
             self.stored |= copy.deepcopy(self.accounts)
+            self.stored_tallies = self.limits.lasting(self.stored_tallies)
             self.stored_keys |= copy.deepcopy(self.keys)
             # Of accounts that nobody loaded, but for those that ended here all the same.
             unloaded = {
@@ -130,6 +137,7 @@ class Model:
         self.sessions: dict[int, SessionRecord] = {}
         self.tokens: dict[int, bytes] = {}  # of accounts that somebody is loading
         self.holds: dict[bytes, HoldFact | ClosedHold] = {}
+        self.limits = ModelledLimits()  # rates and what is in flight begin anew with an epoch
         self.entries: list[tuple[int, dict[int, int], list[Fact]]] = []
         self.kept_from = 0  # what ended before this fact is trimmed away
         self.facts: list[Fact] = []
@@ -162,6 +170,23 @@ class Model:
             return "LOADED"
         self.tokens[account] = token
         return "OK"
+
+    def load_limits(self, account: int, epoch: int) -> str:
+        """What Postgres has of quotas, allowances and caps; what is there already stays."""
+        if epoch != self.epoch:
+            return "STALE"
+        self.limits.tallies = self.tallies_of(account) | self.limits.tallies
+        return "OK"
+
+    def tallies_of(self, account: int) -> Tallies:
+        """Of the account, its key and everyone."""
+        owners = {b"la": account, b"lk": 10 * account, b"le": 0}
+        starts = tuple(kind + owner.to_bytes(7, "little") for kind, owner in owners.items())
+        return {
+            field: dict(known)
+            for field, known in self.stored_tallies.items()
+            if field.startswith(starts)
+        }
 
     def load_end(self, account: int, token: bytes, epoch: int, pending: list[Control]) -> str:
         """What Postgres has of the account is written, then what was pending is applied."""
@@ -294,7 +319,8 @@ class Model:
                     return "GONE"
                 named = self.accounts.get(line.account)
                 pool = named.pools.get(line.credit_type) if named else None
-                return f"HELD {known.balance - (pool.floor if pool else 0)}"
+                word = "HELD" if known.price else "FREE"
+                return f"{word} {known.balance - (pool.floor if pool else 0)}"
         account = self.accounts.get(line.account)
         if account is None:
             return "NOACCOUNT"
@@ -310,30 +336,33 @@ class Model:
             return "BADKEY"
         if key.scopes & line.scope != line.scope:
             return "SCOPE"
-        interval, burst = line.rate
-        ahead = key.tat_us - self.now * 1000 - burst
-        if interval and ahead > 0:
-            return f"LIMITED {-(-ahead // 1000)}"
+        if refusal := self.limits.refusal(line, key.tat_us, self.now):
+            return refusal
         window = self.windows.get(line.credit_type)
         if window is None:
             return "NOTYPE"
         pool = account.pools.get(line.credit_type)
         available = pool.available(self.now) if pool else 0
+        free = not line.only_check and self.limits.allowance(line, self.now) is not None
+        price = 0 if free else line.ceiling
         if not line.only_check:
-            if pool is None or available < line.ceiling:
-                return f"INSUFFICIENT {available}"
-            if line.ceiling > window.window:
+            if refusal := self.limits.capped(key, line, price, self.now):
+                return refusal
+            if price and available < price:
+                return f"INSUFFICIENT {available}{self._standing(line, key)}"
+            if price > window.window:
                 return f"TOOLARGE {window.window}"
-            used = window.held - window.posted + line.ceiling
+            used = window.held - window.posted + price
             if used > window.window or self._room() < SPARE_FACTS:
                 return "BUSY"
-        if interval:
-            key.tat_us = max(key.tat_us, self.now * 1000) + interval
-        if line.only_check or pool is None:
-            return f"PASS {available}"
-        self._expire(line.account, account, line.credit_type)
-        allocation = self._take(pool, line.ceiling)
-        window.held += line.ceiling
+        key.tat_us, uses = self.limits.use(key, line, price, self.now)
+        if line.only_check:
+            return f"PASS {available}{self._standing(line, key)}"
+        allocation: tuple[Allocated, ...] = ()
+        if pool is not None:
+            self._expire(line.account, account, line.credit_type)
+            allocation = self._take(pool, price)
+        window.held += price
         self.open += 1
         self.sessions[session] = SessionRecord(minted_us(line.hold_id), self.now)
         account.aseq += 1
@@ -342,17 +371,28 @@ class Model:
             line.account,
             line.key,
             line.credit_type,
-            line.ceiling,
+            price,
             1,
             2,
             line.deadline_ms,
             account.aseq,
-            pool.balance,
+            pool.balance if pool else 0,
             allocation,
         )
         self.facts.append(fact)
         self.holds[line.hold_id] = fact
-        return f"HELD {available - line.ceiling}"
+        self._say_used(line.hold_id, line.account, line.key, back=False, uses=uses)
+        word = "HELD" if price else "FREE"
+        return f"{word} {available - price}{self._standing(line, key)}"
+
+    def _say_used(
+        self, hold: bytes, account: int, key: int, *, back: bool, uses: list[Loan]
+    ) -> None:
+        if uses:
+            self.facts.append(UseFact(hold, account, key, back, tuple(uses)))
+
+    def _standing(self, line: HoldLine, key: Key) -> str:
+        return self.limits.standing(line, key.tat_us, self.now)
 
     def _take(self, pool: Pool, amount: int) -> tuple[Allocated, ...]:
         parts = []
@@ -394,7 +434,7 @@ class Model:
         return self._close(known, outcome, line.captured, line.reason)
 
     def _close(self, hold: HoldFact, outcome: str, captured: int, reason: int) -> str:
-        if captured == hold.price:
+        if captured == hold.price and outcome == "c":
             self.facts.append(WholeCapture(hold.hold_id, reason, 200))
         else:
             account = self.accounts.get(hold.account)
@@ -431,6 +471,8 @@ class Model:
                 )
             )
             self._expire(hold.account, account, hold.credit_type)
+        back = self.limits.give_back(hold, outcome, captured, self.now)
+        self._say_used(hold.hold_id, hold.account, hold.key, back=True, uses=back)
         self.windows[hold.credit_type].returned += hold.price
         self.open -= 1
         self.holds[hold.hold_id] = ClosedHold(outcome, captured)
@@ -481,6 +523,10 @@ class Model:
         if session in self.sessions:  # the hold must not begin any more
             highest = max(self.sessions[session].highest, minted_us(line.hold_id))
             self.sessions[session] = SessionRecord(highest, self.now)
+        key = self.keys.get(line.key)
+        if key is not None and key.account == line.account:
+            uses = self.limits.spend_late(key, line, taken, self.now)
+            self._say_used(line.hold_id, line.account, line.key, back=False, uses=uses)
         return f"DONE l {taken}"
 
     def _renew(self, line: RenewLine) -> str:
@@ -510,12 +556,18 @@ class Model:
             case "k":
                 old = self.keys.get(control.object_id)
                 self.keys[control.object_id] = Key(
+                    control.object_id,
                     control.amount,
                     number,
-                    control.flags,
+                    control.flags | (old.scopes & CAPPED if old else 0),
                     control.expiry_ms,
                     old.tat_us if old else 0,
                 )
+            case "c":
+                capped = self.limits.set_cap(control, self.now)
+                key = self.keys.get(control.object_id)
+                if key is not None:
+                    key.scopes = key.scopes & ~CAPPED | capped
         account.cseq = control.cseq
         account.aseq += 1
         self.facts.append(ControlFact(number, control, account.aseq, **values))  # type: ignore[arg-type]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from ledger.facts import NEVER, Control
+from ledger.limits import pack_tallies
 from ledger.lines import (
     ack_args,
     control_args,
@@ -20,6 +21,7 @@ from ledger.lines import (
     drop_session_args,
     load_begin_args,
     load_end_args,
+    load_limits_args,
     open_args,
 )
 from ledger.records import AccountRecord, SessionRecord
@@ -141,7 +143,9 @@ class ShardMachine(Twin, RuleBasedStateMachine):
         older=st.sampled_from((0, 0, 0, 1)),
         back=st.integers(-1, 2),
     )
-    def end_load(self, account: int, token: bytes, older: int, back: int) -> None:
+    def end_load(
+        self, account: int, token: bytes, older: int, back: int, *, load_limits: bool = True
+    ) -> None:
         """With controls that the account has already, or with one missing, as `back` says."""
         stored = self.model.stored.get(account, modelled.Account())
         record = AccountRecord(
@@ -153,6 +157,8 @@ class ShardMachine(Twin, RuleBasedStateMachine):
             if key.account == account
         ]
         holds = [hold for hold in self.model.stored_holds.values() if hold.account == account]
+        if load_limits:
+            self.load_limits(account, 0)
         pending = self.log[account][max(stored.cseq - back, 0) :]
         epoch = self.model.epoch - older
         args = load_end_args(
@@ -160,6 +166,17 @@ class ShardMachine(Twin, RuleBasedStateMachine):
         )
         answer = self.ask("load_end", args, account=account)
         assert answer == self.model.load_end(account, token, epoch, pending)
+
+    @rule(account=accounts, older=st.sampled_from((0, 0, 1)))
+    def load_limits(self, account: int, older: int) -> None:
+        """A loader comes first, again, or far too late."""
+        epoch = self.model.epoch - older
+        tallies = {
+            field: pack_tallies(known.values())
+            for field, known in self.model.tallies_of(account).items()
+        }
+        answer = self.ask("load_limits", load_limits_args(epoch, tallies))
+        assert answer == self.model.load_limits(account, epoch)
 
     @rule(account=accounts)
     def token_times_out(self, account: int) -> None:
@@ -193,7 +210,7 @@ class ShardMachine(Twin, RuleBasedStateMachine):
 
     @rule(
         account=accounts,
-        kind=st.sampled_from("gggggewwfk"),
+        kind=st.sampled_from("gggggewwfkcc"),
         credit_type=st.sampled_from((1, 1, 2, LATER_TYPE)),
         amount=st.integers(1, 300),
         priority=st.integers(0, 2),
@@ -224,6 +241,9 @@ class ShardMachine(Twin, RuleBasedStateMachine):
             control = Control(
                 "k", 0, 0, 10 * account, 1 + int(pick % 10 == 0), 0, expiry, 1 + pick % 2
             )
+        elif kind == "c":
+            cap = (amount % 60, pick % 3, NEVER, int(pick % 5 > 0))
+            control = Control("c", 0, credit_type, 10 * account, *cap)
         self.order(account, control)
         if send:
             self.push(account, 0)

@@ -8,7 +8,9 @@ import pytest
 from ledger import shards
 from ledger.errors import LedgerUnavailable, NotFound
 from ledger.facts import Control
+from ledger.limits import read_tallies, tally_field, window_id
 from ledger.lines import load_begin_args, load_end_args
+from ledger.loader import FIELDS_AT_ONCE
 from ledger.records import AccountRecord, account_field
 from ledger.snapshot import Snapshot, read_snapshot
 from tests.ledger.parts import Customer, Parts, opened
@@ -145,6 +147,32 @@ async def test_a_snapshot_of_an_older_epoch_is_refused(parts: Parts) -> None:
     args = load_begin_args(customer.account, b"own")
     assert await parts.shard.run("load_begin", args, account=customer.account) == [b"OK"]
     assert await end_load(parts, snapshot, b"own") == b"STALE"
+
+
+async def test_more_uses_than_one_call_takes_are_all_brought_back(parts: Parts) -> None:
+    """A thousand keys with limits on some routes: their account loads all the same."""
+    customer = await parts.customer(100)
+    most = 2 * FIELDS_AT_ONCE + 1
+    async with parts.database.connection() as connection:
+        await connection.execute(
+            """
+            INSERT INTO limit_uses
+            SELECT 'k', n, '\\x726f6164', $2, 20000, 1 + n % 9, $1 FROM generate_series(1, $3::int) n
+            """,
+            customer.account,
+            window_id("Q", "day"),
+            most,
+        )
+    await parts.shard.ready()
+    link = await parts.reading.link()
+    balances = parts.keys.balances(1)
+    await link.call("HDEL", balances, account_field(customer.account))
+    await parts.loader.load(customer.account)
+
+    fields = [tally_field("k", n, b"road") for n in range(1, most + 1)]
+    values = await link.call("HMGET", balances, *fields)
+    read = [read_tallies(value)[window_id("Q", "day")].value for value in values]
+    assert read == [1 + n % 9 for n in range(1, most + 1)]
 
 
 async def test_an_account_that_postgres_does_not_have(parts: Parts) -> None:

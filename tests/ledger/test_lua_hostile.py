@@ -125,7 +125,7 @@ def test_another_number_of_arguments_is_refused(shard: HostileShard, name: str) 
     if name.startswith("tick"):
         shard.refuses(valid.after_head(*[valid.args[1]] * 65))
         return
-    fewest = {"control": 2, "load_end": 9}.get(name)  # a list follows
+    fewest = {"control": 2, "load_end": 9, "load_limits": 2}.get(name)  # a list follows
     for at in range(fewest or len(valid.args)):
         shard.refuses(replace(valid, args=valid.args[:at]))
     if fewest is None:

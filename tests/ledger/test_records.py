@@ -18,8 +18,10 @@ from ledger.facts import (
     ObservedFact,
     SettleFact,
     UnreadableFact,
+    UseFact,
     WholeCapture,
 )
+from ledger.limits import Loan
 from ledger.lines import hold_line, load_end_args
 from ledger.records import (
     FIRST_CHAIN,
@@ -83,6 +85,25 @@ facts = st.one_of(
     ),
     st.builds(LotExpired, u7, byte, u5, u6, u5, balance),
     st.builds(ControlFact, u7, controls, u5, balance, st.sampled_from("aq"), u6, u6, lots),
+    st.builds(
+        UseFact,
+        ids,
+        u7,
+        u7,
+        st.booleans(),
+        st.lists(
+            st.builds(
+                Loan,
+                st.sampled_from("kae"),
+                st.binary(min_size=4, max_size=4),
+                st.binary(min_size=4, max_size=4),
+                st.sampled_from("QAC"),
+                u32,
+                u6,
+            ),
+            max_size=3,
+        ).map(tuple),
+    ),
     st.builds(ObservedFact, ids, u7, u7, byte, u6, u32, u16, u16, details),
 )
 

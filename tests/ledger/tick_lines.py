@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from ledger.limits import Limit, limits_block
 from ledger.lines import (
     Rate,
     hold_line,
@@ -25,6 +26,8 @@ class HoldLine:
     scope: int = 1
     rate: tuple[int, int] = (0, 0)
     only_check: bool = False
+    limits: tuple[Limit, ...] | None = None
+    weight: int = 1
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ def packed(line: Line) -> bytes:
                 deadline_ms=line.deadline_ms,
                 scope=line.scope,
                 rate=Rate(*line.rate),
+                limits=b"" if line.limits is None else limits_block(line.limits, line.weight),
                 only_check=line.only_check,
             )
         case SettleLine():

@@ -16,6 +16,7 @@ from redis.client import Pipeline
 
 from ledger.facts import Control
 from ledger.ids import hold_id
+from ledger.limits import read_loans, read_tallies, tally_field
 from ledger.lines import (
     ack_args,
     control_args,
@@ -23,6 +24,7 @@ from ledger.lines import (
     drop_session_args,
     load_begin_args,
     load_end_args,
+    load_limits_args,
     session_args,
 )
 from ledger.records import (
@@ -192,6 +194,8 @@ class Twin:
                 return load_end_args(
                     self.rig.epoch, 3, token, record=record, keys=[], holds=[], controls=[]
                 )
+            case "load_limits":
+                return load_limits_args(self.rig.epoch, {tally_field("a", 9): bytes(17)})
             case "session":
                 return session_args(2**31)
             case "unload":
@@ -219,6 +223,8 @@ class Twin:
         meta = Meta.unpack(raw_meta)
         self.agree_on_meta(meta)
         assert {hold: read_hold(raw) for hold, raw in holds.items()} == model.holds
+        loans = {hold: read_loans(raw) for hold, raw in holds.items() if raw[:1] == b"H"}
+        assert {hold: lent for hold, lent in loans.items() if lent} == model.limits.lent
         assert {a: t for a, t in zip(ACCOUNTS, tokens, strict=True) if t} == model.tokens
         assert length == len(model.journal)
         for row, expected in zip(rows, model.entries[done:], strict=True):
@@ -259,6 +265,9 @@ class Twin:
             assert KeyRecord.unpack(balances.pop(key_field(number))) == key_record(key)
         for session, record in model.sessions.items():
             assert SessionRecord.unpack(balances.pop(session_field(session))) == record
+        fields = [field for field in balances if field[:1] == b"l"]
+        tallies = {field: read_tallies(balances.pop(field)) for field in fields}
+        assert tallies == model.limits.tallies
         assert balances == {}
 
 

@@ -86,9 +86,10 @@ LAYERS = (
             "tests/flows/test_ledger_races.py",
             "tests/flows/test_process_races.py",
             "tests/flows/test_payment_races.py",
+            "tests/flows/test_limits.py",
         ),
-        _races(100),
-        _races(2_000),
+        _races(100) | {"FAREBOX_LIMITED_CALLS": "500"},
+        _races(2_000) | {"FAREBOX_LIMITED_CALLS": "500"},
     ),
     Layer(
         "attacks",

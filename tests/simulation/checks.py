@@ -5,7 +5,9 @@ from typing import Any
 
 from ledger.accounts import Status
 from ledger.books import ChargeState
-from tests.simulation.world import CREDITS, PAID, World
+from ledger.limits import ALL_ROUTES, Whose, read_tallies, tally_field, window_number
+from ledger.records import account_field
+from tests.simulation.world import ALLOWANCE, CREDITS, KEYS, PAID, QUOTA, ROAD, World
 
 
 def quiet(world: World) -> str | None:
@@ -46,6 +48,11 @@ def check(world: World) -> None:
         for of_type in meta.types:
             if not of_type.held == of_type.returned == of_type.posted:
                 world.wrong(f"the window leaks: {of_type}")
+        kept = world.master.store.data.get(KEYS.balances(meta.epoch).encode(), {})
+        in_flight = read_tallies(kept.get(tally_field("e", 0), b""))
+        if any(tally.value for tally in in_flight.values()):
+            world.wrong(f"in flight for ever: {in_flight}")
+        _uses(world, kept)
 
 
 def _books(world: World) -> None:
@@ -80,6 +87,35 @@ def _books(world: World) -> None:
     for number in rows["accounts"]:
         if (pool := rows["pools"].get((number, CREDITS))) is not None:
             _pool(world, number, pool)
+
+
+def _uses(world: World, kept: dict[bytes, bytes]) -> None:
+    """Quotas and allowances: Postgres has what Redis counts, and counts what was delivered."""
+    if world.poisoned:
+        return
+    rows, now = world.postgres.tables, world.postgres.now_ms
+    limits: tuple[tuple[Whose, bytes, bytes], ...] = (
+        ("a", ALL_ROUTES, QUOTA),
+        ("k", ROAD, ALLOWANCE),
+    )
+    for account in rows["accounts"]:
+        delivered = sum(
+            row["state"] == ChargeState.CAPTURED
+            for hold, row in rows["charges"].items()
+            if row["account_id"] == account and hold in world.limited
+        )
+        for whose, route, limit in limits:
+            row = rows["limit_uses"].get((whose, account, route, limit), {"window_number": -1})
+            posted = row["used"] if row["window_number"] == window_number(limit, now) else 0
+            world.stats["uses"] += posted
+            if whose == "a" and posted < delivered and not world.setbacks:
+                world.wrong(f"account {account} used {posted} of its quota, {delivered} delivered")
+            if account_field(account) not in kept:
+                continue
+            tally = read_tallies(kept.get(tally_field(whose, account, route), b"")).get(limit)
+            counted = tally.value if tally else 0
+            if counted != posted:
+                world.wrong(f"account {account}: {counted} used in Redis, {posted} in Postgres")
 
 
 def _pool(world: World, account: int, pool: dict[str, Any]) -> None:

@@ -124,7 +124,7 @@ MUTANTS = (
                 "token = self._chance.randbytes(TOKEN_BYTES)",
                 "token = self._chance.randbytes(TOKEN_BYTES); early = await self._snapshot(account)",
             ),
-            (Loader, "_try", "snapshot = await self._snapshot(account)\n    args", "snapshot = early\n    args"),
+            (Loader, "_try", "snapshot = await self._snapshot(account)\n    fields", "snapshot = early\n    fields"),
         ),
         expected=False,
         why=(
@@ -186,7 +186,7 @@ MUTANTS = (
     Mutant(
         "window",
         "holds are granted however much is not posted",
-        lua=(("window.H - window.K + ceiling > window.X", "false"),),
+        lua=(("window.H - window.K + price > window.X", "false"),),
     ),
     Mutant(
         "overdue sweep",

@@ -39,8 +39,8 @@ def tables() -> dict[str, dict[Any, Row]]:
     """What the migrations leave behind."""
     names = (
         "accounts", "api_keys", "audit", "batch_lines", "batches", "charges", "control_requests",
-        "controls", "credit_types", "dead_facts", "findings", "grants", "movements",
-        "overtaken_endings", "pools", "price_rules", "shards",
+        "controls", "credit_types", "dead_facts", "findings", "grants", "key_caps", "limit_uses",
+        "movements", "overtaken_endings", "pools", "price_rules", "shards",
     )  # fmt: skip
     made: dict[str, dict[Any, Row]] = {name: {} for name in names}
     made["shards"][0] = {
@@ -206,6 +206,26 @@ def _(tx: Transaction, versions: list[int], rules: list[int]) -> list[Row]:
         for wanted in zip(versions, rules, strict=True)
         for row in only(tx.get("price_rules", wanted), "version", "rule", "route")
     ]
+
+
+_USE_COLUMNS = books_store._USE_COLUMNS
+
+
+@answers(posting._SQL.limit_uses)
+def _(tx: Transaction, *columns: list[Any]) -> list[Row]:
+    wanted = zip(*columns, strict=True)
+    return [row for use in wanted for row in only(tx.get("limit_uses", use), *_USE_COLUMNS)]
+
+
+@answers(posting._SQL.save_limit_uses)
+def _(tx: Transaction, *columns: list[Any]) -> list[Row]:
+    for values in zip(*columns, strict=True):
+        before = tx.get("limit_uses", values[:4])
+        row = dict(zip(_USE_COLUMNS, values, strict=True))
+        if before is not None:
+            row["account_id"] = before["account_id"]
+        tx.put("limit_uses", values[:4], row)
+    return []
 
 
 @answers(posting._SQL.save_accounts)
@@ -493,6 +513,20 @@ def _(tx: Transaction, account: int) -> list[Row]:
     ]
     keys.sort(key=lambda row: row["id"])
     return [row for key in keys for row in only(key, "id", "scopes", "expires_ms")]
+
+
+@answers(snapshot._SQL.key_caps)
+def _(tx: Transaction, account: int) -> list[Row]:
+    mine = {row["id"] for row in tx.rows("api_keys") if row["account_id"] == account}
+    caps = (row for row in tx.rows("key_caps") if row["key_id"] in mine)
+    return [one for row in caps for one in only(row, "key_id", "credit_type_id", "per", "units")]
+
+
+@answers(snapshot._SQL.limit_uses)
+def _(tx: Transaction, account: int) -> list[Row]:
+    uses = (row for row in tx.rows("limit_uses") if row["account_id"] in (account, 0))
+    columns = _USE_COLUMNS[:-1]
+    return [one for row in uses if row["used"] > 0 for one in only(row, *columns)]
 
 
 @answers(snapshot._SQL.open_holds)

@@ -13,6 +13,7 @@ import pytest
 from ledger.facts import Control
 from ledger.ids import hold_id
 from ledger.keys import Keys
+from ledger.limits import ALL_ROUTES, Limit, limits_block
 from ledger.lines import (
     Rate,
     ack_args,
@@ -36,6 +37,15 @@ from tests.simulation.servers import Server
 from tests.simulation.store import Store
 
 SCRIPTS = Scripts()
+LIMITS = limits_block(
+    [
+        Limit("k", ALL_ROUTES, b"fly.", "F", 3),
+        Limit("a", b"road", b"fly.", "F", 5),
+        Limit("e", ALL_ROUTES, b"rate", "R", 900_000, 3_600_000),
+    ],
+    weight=2,
+)
+"""One of each field: in which order several stand there is the interpreter's own business."""
 SEEDS = range(1, 9)
 COMMANDS, CALLS = 150, 150
 A_DAY_MS = 86_400_000
@@ -205,6 +215,7 @@ def test_the_scripts_answer_as_on_a_real_server(both: Both, seed: int) -> None:
                     rate=Rate(*chance.choice(((0, 0), (1_000_000, 2_000_000)))),
                 ),
                 hold_line(new, ceiling=amount, deadline_ms=deadline, **known),
+                hold_line(new, ceiling=amount, deadline_ms=deadline, **known, limits=LIMITS),
                 hold_line(new, ceiling=1, deadline_ms=deadline, only_check=True, **known),
                 settle_line(hold, amount // 2, chance.choice((1, 1, 20, 40, 99)), 200, b"{}"),
                 settle_line(hold, 0, chance.choice((20, 40))),

@@ -23,6 +23,7 @@ from ledger.facts import NEVER
 from ledger.holds import HoldOrder
 from ledger.keys import Keys
 from ledger.ledger import Ledger, LedgerOptions
+from ledger.limits import ALL_ROUTES, Limit, limits_block, window_id
 from ledger.outage import OUTAGE
 from ledger.reasons import Reason
 from ledger.records import Meta
@@ -36,6 +37,15 @@ from tests.simulation.statements import STATEMENTS, tables
 from tests.simulation.store import Store
 
 CREDITS = 1
+ROAD = b"road"
+QUOTA, ALLOWANCE = window_id("Q", "month"), window_id("A", "day")
+LIMITS = limits_block(
+    [
+        Limit("e", ALL_ROUTES, b"F...", "F", 30),
+        Limit("a", ALL_ROUTES, QUOTA, "Q", 1_000),
+        Limit("k", ROAD, ALLOWANCE, "A", 2),
+    ]
+)
 PAID = (ChargeState.CAPTURED, ChargeState.LATE)
 OPTIONS = LedgerOptions(postgres_url="", redis_url="redis://played")
 KEYS = Keys(OPTIONS.namespace, OPTIONS.shard)
@@ -169,6 +179,8 @@ class World:
         self.divergences: Counter[int] = Counter()
         self.served: dict[bytes, Served] = {}
         self.held: dict[bytes, str] = {}
+        self.limited: set[bytes] = set()
+        """Holds that a quota counted."""
         self.members: list[Member] = []
         self.dead: list[Member] = []
         self.grants: list[tuple[int, int]] = []
@@ -394,18 +406,27 @@ class World:
     ) -> None:
         assert gateway.ledger is not None
         order = HoldOrder(
-            account, account, CREDITS, ceiling, 1, 0, lifetime_ms=self.plan.lifetime_ms
+            account,
+            account,
+            CREDITS,
+            ceiling,
+            1,
+            0,
+            lifetime_ms=self.plan.lifetime_ms,
+            limits=LIMITS if cost % 2 else b"",
         )
         self.stats["requests"] += 1
         try:
             async with gateway.ledger.holds.hold(order) as held:
                 self.held[held.id] = gateway.name
+                if order.limits:
+                    self.limited.add(held.id)
                 self.say(f"holds {ceiling} of account {account}: {self.short(held.id)}")
                 await asyncio.sleep(long_s)
                 if not cost:
                     held.void(Reason.STATUS, 500)
                     return
-                self.served[held.id] = Served(account, gateway, cost)
+                self.served[held.id] = Served(account, gateway, min(cost, held.ceiling))
                 self.stats["served"] += 1
                 try:
                     await asyncio.sleep(0.002)

@@ -4,6 +4,7 @@
 --   w clawback        from lot `object` (or 0), then from others in burn order; the rest is debt
 --   f freeze          flags 1 freeze, 0 thaw
 --   k key put         key `object`, flags its scopes, amount 1 active or 2 revoked
+--   c cap             of key `object` on `type`, `amount` in window `priority`; flags 1 set, 0 lifted
 -- Its fact carries its number, so a rollback rolls back "applied" together with the balance.
 local CONTROL_BYTES, MAX_LOT = 27, 2 ^ 40
 local put_keys = {} -- key bytes -> record as of this call
@@ -67,8 +68,42 @@ local function apply_key(account_id, control, line)
   local id = sub(line, 7, 13)
   local known = put_keys[id] or redis.call('HGET', KEYS[3], 'k' .. id)
   local tat = known and #known == 23 and sub(known, 16, 23) or spack('<d', 0)
-  put_keys[id] = spack('<Bc7BI6', control.amount, account_id, control.flags, control.expiry) .. tat
+  local scopes = control.flags
+  if known and #known == 23 then
+    scopes = bit.bor(scopes, bit.band(byte(known, 9), CAPPED))
+  end
+  put_keys[id] = spack('<Bc7BI6', control.amount, account_id, scopes, control.expiry) .. tat
   put_balance('k' .. id, put_keys[id])
+  return { balance = 0, result = 'a', paid = 0, added = 0, count = 0, taken = '' }
+end
+
+-- What was spent before a cap was set is not counted. The key says whether there is a cap, so that
+-- those without one are asked for nothing.
+local function apply_cap(control, line)
+  if control.type == 0 or control.amount > MAX_AMOUNT or control.priority > 2 or control.flags > 1 then
+    return nil, 'BADLINE'
+  end
+  local key_id = sub(line, 7, 13)
+  local field = tally_field('k', ALL_ROUTES, nil, key_id)
+  tallies[field] = tally_of(field) or ''
+  local id = 'c' .. string.char(control.priority, control.type, 0)
+  if control.flags == 1 then
+    put_use(field, id, 'c', control.amount)
+  else
+    drop_use(field, id)
+  end
+  local scopes = 0
+  for at = 1, #tallies[field], TALLY_BYTES do
+    if byte(tallies[field], at + 4) == A_CAP then
+      scopes = CAPPED
+    end
+  end
+  local known = put_keys[key_id] or redis.call('HGET', KEYS[3], 'k' .. key_id)
+  if known and #known == 23 then
+    scopes = scopes + bit.band(byte(known, 9), 255 - CAPPED)
+    put_keys[key_id] = sub(known, 1, 8) .. string.char(scopes) .. sub(known, 10)
+    put_balance('k' .. key_id, put_keys[key_id])
+  end
   return { balance = 0, result = 'a', paid = 0, added = 0, count = 0, taken = '' }
 end
 
@@ -96,6 +131,8 @@ local function apply_control(account_id, account, line)
     done = { balance = 0, result = 'a', paid = 0, added = 0, count = 0, taken = '' }
   elseif control.kind == 'k' then
     done, wrong = apply_key(account_id, control, line)
+  elseif control.kind == 'c' then
+    done, wrong = apply_cap(control, line)
   end
   if not done then
     return wrong or 'BADLINE'

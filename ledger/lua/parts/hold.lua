@@ -2,12 +2,14 @@
 --   id c12 (n >I8, session >I4) account I7 key I7 type B ceiling I6 version I4 rule H
 --   deadline I6 scope B rate_interval_us I5 rate_burst_us I6, then detail (<= 1024 bytes)
 -- Rate is GCRA: a request passes while the key's tat is at most burst ahead of now, and moves
--- it by interval; interval 0 is no limit. A refused hold leaves tat as it was.
+-- it by interval; interval 0 is no limit. A refused hold leaves tat as it was. Scope may have the
+-- bit of parts/limits.lua: then more limits stand before the detail, counted like the rate.
 -- Bytes 2 to 46 of the line begin the fact as they are.
-local HOLD_BYTES, MAX_DETAIL, MAX_N = 58, 1024, 9007199254740991
+local MAX_DETAIL, MAX_N = 1024, 9007199254740991
 local SPARE_FACTS = 100 -- room in the journal for what must never wait: controls, late captures
 local session_highest
 local keys = {}
+local NO_CAPS = {}
 
 local function key_of(id)
   local key = keys[id]
@@ -30,7 +32,7 @@ local function key_of(id)
 end
 
 -- The account and the key if this request may be made with them now; else nil and the word.
-local function authorise(account_id, key_id, scope, burst, interval)
+local function authorise(account_id, key_id, scope)
   local account, missing = account_of(account_id)
   if not account then
     return nil, missing
@@ -48,17 +50,18 @@ local function authorise(account_id, key_id, scope, burst, interval)
   if bit.band(key.scopes, scope) ~= scope then
     return nil, 'SCOPE'
   end
-  if interval > 0 and key.tat > now * 1000 + burst then
-    return nil, format('LIMITED %.0f', math.ceil((key.tat - now * 1000 - burst) / 1000))
-  end
   return account, key
 end
 
-local function use_rate(key_id, key, interval)
+local function use_rate(key_id, key, interval, asked)
   if interval > 0 then
-    key.tat = math.max(key.tat, now * 1000) + interval
+    key.tat = math.max(key.tat, now * 1000) + (asked and asked.weight or 1) * interval
     key.changed = key_id
   end
+end
+
+local function told(key, interval, burst, asked)
+  return asked and limits().standing(key, interval, burst, asked) or ''
 end
 
 local function repeated_hold(id, account_id, credit_type)
@@ -76,18 +79,27 @@ local function repeated_hold(id, account_id, credit_type)
   end
   local account = account_of(account_id)
   local pool = account and pool_of(account, credit_type)
-  return format('HELD %.0f', open.balance - (pool and pool.floor or 0))
+  return format('%s %.0f', open.price > 0 and 'HELD' or 'FREE', open.balance - (pool and pool.floor or 0))
 end
 
 local function hold(line, only_check)
-  if #line < HOLD_BYTES or #line > HOLD_BYTES + MAX_DETAIL then
+  if #line < HOLD_BYTES then
     return 'BADLINE'
   end
   local n, id_session, account_id, key_id, credit_type, ceiling, _, _, _, scope, interval, burst =
     sunpack('>I8I4<c7c7BI6I4HI6BI5I6', line, 2)
-  local id = sub(line, 2, 13)
+  local id, asked, detail_at = sub(line, 2, 13), nil, HOLD_BYTES + 1
+  if scope >= LIMITED then
+    scope = scope - LIMITED
+    asked = limits().asked_by[line]
+    detail_at = asked and asked.detail
+  end
+  if not detail_at or #line - detail_at >= MAX_DETAIL then
+    return 'BADLINE'
+  end
   if not only_check then
-    if n > MAX_N or id_session ~= session or session == 0 or ceiling < 1 or ceiling > MAX_AMOUNT then
+    local least = asked and asked.limits.counted and 0 or 1
+    if n > MAX_N or id_session ~= session or session == 0 or ceiling < least or ceiling > MAX_AMOUNT then
       return 'BADLINE'
     end
     if not session_highest then
@@ -97,9 +109,18 @@ local function hold(line, only_check)
       return repeated_hold(id, account_id, credit_type)
     end
   end
-  local account, key = authorise(account_id, key_id, scope, burst, interval)
+  local account, key = authorise(account_id, key_id, scope)
   if not account then
     return key
+  end
+  local refusal
+  if asked then
+    refusal = limits().kept_back(key, interval, burst, asked)
+  elseif interval > 0 and key.tat > now * 1000 + burst then
+    refusal = format('LIMITED %.0f', math.ceil((key.tat - now * 1000 - burst) / 1000))
+  end
+  if refusal then
+    return refusal
   end
   local window = meta.by_type[credit_type]
   if not window then
@@ -108,33 +129,57 @@ local function hold(line, only_check)
   local pool = pool_of(account, credit_type)
   local available = pool and available_in(pool) or 0
   if only_check then
-    use_rate(key_id, key, interval)
-    return format('PASS %.0f', available)
+    use_rate(key_id, key, interval, asked)
+    if asked then
+      limits().use(asked, true, nil, NO_CAPS, 0)
+    end
+    return format('PASS %.0f', available) .. told(key, interval, burst, asked)
   end
-  if not (available >= ceiling) then
-    return format('INSUFFICIENT %.0f', available)
+  local allowance = asked and limits().allowance_for(asked)
+  local price, caps = allowance and 0 or ceiling, NO_CAPS
+  if price > 0 and bit.band(key.scopes, HAS_CAPS) ~= 0 then
+    caps = limits().caps_of(key_id, credit_type)
+    refusal = not caps and 'CORRUPT' or limits().capped(caps, price, credit_type)
+    if refusal then
+      return refusal
+    end
   end
-  if ceiling > window.X then
+  if price > 0 and not (available >= price) then
+    return format('INSUFFICIENT %.0f', available) .. told(key, interval, burst, asked)
+  end
+  if price > window.X then
     return format('TOOLARGE %.0f', window.X) -- waiting would not help
   end
-  if window.H - window.K + ceiling > window.X or window.H > MAX_COUNT / 2
+  if window.H - window.K + price > window.X or window.H > MAX_COUNT / 2
       or meta.q + #facts - meta.kq > meta.J - 2 * meta.open - SPARE_FACTS then
     return 'BUSY'
   end
-  use_rate(key_id, key, interval)
-  expire_due(account_id, account, pool)
-  local count, allocation = take(pool, ceiling)
-  window.H = window.H + ceiling
+  use_rate(key_id, key, interval, asked)
+  local loans, uses, use_count = '', '', 0
+  if asked or caps ~= NO_CAPS then
+    loans, uses, use_count = limits().use(asked, false, allowance, caps, price)
+  end
+  local count, allocation, balance = 0, '', 0
+  if pool then
+    expire_due(account_id, account, pool)
+    count, allocation = take(pool, price)
+    balance = balance_of(pool)
+  end
+  window.H = window.H + price
   meta.open = meta.open + 1
   session_highest = n
   session_used = true
+  local ordered = price == ceiling and sub(line, 2, 46) or sub(line, 2, 28) .. spack('<I6', price) .. sub(line, 35, 46)
   -- One string at once, without `append`: most of what a hold costs is making strings.
-  local length = 59 + #allocation + #line - HOLD_BYTES
-  local fact = 'H' .. spack('<H', length) .. sub(line, 2, 46)
-    .. spack('<I5i8B', next_aseq(account_id, account), balance_of(pool), count)
-    .. allocation .. sub(line, HOLD_BYTES + 1)
+  local length = 60 + #allocation + #line - detail_at
+  local fact = 'H' .. spack('<H', length) .. ordered
+    .. spack('<I5i8B', next_aseq(account_id, account), balance, count)
+    .. allocation .. sub(line, detail_at)
   facts[#facts + 1] = fact
-  hold_states[id] = fact
-  put_hold(id, fact)
-  return format('HELD %d', available - ceiling)
+  hold_states[id] = fact .. loans
+  put_hold(id, hold_states[id])
+  if use_count > 0 then
+    append('U', spack('<c12c7c7BB', id, account_id, key_id, 0, use_count) .. uses)
+  end
+  return format('%s %d', price > 0 and 'HELD' or 'FREE', available - price) .. told(key, interval, burst, asked)
 end

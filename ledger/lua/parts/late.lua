@@ -24,6 +24,22 @@ local function pass(id)
   end
 end
 
+-- Its expiry gave back to the key's caps what is now spent after all; it cannot be refused any more.
+local function spend_late(id, account_id, key_id, credit_type, taken)
+  local field = 'k' .. key_id
+  if stored[field] == nil then
+    stored[field] = redis.call('HGET', KEYS[3], field)
+  end
+  local key = key_of(key_id)
+  if not key or key.account ~= account_id or bit.band(key.scopes, HAS_CAPS) == 0 then
+    return
+  end
+  local _, uses, count = limits().use(nil, false, nil, limits().caps_of(key_id, credit_type) or NO_CAPS, taken)
+  if count > 0 then
+    append('U', spack('<c12c7c7BB', id, account_id, key_id, 0, count) .. uses)
+  end
+end
+
 local function late(line)
   if #line < LATE_BYTES or #line > LATE_BYTES + 1024 then
     return 'BADLINE'
@@ -75,5 +91,6 @@ local function late(line)
   hold_states[id] = mark
   put_hold(id, mark)
   pass(id)
+  spend_late(id, account_id, key_id, credit_type, taken)
   return format('DONE l %.0f', taken)
 end

@@ -1,4 +1,5 @@
--- A value of `h`: an open hold is the bytes of its fact, a closed one the mark
+-- A value of `h`: an open hold is the bytes of its fact, and what limits lent it (parts/limits.lua);
+-- a closed one the mark
 --   <c1 c1 I6  'D', outcome (c captured, v void, x expired, l late), captured
 local CLOSED_MARK = byte('D')
 
@@ -22,12 +23,12 @@ local function read_hold(raw, id)
   end
   local kind, length, fact_id, account, key, credit_type, price, version, rule, deadline, _, balance, count, at =
     sunpack('<c1Hc12c7c7BI6I4HI6I5i8B', raw)
-  if kind ~= 'H' or length ~= size - 3 or fact_id ~= id or size < 62 + 18 * count then
+  if kind ~= 'H' or length > size - 3 or (size - 3 - length) % 20 > 0 or fact_id ~= id or length < 59 + 18 * count then
     return nil
   end
   return {
     account = account, key = key, type = credit_type, price = price, deadline = deadline,
-    balance = balance, count = count, raw = raw, at = at,
+    balance = balance, count = count, raw = raw, at = at, loans = length + 4,
   }
 end
 

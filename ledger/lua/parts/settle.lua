@@ -36,7 +36,7 @@ local function close_hold(id, open, outcome, captured, reason, status, detail)
   if not window then
     return 'CORRUPT'
   end
-  if captured == open.price then
+  if captured == open.price and outcome == 'c' then
     -- No balance moves: neither account nor key is touched, and there is no aseq.
     append('F', spack('<c12BH', id, reason, status) .. detail)
   else
@@ -61,6 +61,9 @@ local function close_hold(id, open, outcome, captured, reason, status, detail)
     append('S', spack('<c12c1I6BHc7BI5i8I6B', id, outcome, captured, reason, status, open.account, open.type,
       next_aseq(open.account, account), balance_of(pool), paid, count) .. packed .. detail)
     expire_due(open.account, account, pool)
+  end
+  if open.loans <= #open.raw then
+    limits().give_loans_back(id, open, outcome, captured)
   end
   window.R = window.R + open.price
   meta.open = math.max(meta.open - 1, 0)

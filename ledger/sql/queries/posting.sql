@@ -99,3 +99,14 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 
 -- name: insert_line
 INSERT INTO batch_lines (shard, epoch, q_from, credit_type_id, book, route, amount) VALUES ($1, $2, $3, $4, $5, $6, $7)
+
+-- name: limit_uses
+SELECT u.whose, u.owner, u.route, u.limit_id, u.window_number, u.used, u.account_id
+  FROM unnest($1::text[], $2::bigint[], $3::bytea[], $4::bytea[]) AS wanted (whose, owner, route, limit_id)
+  JOIN limit_uses u USING (whose, owner, route, limit_id)
+
+-- name: save_limit_uses
+INSERT INTO limit_uses AS u (whose, owner, route, limit_id, window_number, used, account_id)
+SELECT * FROM unnest($1::text[], $2::bigint[], $3::bytea[], $4::bytea[], $5::bigint[], $6::bigint[], $7::bigint[])
+ON CONFLICT (whose, owner, route, limit_id) DO UPDATE
+   SET window_number = excluded.window_number, used = excluded.used

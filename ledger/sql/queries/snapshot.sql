@@ -22,3 +22,13 @@ SELECT id, key_id, credit_type_id, held, price_version, rule, deadline_ms, opene
   FROM charges
  WHERE account_id = $1 AND state = 1
  ORDER BY id
+
+-- name: key_caps
+SELECT c.key_id, c.credit_type_id, c.per, c.units
+  FROM key_caps c JOIN api_keys k ON k.id = c.key_id
+ WHERE k.account_id = $1
+
+-- name: limit_uses
+SELECT whose, owner, route, limit_id, window_number, used
+  FROM limit_uses
+ WHERE account_id IN ($1, 0) AND used > 0

@@ -67,6 +67,17 @@ def test_key_create_prints_the_key_once(shell: Shell) -> None:
     assert key[:12] in listed
 
 
+def test_key_caps_are_set_and_lifted(shell: Shell) -> None:
+    _, made, _ = shell("account", "create", "capped")
+    key = shell.json("key", "create", made)["id"]
+    caps = ("key", "caps", key, "--type", "credits")
+
+    code, said, why = shell(*caps, "--day", "5", "--total", "100")
+    assert (code, said, why) == (0, f"{key} may spend 5 credits per day, 100 credits in total", "")
+    assert shell(*caps)[1] == f"{key} may spend what its account has"
+    assert shell(*caps, "--day", "1.5")[0] == 2
+
+
 def test_key_rotate_and_revoke(shell: Shell) -> None:
     made = account(shell)
     first = shell.json("key", "create", made)

@@ -1,0 +1,40 @@
+"""What the facts of uses do: how far quotas, allowances and caps are used, as Redis counts it."""
+
+from ledger.books import Books, UseBook, UseKey
+from ledger.facts import UseFact
+from ledger.fold_checks import Place, refuse
+from ledger.limits import Loan
+
+FREE_NOTE = "free allowance"
+_LIMITS = {b"Q": "Q", b"A": "A", b"C": "C"}
+_OWNERS = frozenset("kae")
+
+
+def use(books: Books, fact: UseFact, place: Place) -> None:  # noqa: ARG001 - the shape of a fold
+    """Count what a hold used, or what its end gave back; an older window is forgotten."""
+    if fact.account not in books.accounts:
+        refuse("no such account")
+    for loan in fact.uses:
+        if _LIMITS.get(loan.id[:1]) != loan.kind or loan.whose not in _OWNERS:
+            refuse(f"a use of limit {loan.id.hex()} of {loan.whose!r}")
+
+    for loan in fact.uses:
+        key = key_of(fact, loan)
+        known = books.uses.get(key)
+        if known is None:
+            account = 0 if loan.whose == "e" else fact.account
+            known = books.uses[key] = UseBook(*key, loan.window, 0, account)
+        if loan.window > known.window_number:
+            known.window_number, known.used = loan.window, 0
+        if loan.window == known.window_number:
+            known.used = max(known.used - loan.amount, 0) if fact.back else known.used + loan.amount
+        known.changed = True
+        if loan.kind == "A" and not fact.back and (charge := books.charges.get(fact.hold_id)):
+            charge.note = charge.note or FREE_NOTE  # written with the hold: one entry has both
+
+
+def key_of(fact: UseFact, loan: Loan) -> UseKey:
+    """Return which row it is about."""
+    whose = loan.whose
+    owner = fact.key if whose == "k" else fact.account if whose == "a" else 0
+    return whose, owner, loan.route, loan.id
