@@ -20,6 +20,7 @@ from tests.ledger.twin import ACCOUNTS, NEVER_MINTED
 LATER_TYPE, NO_TYPE = 3, 4
 """A credit type that the operator may add, and one that nobody adds."""
 REASONS = (1, 5, 20, 26, 40)
+BY_DAY = Limit("a", ALL_ROUTES, window_id("Q", "day"), "Q", 4)
 LIMITS = (
     Limit("k", ALL_ROUTES, b"F1..", "F", 1),
     Limit("k", ALL_ROUTES, b"R1..", "R", 400_000, 800_000),
@@ -29,7 +30,7 @@ LIMITS = (
     Limit("e", ALL_ROUTES, b"R1..", "R", 300_000, 3_000_000),
     Limit("e", b"road", b"F1..", "F", 4),
     Limit("k", b"road", window_id("Q", "month"), "Q", 3),
-    Limit("a", ALL_ROUTES, window_id("Q", "day"), "Q", 4),
+    BY_DAY,
     Limit("e", ALL_ROUTES, window_id("Q", "day"), "Q", 6),
     Limit("a", b"road", window_id("A", "day"), "A", 4),
     Limit("k", ALL_ROUTES, window_id("A", "month"), "A", 3),
@@ -98,6 +99,13 @@ class DrawnLines:
             only_check,
             *_limits(chance),
         )
+
+    def of_a_quota(self, session: int, account: int) -> HoldLine:
+        """A small hold that uses a quota by day."""
+        new = hold_id(len(self.minted) + 1, session)
+        self.minted.append(new)
+        deadline = self.model.now + 90_000_000
+        return HoldLine(new, account, 10 * account, 1, 1, deadline, limits=(BY_DAY,))
 
     def may_be_late(self, hold: bytes) -> bool:
         """Whether a gateway that loaded the account and asked Postgres would book it late."""

@@ -29,7 +29,7 @@ from ledger.scripts import SETTLING, Scripts
 from tests.ledger import model as modelled
 from tests.ledger.drawn_lines import LATER_TYPE, DrawnLines
 from tests.ledger.script_rig import A_DAY_MS, SCRIPTS
-from tests.ledger.tick_lines import HoldLine, LateLine, Line, packed
+from tests.ledger.tick_lines import HoldLine, LateLine, Line, SettleLine, packed
 from tests.ledger.twin import (
     ACCOUNTS,
     Tally,
@@ -91,6 +91,16 @@ class ShardMachine(Twin, RuleBasedStateMachine):
     @rule(slot=slots, seed=seeds)
     def busy_tick(self, slot: int, seed: int) -> None:
         self.tick(slot, seed, 16)
+
+    @rule(slot=slots, account=accounts, seed=seeds)
+    def over_midnight(self, slot: int, account: int, seed: int) -> None:
+        """What began yesterday fails today, where others have begun."""
+        session, chance = self.current[slot], Random(seed)
+        first = self.lines.of_a_quota(session, account)
+        self.send(session, [first], chance)
+        self.go_to(self.rig.now + A_DAY_MS)
+        self.send(session, [self.lines.of_a_quota(session, account)], chance)
+        self.send(session, [SettleLine(first.hold_id, 0, 20)], chance)
 
     @rule(seed=seeds, ticks=st.integers(2, 6))
     def traffic(self, seed: int, ticks: int) -> None:
@@ -242,11 +252,17 @@ class ShardMachine(Twin, RuleBasedStateMachine):
                 "k", 0, 0, 10 * account, 1 + int(pick % 10 == 0), 0, expiry, 1 + pick % 2
             )
         elif kind == "c":
-            cap = (amount % 60, pick % 3, NEVER, int(pick % 5 > 0))
+            cap = (amount % 60, pick % 3, NEVER, int(pick // 3 % 3 > 0))
             control = Control("c", 0, credit_type, 10 * account, *cap)
         self.order(account, control)
         if send:
             self.push(account, 0)
+
+    @rule(account=accounts, lifts=st.booleans())
+    def cap(self, account: int, *, lifts: bool) -> None:
+        """One cap of the account's key is set anew, or lifted."""
+        self.order(account, Control("c", 0, 1, 10 * account, 40, 2, NEVER, int(not lifts)))
+        self.push(account, 0)
 
     @rule(account=accounts, back=st.integers(-1, 2))
     def push(self, account: int, back: int) -> None:
@@ -386,7 +402,7 @@ class ShardMachine(Twin, RuleBasedStateMachine):
 
     # Time, memory, and what the server knows by heart.
 
-    @rule(by_ms=st.sampled_from((0, 1, 400, 400, 1_000, 1_000, 4_000, 5_001, 60_000, MONTHS_MS)))
+    @rule(by_ms=st.sampled_from((0, 1, 400, 400, 1_000, 4_000, 5_001, 60_000, A_DAY_MS, MONTHS_MS)))
     def time_passes(self, by_ms: int) -> None:
         self.go_to(self.rig.now + by_ms)
 
