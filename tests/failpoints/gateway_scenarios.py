@@ -37,7 +37,7 @@ version: 1
 credit_types: { credits: { scale: 0 } }
 upstreams: { api: { url: "{api}" } }
 routes:
-  - { path: /ok, upstream: api, price: 2 }
+  - { path: /ok, upstream: api, price: 2, limits: { per_account: { quota: { requests: 1000000, per: month } } } }
   - { path: /fail, upstream: api, price: 2 }
   - { path: /reset, upstream: api, price: 2 }
   - { path: /sse, upstream: api, price: { per: [{ body: /n, unit: 1, cost: 1, default: 3 }], max: 9 } }
@@ -274,6 +274,9 @@ async def keys_and_accounts(run: Run) -> None:
             later = await keys.rotate(
                 admin, made.id, keys.Rotation(overlap_s=60), owner=one.account
             )
+            cap = keys.CapDraft(per="day", amount=1_000)
+            await keys.put_caps(admin, later.id, keys.CapsDraft(caps=[cap]))
+            await keys.put_caps(admin, later.id, keys.CapsDraft(caps=[]))
             now = await keys.rotate(admin, later.id, keys.Rotation(overlap_s=0))
             await keys.revoke(admin, now.id)
             await keys.revoke(admin, now.id)

@@ -36,6 +36,7 @@ UNREACHED: dict[str, tuple[str, ...]] = {
         "billing.topup.topup_charges:_failed",
         "billing.topup.topups:_later",
         "ledger.books_store:save: await connection.execute(_SQL.attribute_dead)",
+        "ledger.loader:Loader._try: await self._shard.run() (2)",
         "ledger.ledger:Ledger._record_findings: await self.shard.ready() (2)",
         "ledger.ledger:Ledger._record_findings: await self.reconcile() (2)",
         "ledger.pusher:Pusher._are_applied: await controls.applied()",
