@@ -153,12 +153,7 @@ UNREACHED: dict[str, tuple[str, ...]] = {
         "billing.topup.topups:_rest",
     ),
     "a way of the proxy that moves nothing: a preflight, an answer passed on by its length": (
-        "gateway.forward:Exchange._answer: await self._start() (2)",
-        "gateway.forward:Exchange._answer: await self._pass() (2)",
         "gateway.forward:Exchange._answer: step of response.chunks()",
-        "gateway.forward:Exchange._answer: await self._start() (3)",
-        "gateway.forward:Exchange._answer: await self._body()",
-        "gateway.proxy:Proxy._serve: await self._forward_free()",
     ),
     "a WebSocket takes over its server's connection, and here is no server; see tests/flows/test_websocket_kill.py": (
         "gateway.forward:Exchange._answer: await self._hand_over()",
