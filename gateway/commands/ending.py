@@ -10,6 +10,7 @@ from billing.errors import BillingError, StripeUnavailable
 from config import SettingsError
 from gateway.commands.failed import PENDING, WRONG_USE, CommandFailed
 from gateway.data_folder import FolderInUse
+from gateway.problems import Problem
 from gateway.reading import field_errors
 from gateway.stores import StoreFailed, StoreMissing
 from ledger.errors import LedgerError, LedgerUnavailable
@@ -22,6 +23,8 @@ def ending_of(error: Exception) -> tuple[str, int] | None:
         case ValidationError():
             wrong = "; ".join(f"{field}: {message}" for field, message in field_errors(error))
             return wrong, WRONG_USE
+        case Problem():
+            return error.detail, WRONG_USE
         case CommandFailed():
             return str(error), error.code
         case StripeUnavailable():
