@@ -14,6 +14,7 @@ import logging
 from types import TracebackType
 from typing import Final, NamedTuple, NoReturn
 
+from ledger.asks import Answer
 from ledger.errors import (
     AboveWindow,
     AccountFrozen,
@@ -32,7 +33,7 @@ from ledger.lines import SCOPE_CALL, Rate, hold_line, observed_line, renew_line
 from ledger.ports import Clock
 from ledger.reasons import Reason
 from ledger.settler import Loads, Settlement, Settler
-from ledger.shard import Answer, Shard
+from ledger.shard import Shard
 
 log = logging.getLogger(__name__)
 

@@ -24,13 +24,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol
 
+from ledger.asks import Answer
 from ledger.books import ChargeState
 from ledger.errors import LedgerError, LedgerUnavailable, NotFound
 from ledger.ids import hold_text
 from ledger.lines import late_line, settle_line
 from ledger.outage import OUTAGE
 from ledger.ports import Clock
-from ledger.shard import Answer, Shard
+from ledger.shard import Shard
 
 log = logging.getLogger(__name__)
 

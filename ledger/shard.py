@@ -13,12 +13,24 @@ words, NOSCRIPT, READONLY...) ends it, and the next one is verified anew.
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NamedTuple, Protocol, cast
 
 import asyncpg
 
+from ledger.asks import (
+    HOLD,
+    HOLD_LIMIT_S,
+    MAX_LINES,
+    MAX_WAITING,
+    SESSION,
+    Answer,
+    Ask,
+    Take,
+    Told,
+    Waiting,
+    expire,
+)
 from ledger.errors import LedgerError, LedgerUnavailable
 from ledger.keys import Keys
 from ledger.link import Link, LinkFull, LinkLost, RedisError
@@ -34,16 +46,6 @@ from ledger.redis_errors import (
 from ledger.scripts import HEAD, SETTLING, Reply, Scripts, evalsha, keys_of, read_reply
 
 log = logging.getLogger(__name__)
-
-MAX_LINES: Final = 64
-LEAST_HOLDS: Final = 32
-"""Lines of a full tick kept for holds while both kinds wait: neither can starve the other."""
-
-MAX_WAITING: Final = 10_000
-"""Holds waiting for a tick; more are refused at once, they could not be served in time."""
-
-HOLD_LIMIT_S: Final = 1.0
-"""How long a hold waits for its answer; the caller answers 503 then."""
 
 VERIFY_LIMIT_S: Final = 60.0
 """A fence posts what it can save first; a store that takes longer than this is away."""
@@ -71,11 +73,6 @@ NOT_THE_SAME_SERVER: Final = (
 )
 """Refusals, before anything ran, of a server that is not what it was when it was verified."""
 
-SESSION: Final = slice(9, 13)
-"""Where a line has its hold id's session."""
-
-_H: Final = ord("H")
-
 
 class Standing(NamedTuple):
     """What a verified connection may speak for: an epoch, and a session opened in it."""
@@ -92,81 +89,6 @@ class Verifier(Protocol):
 
     async def fence(self, link: Link, why: str) -> None:
         """End the epoch that was verified last: a script answered NOMETA or REGRESS."""
-
-
-class Answer(NamedTuple):
-    """
-    What a script said to one line.
-
-    words: for example [b"HELD", b"90"]. q: the shard's position after the tick.
-    resent: the line went out more than once, so an earlier copy may have done something.
-    """
-
-    words: list[bytes]
-    q: int
-    epoch: int
-    resent: bool
-
-
-Take = Callable[["Answer | LedgerUnavailable"], None]
-
-
-class _Told:
-    """Like a future, for one who takes the answer in the turn that brings it: nothing is woken."""
-
-    __slots__ = ("_over", "_take")
-
-    def __init__(self, take: Take) -> None:
-        self._take = take
-        self._over = False
-
-    def done(self) -> bool:
-        """Whether it was told."""
-        return self._over
-
-    def set_result(self, answer: Answer) -> None:
-        """Tell the answer."""
-        self._tell(answer)
-
-    def set_exception(self, error: LedgerUnavailable) -> None:
-        """Tell the error."""
-        self._tell(error)
-
-    def _tell(self, what: Answer | LedgerUnavailable) -> None:
-        self._over = True
-        try:
-            self._take(what)
-        except Exception:
-            # The answers behind it belong to others.
-            log.critical("an answer of the shard met an unexpected error", exc_info=True)
-
-
-class _Ask:
-    """
-    One line on its way.
-
-    holding: it asks for a hold or a check, so it has little time; others wait for ever.
-    epoch: the only one it may be sent in, None for any.
-    sent: how often it went out without being refused as a whole.
-    """
-
-    __slots__ = ("epoch", "future", "holding", "line", "sent", "since")
-
-    def __init__(
-        self,
-        line: bytes,
-        future: "_Told | asyncio.Future[Answer]",
-        *,
-        since: float,
-        holding: bool,
-        epoch: int | None = None,
-    ) -> None:
-        self.line = line
-        self.future = future
-        self.since = since
-        self.holding = holding
-        self.epoch = epoch
-        self.sent = 0
 
 
 class Shard:
@@ -193,18 +115,15 @@ class Shard:
         self._doubt: str | None = None
         self._last = Standing(0, 0)
         self._watermark = 0
-        self._settles: deque[_Ask] = deque()
-        self._holds: deque[_Ask] = deque()
-        self._under_way: list[_Ask] = []
+        self._waiting = Waiting()
+        self._under_way: list[Ask] = []
         self._waiters: list[tuple[asyncio.Future[None], float]] = []
         self._wake = asyncio.Event()
-        self._memory_full = False
         self._away = False
         self._pump: asyncio.Task[None] | None = None
         self._sweep: asyncio.TimerHandle | None = None
         self._closed = False
         self._pressing: asyncio.TimerHandle | None = None
-        self._pressed = False
         self._loop = cast("asyncio.AbstractEventLoop", None)  # known with the first line
 
     @property
@@ -256,12 +175,12 @@ class Shard:
             LedgerUnavailable: Too many wait, or the shard is closed.
 
         """
-        if len(self._holds) >= MAX_WAITING:
+        if self._waiting.holds >= MAX_WAITING:
             raise LedgerUnavailable("too many requests wait for the ledger")
         if self._pump is None or self._sweep is None:
             self._start()
         future: asyncio.Future[Answer] = self._loop.create_future()
-        self._holds.append(_Ask(line, future, since=self._clock.monotonic(), holding=True))
+        self._waiting.add(Ask(line, future, since=self._clock.monotonic(), holding=True))
         self._wake.set()
         return future
 
@@ -293,15 +212,15 @@ class Shard:
             LedgerUnavailable: The shard is closed.
 
         """
-        self._queue(line, _Told(take), epoch)
+        self._queue(line, Told(take), epoch)
 
     def _queue(
-        self, line: bytes, answer: "_Told | asyncio.Future[Answer]", epoch: int | None
+        self, line: bytes, answer: "Told | asyncio.Future[Answer]", epoch: int | None
     ) -> None:
         if self._pump is None or self._sweep is None:
             self._start()
-        self._settles.append(_Ask(line, answer, since=0.0, holding=False, epoch=epoch))
-        if len(self._settles) >= MAX_LINES:
+        self._waiting.add(Ask(line, answer, since=0.0, holding=False, epoch=epoch))
+        if self._waiting.settles >= MAX_LINES:
             self._press()
         elif self._pressing is None:
             self._pressing = self._loop.call_later(SETTLE_WAIT_S, self._press)
@@ -311,7 +230,7 @@ class Shard:
         if self._pressing is not None:
             self._pressing.cancel()
             self._pressing = None
-        self._pressed = True
+        self._waiting.pressed = True
         self._wake.set()
 
     async def run(
@@ -368,8 +287,9 @@ class Shard:
             await asyncio.gather(self._pump, return_exceptions=True)
         if self._link is not None:
             self._drop(self._link)
-        for ask in (*self._under_way, *self._settles, *self._holds):
-            _fail(ask, "the ledger is closing")
+        for ask in self._under_way:
+            ask.fail("the ledger is closing")
+        self._waiting.fail("the ledger is closing")
         for waiter, _ in self._waiters:
             if not waiter.done():
                 waiter.set_exception(LedgerUnavailable("the ledger is closing"))
@@ -400,9 +320,9 @@ class Shard:
             await self._wake.wait()
             try:
                 link, standing = await self._connection()
-                asks = self._take(standing)
+                asks = self._waiting.take(standing.epoch)
                 if not asks:
-                    if not self._pressed:
+                    if not self._waiting.pressed:
                         self._wake.clear()
                     continue
                 if await self._tick(link, standing, asks):
@@ -446,47 +366,14 @@ class Shard:
         log.log(logging.DEBUG if self._away else logging.WARNING, "shard %d: %s", self.number, why)
         self._away = True
 
-    def _take(self, standing: Standing) -> list[_Ask]:
-        """
-        Choose the lines of the next tick: settlements first, then holds of one session.
-
-        Settlements alone are sent when they have waited a moment: usually a hold comes first.
-        """
-        if not (self._holds or self._pressed or self._memory_full):
-            return []
-        holds_first = 0 if self._memory_full else min(len(self._holds), LEAST_HOLDS)
-        asks: list[_Ask] = []
-        while self._settles and len(asks) < MAX_LINES - holds_first:
-            ask = self._settles.popleft()
-            if ask.epoch is not None and ask.epoch != standing.epoch:
-                _fail(ask, "another epoch has begun")
-            elif not ask.future.done():
-                asks.append(ask)
-        self._pressed = bool(self._settles)
-        if self._memory_full:
-            self._memory_full = False
-            if asks:
-                return asks
-        session: bytes | None = None
-        while self._holds and len(asks) < MAX_LINES:
-            ask = self._holds[0]
-            if ask.line[0] == _H and not ask.future.done():
-                if session not in (None, ask.line[SESSION]):
-                    break  # ids of another session go with their own head
-                session = ask.line[SESSION]
-            self._holds.popleft()
-            if not ask.future.done():
-                asks.append(ask)
-        return asks
-
-    async def _tick(self, link: Link, standing: Standing, asks: list[_Ask]) -> bool:
+    async def _tick(self, link: Link, standing: Standing, asks: list[Ask]) -> bool:
         """Send one tick and give out the answers; False: look again after a while."""
         session, holding = b"", False
         for ask in asks:
             ask.sent += 1
             if ask.holding:
                 holding = True
-                if ask.line[0] == _H:
+                if ask.line[0] == HOLD:
                     session = ask.line[SESSION]
         command = self._command(
             "tick" if holding else SETTLING,
@@ -500,7 +387,7 @@ class Shard:
         except LinkLost as error:
             self._say_away(f"a tick of {len(asks)} lines: {error}")
             self._under_way = []
-            self._again(asks)
+            self._waiting.again(asks)
             self._drop(link)
             return False
         except RedisError as error:
@@ -520,14 +407,14 @@ class Shard:
                 ask.future.set_result(Answer(answer.split(), reply.q, standing.epoch, ask.sent > 1))
         return True
 
-    def _unguarded(self, link: Link, asks: list[_Ask], word: str) -> bool:
+    def _unguarded(self, link: Link, asks: list[Ask], word: str) -> bool:
         """Deal with a guard word in answer to a tick."""
         if word == "SKEW":
             # No clock can be trusted: fail closed. The settler asks again by itself.
             for ask in asks:
-                _fail(ask, "the clocks of gateway and Redis are more than 5 s apart")
+                ask.fail("the clocks of gateway and Redis are more than 5 s apart")
             return False
-        self._again(asks)
+        self._waiting.again(asks)
         self._guarded(link, word)
         return word != "FROZEN"  # somebody is at it: leave them a moment
 
@@ -541,32 +428,23 @@ class Shard:
             self._doubt = word
         self._wake.set()
 
-    def _refused(self, link: Link, asks: list[_Ask], error: RedisError) -> bool:
+    def _refused(self, link: Link, asks: list[Ask], error: RedisError) -> bool:
         """Deal with an error in answer to a tick: nothing was changed."""
         self._under_way = []
         for ask in asks:
             ask.sent -= 1
         if isinstance(error, NOT_THE_SAME_SERVER):
             self._say_away(str(error))
-            self._again(asks)
+            self._waiting.again(asks)
             self._drop(link)
             return False
         if isinstance(error, OutOfMemoryError):
-            settles = [ask for ask in asks if not ask.holding]
-            self._settles.extendleft(reversed(settles))
-            self._memory_full = True
+            self._waiting.memory_full(asks)
             asks = [ask for ask in asks if ask.holding]
         log.error("shard %d: %d lines refused: %s", self.number, len(asks), error)
         for ask in asks:
-            _fail(ask, str(error))
+            ask.fail(str(error))
         return True
-
-    def _again(self, asks: list[_Ask]) -> None:
-        """Put lines back to the front, in their order; who gave up meanwhile is left out."""
-        waiting = [ask for ask in asks if not ask.future.done()]
-        self._settles.extendleft(ask for ask in reversed(waiting) if not ask.holding)
-        self._holds.extendleft(ask for ask in reversed(waiting) if ask.holding)
-        self._pressed = bool(self._settles)
 
     def _command(
         self,
@@ -597,11 +475,9 @@ class Shard:
         """Tell those who have waited long enough. One sweep for all of them."""
         self._sweep = None
         now = self._clock.monotonic()
-        for ask in (*self._under_way, *self._holds):
-            if ask.holding and now - ask.since >= HOLD_LIMIT_S:
-                _fail(ask, "no answer from the ledger in time")
-        while self._holds and self._holds[0].future.done():
-            self._holds.popleft()
+        for ask in self._under_way:
+            expire(ask, now)
+        self._waiting.expire(now)
         still = []
         for waiter, until in self._waiters:
             if now >= until and not waiter.done():
@@ -609,10 +485,5 @@ class Shard:
             if not waiter.done():
                 still.append((waiter, until))
         self._waiters = still
-        if self._waiters or self._holds or self._under_way:
+        if self._waiters or self._waiting.holds or self._under_way:
             self._sweep = asyncio.get_running_loop().call_later(SWEEP_S, self._look)
-
-
-def _fail(ask: _Ask, why: str) -> None:
-    if not ask.future.done():
-        ask.future.set_exception(LedgerUnavailable(why, unknown=ask.sent > 0))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from ledger import accounts, api_keys, controls, credit_types, grants
+from ledger.asks import Answer
 from ledger.database import Database
 from ledger.fence import Fence
 from ledger.ids import HoldIds
@@ -21,7 +22,7 @@ from ledger.poster import Poster
 from ledger.pusher import Pusher
 from ledger.records import Meta
 from ledger.scripts import Scripts
-from ledger.shard import Answer, Shard
+from ledger.shard import Shard
 from ledger.shards import JOURNAL_CAP, ShardRow, read
 from ledger.snapshot import read_snapshot
 from ledger.sweeper import Sweeper

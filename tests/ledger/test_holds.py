@@ -235,7 +235,7 @@ async def test_a_hold_nobody_waits_for_any_more_comes_back(
 async def test_a_hold_without_an_answer_in_time_comes_back(
     rig: ShardRig, settler: Settler, holds: Holds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ledger.shard.HOLD_LIMIT_S", 0.05)
+    monkeypatch.setattr("ledger.asks.HOLD_LIMIT_S", 0.05)
     await rig.load(ACCOUNT)
     gate = rig.link.gate = asyncio.Event()
     with pytest.raises(LedgerUnavailable) as refused:

@@ -1,0 +1,202 @@
+"""The lines that wait for a tick: which go next, which come again, and who is told what."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from ledger.errors import LedgerUnavailable
+
+log = logging.getLogger(__name__)
+
+MAX_LINES: Final = 64
+LEAST_HOLDS: Final = 32
+"""Lines of a full tick kept for holds while both kinds wait: neither can starve the other."""
+
+MAX_WAITING: Final = 10_000
+"""Holds waiting for a tick; more are refused at once, they could not be served in time."""
+
+HOLD_LIMIT_S: Final = 1.0
+"""How long a hold waits for its answer; the caller answers 503 then."""
+
+SESSION: Final = slice(9, 13)
+"""Where a line has its hold id's session."""
+
+HOLD: Final = ord("H")
+"""How the line of a hold begins; a check's begins with K."""
+
+
+class Answer(NamedTuple):
+    """
+    What a script said to one line.
+
+    words: for example [b"HELD", b"90"]. q: the shard's position after the tick.
+    resent: the line went out more than once, so an earlier copy may have done something.
+    """
+
+    words: list[bytes]
+    q: int
+    epoch: int
+    resent: bool
+
+
+Take = Callable[[Answer | LedgerUnavailable], None]
+
+
+class Told:
+    """Like a future, for one who takes the answer in the turn that brings it: nothing is woken."""
+
+    __slots__ = ("_over", "_take")
+
+    def __init__(self, take: Take) -> None:
+        self._take = take
+        self._over = False
+
+    def done(self) -> bool:
+        """Whether it was told."""
+        return self._over
+
+    def set_result(self, answer: Answer) -> None:
+        """Tell the answer."""
+        self._tell(answer)
+
+    def set_exception(self, error: LedgerUnavailable) -> None:
+        """Tell the error."""
+        self._tell(error)
+
+    def _tell(self, what: Answer | LedgerUnavailable) -> None:
+        self._over = True
+        try:
+            self._take(what)
+        except Exception:
+            # The answers behind it belong to others.
+            log.critical("an answer of the shard met an unexpected error", exc_info=True)
+
+
+class Ask:
+    """
+    One line on its way.
+
+    holding: it asks for a hold or a check, so it has little time; others wait for ever.
+    epoch: the only one it may be sent in, None for any.
+    sent: how often it went out without being refused as a whole.
+    """
+
+    __slots__ = ("epoch", "future", "holding", "line", "sent", "since")
+
+    def __init__(
+        self,
+        line: bytes,
+        future: "Told | asyncio.Future[Answer]",
+        *,
+        since: float,
+        holding: bool,
+        epoch: int | None = None,
+    ) -> None:
+        self.line = line
+        self.future = future
+        self.since = since
+        self.holding = holding
+        self.epoch = epoch
+        self.sent = 0
+
+    def fail(self, why: str) -> None:
+        """Say that there is no answer, unless there was one."""
+        if not self.future.done():
+            self.future.set_exception(LedgerUnavailable(why, unknown=self.sent > 0))
+
+
+class Waiting:
+    """
+    Lines that wait for a tick.
+
+    Attributes:
+        pressed: Settlements are sent now, with a hold or without one.
+    """
+
+    def __init__(self) -> None:
+        self._settles: deque[Ask] = deque()
+        self._holds: deque[Ask] = deque()
+        self._memory_full = False
+        self.pressed = False
+
+    @property
+    def holds(self) -> int:
+        """How many ask for a hold or a check."""
+        return len(self._holds)
+
+    @property
+    def settles(self) -> int:
+        """How many do not."""
+        return len(self._settles)
+
+    def add(self, ask: Ask) -> None:
+        """Queue a line behind the others of its kind."""
+        (self._holds if ask.holding else self._settles).append(ask)
+
+    def take(self, epoch: int) -> list[Ask]:
+        """
+        Choose the lines of the next tick: settlements first, then holds of one session.
+
+        Settlements alone are sent when they have waited a moment: usually a hold comes first.
+        """
+        if not (self._holds or self.pressed or self._memory_full):
+            return []
+        holds_first = 0 if self._memory_full else min(len(self._holds), LEAST_HOLDS)
+        asks: list[Ask] = []
+        while self._settles and len(asks) < MAX_LINES - holds_first:
+            ask = self._settles.popleft()
+            if ask.epoch is not None and ask.epoch != epoch:
+                ask.fail("another epoch has begun")
+            elif not ask.future.done():
+                asks.append(ask)
+        self.pressed = bool(self._settles)
+        if self._memory_full:
+            self._memory_full = False
+            if asks:
+                return asks
+        self._take_holds(asks)
+        return asks
+
+    def _take_holds(self, asks: list[Ask]) -> None:
+        session: bytes | None = None
+        while self._holds and len(asks) < MAX_LINES:
+            ask = self._holds[0]
+            if ask.line[0] == HOLD and not ask.future.done():
+                if session not in (None, ask.line[SESSION]):
+                    break  # ids of another session go with their own head
+                session = ask.line[SESSION]
+            self._holds.popleft()
+            if not ask.future.done():
+                asks.append(ask)
+
+    def again(self, asks: list[Ask]) -> None:
+        """Put lines back to the front, in their order; who gave up meanwhile is left out."""
+        waiting = [ask for ask in asks if not ask.future.done()]
+        self._settles.extendleft(ask for ask in reversed(waiting) if not ask.holding)
+        self._holds.extendleft(ask for ask in reversed(waiting) if ask.holding)
+        self.pressed = bool(self._settles)
+
+    def memory_full(self, asks: list[Ask]) -> None:
+        """Put settlements back that went out beside holds: the next tick has them alone."""
+        self._settles.extendleft(ask for ask in reversed(asks) if not ask.holding)
+        self._memory_full = True
+
+    def expire(self, now: float) -> None:
+        """Tell holds that have waited long enough, and forget those at the front."""
+        for ask in self._holds:
+            expire(ask, now)
+        while self._holds and self._holds[0].future.done():
+            self._holds.popleft()
+
+    def fail(self, why: str) -> None:
+        """Tell all of them that there will be no answer."""
+        for ask in (*self._settles, *self._holds):
+            ask.fail(why)
+
+
+def expire(ask: Ask, now: float) -> None:
+    """Tell a hold that has waited long enough."""
+    if ask.holding and now - ask.since >= HOLD_LIMIT_S:
+        ask.fail("no answer from the ledger in time")
