@@ -65,8 +65,3 @@ class Limits:
     """The limits over all routes."""
 
     all: tuple[Limit, ...] = ()
-
-    @property
-    def per_key(self) -> RateLimit | None:
-        """The first rate that each key has over all routes."""
-        return next((one.rate for one in self.all if one.whose == "key" and one.rate), None)

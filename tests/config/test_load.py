@@ -26,7 +26,7 @@ def test_the_documented_example_is_read_whole() -> None:
     assert (api.scheme, api.host, api.port, api.timeout_ms) == ("http", "127.0.0.1", 9000, 30_000)
     assert api.headers == ((b"authorization", b"Bearer s3cret-of-the-upstream"),)
     assert [route.index for route in price_list.routes] == [0, 1, 2, 3, 4, 5]
-    assert price_list.limits.per_key == RateLimit(600, 60)
+    assert [limit.rate for limit in price_list.limits.all] == [RateLimit(600, 60)]
     assert price_list.packages["starter"].price == {"usd": 1000}
     assert price_list.routes[0].name == "asin_query"
     assert price_list.routes[1].name == "/v1/search"

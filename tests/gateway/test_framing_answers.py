@@ -100,3 +100,40 @@ async def test_a_whole_answer_is_not_cut_any_more() -> None:
     async with serving(app) as served:
         twice = GET % b"a" + (GET % b"b").replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
         assert (await served.exchange(twice)).count(b"abcdef") == 2
+
+
+async def test_a_header_that_would_bring_its_own_line_is_never_written() -> None:
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send(HEAD | {"headers": [(b"x", b"a\r\nset-cookie: b=c")]})
+        await send(body(b"", more=False))
+
+    async with serving(app) as served:
+        assert b"set-cookie" not in await served.exchange(GET % b"a")
+
+
+@pytest.mark.parametrize("sent", [b"abcd", b"abcdefgh"])
+async def test_an_answer_that_is_not_as_long_as_it_says_is_cut(
+    sent: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send(WITH_LENGTH)
+        await send(body(b"a"))
+        await send(body(sent[1:], more=False))
+
+    async with serving(app) as served:
+        answer = await served.exchange(GET % b"a" + GET % b"b")
+
+    assert answer.endswith(b"\r\n\r\na")
+    assert "Content-Length" in caplog.text
+
+
+async def test_an_application_that_fails_is_a_500_and_ends_the_connection() -> None:
+    async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise RuntimeError("a secret")
+
+    async with serving(app) as served:
+        answer = await served.exchange(GET % b"a" + GET % b"b")
+
+    assert answer.startswith(b"HTTP/1.1 500 ")
+    assert answer.count(b"HTTP/1.1") == 1
+    assert b"secret" not in answer
