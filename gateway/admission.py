@@ -15,7 +15,7 @@ def is_preflight(request: Request) -> bool:
     """Tell whether a browser asks what a page may send (Fetch standard, CORS-preflight)."""
     return (
         request.method == "OPTIONS"
-        and request.origin is not None
+        and request.facts.origin is not None
         and value_of(request.headers, _ASKS_METHOD) is not None
     )
 
@@ -76,7 +76,7 @@ def check_head(request: Request, route: Route) -> None:
             the query.
         BodyTooLarge: Content-Length says so already.
     """
-    asked = request.upgrade.lower() == b"websocket"
+    asked = request.facts.upgrade.lower() == b"websocket"
     if route.websocket and not (asked and request.method == "GET"):
         raise Problem(
             "upgrade-required",

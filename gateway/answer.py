@@ -78,8 +78,8 @@ async def send_problem(
     headers += _headers(request_id, 0, 0, None) + limits
     # An answer of the backend keeps the backend's; this one begins here (RFC 9110 6.6.1).
     headers.append((b"date", formatdate(usegmt=True).encode()))
-    if request.origin is not None and policy.allows(request.origin.decode("latin-1")):
-        headers += cors(request.origin)
+    if request.facts.origin is not None and policy.allows(request.facts.origin.decode("latin-1")):
+        headers += cors(request.facts.origin)
     if request.left_unread:
         # The client may send the body it announced, or not: the next request cannot be found.
         headers.append((b"connection", b"close"))

@@ -136,7 +136,7 @@ class App:
     def buy_link(self, account: int, request: Request) -> str:
         """Return where an account can buy credits; it works without signing in."""
         token = buy_link.sign(account, secret=self._link_secret, now_s=self._clock.now_ms() // 1000)
-        base = self._public_url or f"{request.scheme.decode()}://{request.host.decode('latin-1')}"
+        base = self._public_url or f"{request.scheme.decode()}://{request.facts.host.decode('latin-1')}"
         return f"{base}{self.prices.current.prefix}/buy?token={token}"
 
     def _gauges(self) -> dict[str, int]:

@@ -9,17 +9,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 
 from gateway.framing import TURN, Given, Refused, Successor, Turn
+from gateway.header_facts import HeaderFacts
 from gateway.headers import Headers
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-
-
-_SAY_SOMETHING = frozenset(
-    {b"content-length", b"expect", b"host", b"origin", b"transfer-encoding", b"upgrade"}
-)
 
 
 class ClientGone(Exception):
@@ -39,6 +35,7 @@ class Request:
     The head of a request, and the way to its body.
 
     Attributes:
+        facts: What its headers say.
         raw_path: As sent, without the query; not yet canonical.
         body_bytes: Content-Length; 0 where there is no body, None where only its end will tell.
         received_bytes: How much of the body has come so far.
@@ -49,21 +46,17 @@ class Request:
     __slots__ = (
         "_gathered",
         "_receive",
-        "_says_empty",
         "_turn",
         "body_bytes",
         "body_ended",
+        "facts",
         "headers",
-        "host",
         "method",
-        "origin",
         "peer",
         "query",
         "raw_path",
         "received_bytes",
         "scheme",
-        "upgrade",
-        "waits_for_continue",
         "when_body_ended",
     )
 
@@ -78,28 +71,8 @@ class Request:
         self.scheme: bytes = scope["scheme"].encode()
         client = scope.get("client")
         self.peer: str = client[0] if client else ""
-        self.host = b""
-        self.origin: bytes | None = None
-        self.upgrade = b""
-        self.body_bytes: int | None = 0
-        self._says_empty = False
-        self.waits_for_continue = False
-        for name, value in self.headers:
-            if name not in _SAY_SOMETHING:
-                continue
-            if name == b"host":
-                self.host = value
-            elif name == b"content-length":
-                self.body_bytes = int(value)  # digits only: the framing has seen to that
-                self._says_empty = self.body_bytes == 0
-            elif name == b"transfer-encoding":
-                self.body_bytes = None
-            elif name == b"origin":
-                self.origin = value
-            elif name == b"upgrade":
-                self.upgrade = value
-            elif name == b"expect":
-                self.waits_for_continue = True
+        self.facts = facts = _facts_of(self._turn, self.headers)
+        self.body_bytes = facts.body_bytes
         self.when_body_ended: Callable[[], None] | None = None
         self.received_bytes = 0
         self.body_ended = self.body_bytes == 0
@@ -122,7 +95,7 @@ class Request:
     @property
     def left_unread(self) -> bool:
         """Whether a client that waits for `100 Continue` has not been told to go on."""
-        return self.waits_for_continue and not self.body_ended and not self.received_bytes
+        return self.facts.waits_for_continue and not self.body_ended and not self.received_bytes
 
     def cut(self) -> None:
         """End the answer before its end: what the client has of it must not look whole."""
@@ -166,7 +139,7 @@ class Request:
         A client that says `Content-Length: 0` has an empty one, and the backend is told so.
         """
         if self.body_bytes == 0:
-            return b"" if self._says_empty else None
+            return b"" if self.facts.says_empty else None
         if self.body_ended:
             return self._gathered
         return self.stream(limit_bytes)
@@ -205,3 +178,14 @@ class Request:
             ended, self.when_body_ended = self.when_body_ended, None
             ended()
         return piece
+
+
+def _facts_of(turn: Turn | None, headers: Headers) -> HeaderFacts:
+    """Read the headers, or find what the connection's request before this one found in them."""
+    if turn is None:
+        return HeaderFacts(headers)
+    block = turn.head.block
+    facts = block.reading
+    if not isinstance(facts, HeaderFacts):
+        facts = block.reading = HeaderFacts(headers)
+    return facts

@@ -268,7 +268,7 @@ class StrictHttpProtocol(asyncio.Protocol):
         head = framing.head
         if head is not None and (turn is None or turn.head is not head):
             turn = Turn(self, head)
-            if head.body_bytes and turn.take(body, ended=phase is _COMPLETE):
+            if head.block.body_bytes and turn.take(body, ended=phase is _COMPLETE):
                 self._stop_reading()
             self._begin(turn)
         elif turn is not None and before is _BODY and turn.take(body, ended=phase is _COMPLETE):
@@ -337,10 +337,10 @@ class StrictHttpProtocol(asyncio.Protocol):
         scope["path"] = unquote(path) if "%" in path else path
         scope["raw_path"] = raw_path
         scope["query_string"] = query
-        scope["headers"] = head.headers
+        scope["headers"] = head.block.headers
         scope["state"] = self._app_state.copy()
         scope[TURN] = turn
-        if head.old:
+        if head.block.old:
             scope["http_version"] = "1.0"
         return scope
 

@@ -88,17 +88,17 @@ class Turn:
         self._connection = connection
         self._pieces: list[bytes] = []
         self._waiting = 0
-        self._ended = head.body_bytes == 0
+        self._ended = head.block.body_bytes == 0
         self._news: asyncio.Event | None = None
         self._head = b""
         self._left = 0
         self._chunked = False
         self.head = head
-        self.keep_alive = not head.last
+        self.keep_alive = not head.block.last
         self.disconnected = False
         self.started = False
         self.complete = False
-        self.waits_for_continue = head.expects
+        self.waits_for_continue = head.block.expects
         self.request_id = ""
         self.refused: Refused | None = None
         self.endless = False
@@ -113,7 +113,7 @@ class Turn:
     @property
     def can_upgrade(self) -> bool:
         """Whether it is a WebSocket handshake."""
-        return self.head.upgrade
+        return self.head.block.upgrade
 
     def upgrade(self, successor: Successor, head: bytes) -> Given | None:
         """
@@ -215,7 +215,7 @@ class Turn:
         if self.head.method == b"HEAD" or status in (204, 304):
             self._left = 0
             self._chunked = False
-        elif not told and self.head.old:
+        elif not told and self.head.block.old:
             self.endless = True
         elif not told:
             self._chunked = True
