@@ -8,7 +8,7 @@ from config import Cors, Route, format_amount
 from gateway.headers import Headers, cors
 from gateway.metering import Metering
 from gateway.problems import Problem
-from gateway.request import Request, Send
+from gateway.request import Request
 
 Tell = Callable[[int, bool], Headers]
 """(status, the answer's body was read whole) -> our headers for the answer's head."""
@@ -63,7 +63,6 @@ def _headers(request_id: str, scale: int, cost: int | None, balance: int | None)
 
 
 async def send_problem(
-    send: Send,
     problem: Problem,
     request: Request,
     *,
@@ -83,8 +82,8 @@ async def send_problem(
     if request.left_unread:
         # The client may send the body it announced, or not: the next request cannot be found.
         headers.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
     # HEAD has none; the server would drop it, but that is not to be relied on.
-    shown = b"" if request.method == "HEAD" else body
-    await send({"type": "http.response.body", "body": shown, "more_body": False})
+    shown = b"" if request.method == b"HEAD" else body
+    await request.turn.begin(problem.status, headers)
+    await request.turn.body(shown, more=False)
     return len(shown)

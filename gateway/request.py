@@ -5,17 +5,11 @@ The body is either gathered whole, where the price depends on it, or handed on a
 both cases it is limited, and what was gathered is what is forwarded, byte for byte.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import AsyncIterator, Callable
 
-from gateway.framing import TURN, Given, Refused, Successor, Turn
+from gateway.asgi import AsgiTurn
+from gateway.framing import Block, Given, Refused, Successor, Turn
 from gateway.header_facts import HeaderFacts
-from gateway.headers import Headers
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 
 class ClientGone(Exception):
@@ -35,8 +29,9 @@ class Request:
     The head of a request, and the way to its body.
 
     Attributes:
+        turn: Where its answer goes.
         facts: What its headers say.
-        raw_path: As sent, without the query; not yet canonical.
+        method: As sent, like `raw_path` and `query`; the path is not yet canonical.
         body_bytes: Content-Length; 0 where there is no body, None where only its end will tell.
         received_bytes: How much of the body has come so far.
         body_ended: All of the body has come.
@@ -45,52 +40,54 @@ class Request:
 
     __slots__ = (
         "_gathered",
-        "_receive",
-        "_turn",
         "body_bytes",
         "body_ended",
         "facts",
         "headers",
         "method",
-        "peer",
         "query",
         "raw_path",
         "received_bytes",
-        "scheme",
+        "turn",
         "when_body_ended",
     )
 
-    def __init__(self, scope: Scope, receive: Receive) -> None:
-        self._turn: Turn | None = scope.get(TURN)
-        self._receive = receive
-        self._gathered = b""
-        self.method: str = scope["method"]
-        self.raw_path: bytes = scope["raw_path"]
-        self.query: bytes = scope["query_string"]
-        self.headers: Headers = scope["headers"]
-        self.scheme: bytes = scope["scheme"].encode()
-        client = scope.get("client")
-        self.peer: str = client[0] if client else ""
-        self.facts = facts = _facts_of(self._turn, self.headers)
+    def __init__(self, turn: Turn | AsgiTurn) -> None:
+        head = turn.head
+        self.turn = turn
+        self.facts = facts = _facts_of(head.block)
+        self.method = head.method
+        self.raw_path, _, self.query = head.target.partition(b"?")
+        self.headers = facts.headers
         self.body_bytes = facts.body_bytes
-        self.when_body_ended: Callable[[], None] | None = None
+        self.body_ended = facts.body_bytes == 0
         self.received_bytes = 0
-        self.body_ended = self.body_bytes == 0
+        self.when_body_ended: Callable[[], None] | None = None
+        self._gathered = b""
+
+    @property
+    def peer(self) -> str:
+        """The address at the other end; empty for a Unix socket."""
+        return self.turn.peer
+
+    @property
+    def scheme(self) -> bytes:
+        """Either `http` or `https`, as the client came to us."""
+        return self.turn.scheme
 
     @property
     def arrived(self) -> bool:
         """Whether all of the body is here, read or not: reading it waits for nobody."""
-        return self.body_ended or (self._turn is not None and self._turn.arrived)
+        return self.body_ended or self.turn.arrived
 
     @property
     def refused(self) -> Refused | None:
         """What the client was told whose body broke a rule: that nothing is charged, above all."""
-        return None if self._turn is None else self._turn.refused
+        return self.turn.refused
 
     def named(self, request_id: str) -> None:
         """Say what the request is called, so that a refusal amid its body says so too."""
-        if self._turn is not None:
-            self._turn.request_id = request_id
+        self.turn.request_id = request_id
 
     @property
     def left_unread(self) -> bool:
@@ -99,18 +96,16 @@ class Request:
 
     def cut(self) -> None:
         """End the answer before its end: what the client has of it must not look whole."""
-        if self._turn is not None:
-            self._turn.cut()
+        self.turn.cut()
 
     @property
     def can_upgrade(self) -> bool:
         """Whether it is a WebSocket handshake, by a server that can give its connection away."""
-        return self._turn is not None and self._turn.can_upgrade
+        return self.turn.can_upgrade
 
     def upgrade_to(self, successor: Successor, head: bytes) -> Given | None:
         """Answer the handshake with this head; None where the client is gone."""
-        assert self._turn is not None, "only our own server gives connections away"
-        return self._turn.upgrade(successor, head)
+        return self.turn.upgrade(successor, head)
 
     async def gather(self, limit_bytes: int) -> bytes:
         """
@@ -164,28 +159,24 @@ class Request:
 
     async def gone(self) -> None:
         """Return when the client has left; only to be asked once the body has ended."""
-        while (await self._receive())["type"] != "http.disconnect":
+        while await self.turn.more() is not None:
             pass
 
     async def _next(self) -> bytes:
-        message = await self._receive()
-        if message["type"] == "http.disconnect":
+        more = await self.turn.more()
+        if more is None:
             raise ClientGone
-        piece: bytes = message.get("body", b"")
+        piece, self.body_ended = more
         self.received_bytes += len(piece)
-        self.body_ended = not message.get("more_body", False)
         if self.body_ended and self.when_body_ended is not None:
             ended, self.when_body_ended = self.when_body_ended, None
             ended()
         return piece
 
 
-def _facts_of(turn: Turn | None, headers: Headers) -> HeaderFacts:
+def _facts_of(block: Block) -> HeaderFacts:
     """Read the headers, or find what the connection's request before this one found in them."""
-    if turn is None:
-        return HeaderFacts(headers)
-    block = turn.head.block
     facts = block.reading
     if not isinstance(facts, HeaderFacts):
-        facts = block.reading = HeaderFacts(headers)
+        facts = block.reading = HeaderFacts(block.headers)
     return facts

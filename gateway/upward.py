@@ -26,7 +26,7 @@ def upstream_request(
     backend = visit.prices.backends[route.index]
     target = backend.address.prefix + path
     return UpstreamRequest(
-        method=request.method.encode(),
+        method=request.method,
         target=target + b"?" + request.query if request.query else target,
         headers=[(b"farebox-request-id", visit.request_id.encode())],
         body=request.body(None if route.observe else route.max_body),
