@@ -56,10 +56,14 @@ def billed(
 def _headers(request_id: str, scale: int, cost: int | None, balance: int | None) -> Headers:
     headers = [(b"farebox-request-id", request_id.encode())]
     if cost is not None:
-        headers.append((b"farebox-cost", format_amount(cost, scale).encode()))
+        headers.append((b"farebox-cost", _amount(cost, scale)))
     if balance is not None:
-        headers.append((b"farebox-balance", format_amount(balance, scale).encode()))
+        headers.append((b"farebox-balance", _amount(balance, scale)))
     return headers
+
+
+def _amount(units: int, scale: int) -> bytes:
+    return format_amount(units, scale).encode() if scale else b"%d" % units
 
 
 async def send_problem(

@@ -27,6 +27,7 @@ FULL_BYTES: Final = 64 * 1024
 JOINED_BYTES: Final = 64 * 1024
 """Beyond this much, joining head and body costs more than the system call it saves."""
 
+_FRAMING: Final = frozenset({b"connection", b"content-length", b"transfer-encoding"})
 _GO_ON: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _DISCONNECT: Final = {"type": "http.disconnect"}
 
@@ -240,16 +241,17 @@ class Turn:
             raise RuntimeError(f"an answer has no {kind}")
 
     def _head_of(self, status: int, headers: Headers) -> bytes:
-        parts = [_STATUS_LINES[status]]
+        parts = [_STATUS_LINES[status], *[b"%b: %b\r\n" % header for header in headers]]
         told = close = False
         for name, value in headers:
-            parts += (name, b": ", value, b"\r\n")
+            if name not in _FRAMING:
+                continue
             if name == b"content-length":
                 told = True
                 self._left = int(value)
             elif name == b"transfer-encoding":
                 told = self._chunked = True  # the application's word: it sends no other coding
-            elif name == b"connection" and b"close" in value.lower():
+            elif b"close" in value.lower():
                 close = True
                 self.keep_alive = False
         lines = len(headers) + 2
