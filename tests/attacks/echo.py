@@ -80,7 +80,7 @@ class Echo:
         head = await _event(connection, reader)
         if not isinstance(head, h11.Request):
             return False
-        headers = [(name.decode(), value.decode("latin-1")) for name, value in head.block.headers]
+        headers = [(name.decode(), value.decode("latin-1")) for name, value in head.headers]
         method, target = head.method.decode(), head.target.decode("latin-1")
         place = len(self.seen)
         self.seen.append(Seen(method, target, headers, b""))
