@@ -70,21 +70,29 @@ class RouteLimits:
 NONE = RouteLimits()
 
 
-def limits_of(prices: PriceList, route: Route) -> RouteLimits:
-    """Work out what requests of a route are counted by: the file's limits and the route's."""
+def limits_on(prices: PriceList, route: Route) -> tuple[Limit, ...]:
+    """Return what requests of a route are counted by: the file's limits and the route's."""
     if route.public:
-        return NONE
-    type_of = route.price.credit_type
-    applying = [
-        one for one in (*prices.limits.all, *route.limits) if one.credit_type in (None, type_of)
-    ]
+        return ()
+    return tuple(
+        one
+        for one in (*prices.limits.all, *route.limits)
+        # A connection is no call that could be free.
+        if one.credit_type in (None, route.price.credit_type)
+        and not (route.websocket and one.free is not None)
+    )
+
+
+def limits_of(prices: PriceList, route: Route) -> RouteLimits:
+    """Work out a route's limits as the ledger and clients are told them."""
+    applying = limits_on(prices, route)
     if not applying:
         return NONE
     limits = [one for one in applying if one.free is None]
     of_key = next((one for one in limits if _is_keys_own(one)), None)
     others = [one for one in limits if one is not of_key]
-    # A connection is no call that could be free; and what refuses nobody comes behind what does.
-    free = [] if route.websocket else [one for one in applying if one.free is not None]
+    # What refuses nobody comes behind what does.
+    free = [one for one in applying if one.free is not None]
     rate = (of_key.rate.interval_us, of_key.rate.burst_us) if of_key and of_key.rate else (0, 0)
     named = (of_key, *others) if of_key else tuple(others)
     asked = [_asked(one) for one in (*others, *free)]

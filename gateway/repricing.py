@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from config import Heirs, Line, Price, Route, Unit, Unpriceable, cost_of, count
 from config.routing import parameters
+from gateway.metering import CONTINUES
 from gateway.outcome import Charge, End, Ending, outcome
 from ledger.books import ChargeState
 from ledger.reasons import Reason
@@ -64,10 +65,6 @@ WHY: Final = {
     "open": "it is still under way",
 }  # fmt: skip
 """Why a charge cannot be repriced."""
-
-_CONTINUES = "continues "
-"""How the note of a WebSocket's later slice begins (see `gateway.metering`)."""
-
 
 @dataclass(frozen=True, slots=True)
 class _Units:
@@ -177,7 +174,7 @@ class Repricing:
         units = _units_of(self.old.price, charge)
         before = [self._before_the_call(source, units, charge) for source in self._before]
         after = [_after_the_call(source, units) for source in self._after]
-        later = (charge.note or "").startswith(_CONTINUES)
+        later = (charge.note or "").startswith(CONTINUES)
 
         def captured(*, announced: bool) -> int:
             due = _charge(new.price, before, after, announced=announced, later=later)

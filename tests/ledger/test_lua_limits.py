@@ -389,6 +389,13 @@ def test_a_free_request_is_held_where_it_uses_a_quota(noon: Rig) -> None:
     assert noon.tick(noon.hold_line(0, limits=limits_block([rate(1)]))) == ["BADLINE"]
 
 
+def test_what_costs_nothing_uses_up_no_allowance(noon: Rig) -> None:
+    limits = limits_block([quota(9), allowance(1)])
+    assert noon.tick(noon.hold_line(0, limits=limits))[0].startswith("FREE 100 8 ")
+    assert noon.tick(noon.hold_line(30, limits=limits))[0].startswith("FREE 100 7 ")
+    assert noon.tick(noon.hold_line(30, limits=limits))[0].startswith("HELD 70 6 ")
+
+
 def test_a_cap_bounds_what_a_key_spends_in_its_window(noon: Rig) -> None:
     cap(noon, 10, "day")
     assert noon.tick(noon.hold_line(7)) == ["HELD 93"]
