@@ -3,8 +3,8 @@ Limits as a rehearsal counts them: the decisions of `ledger/lua/parts/limits.lua
 
 Requests come in the order in which they began, and each is counted at that moment. What failed
 uses up no quota, as if it had been given back before the next one came. Memory grows with the
-owners of limits (accounts and keys), not with the requests: what is in flight is never more than
-its limit.
+owners of limits that called within one day or month (accounts and keys, some 300 bytes for each
+limit), not with the requests: what is in flight is never more than its limit.
 """
 
 from bisect import bisect_right
@@ -12,15 +12,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from heapq import heappop, heappush
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from config import Limit
-from ledger.limits import DAY_MS, Per, window_id, window_number
+from ledger.limits import DAY_MS, PERIODS, Per, window_id, window_number
+
+MOST_COUNTED = 200_000
+"""Quotas and allowances of somebody kept before those of windows that are over are dropped."""
 
 _IN_FLIGHT_WAIT_US = 1_000_000
 _EVERYONE = 0
 
-Place: TypeAlias = tuple[object, ...]
+Place: TypeAlias = tuple[Any, ...]
 """Whose limit it is, for which requests, and of which kind and window: as Redis tells them apart."""
 
 Spending: TypeAlias = tuple[int, int, Per]
@@ -65,6 +68,7 @@ class Tallies:
         self._paced: dict[Place, int] = {}
         self._flying: dict[Place, list[int]] = {}
         self._used: dict[Place, tuple[int, int]] = {}
+        self._most = MOST_COUNTED
         self._spent: dict[Spending, tuple[int, int]] = {}
 
     def kept_back(self, asking: Asking) -> Limit | None:
@@ -100,6 +104,8 @@ class Tallies:
             elif asking.holds and not asking.failed and (limit.free is None or limit is allowance):
                 number = _window(limit.per, asking.at_us)
                 self._used[place] = number, self.used(limit, asking) + asking.weight
+                if len(self._used) > self._most:
+                    self._forget_before(asking.at_us)
         if cost and asking.key in self._caps:
             for per in {change.per for change in self._caps[asking.key]}:
                 spent = _window(per, asking.at_us), self._spending(asking, per) + cost
@@ -109,6 +115,16 @@ class Tallies:
         """Return how far a quota or an allowance is used up in the window of this request."""
         window, used = self._used.get(_place(limit, asking), (0, 0))
         return used if window == _window(limit.per, asking.at_us) else 0
+
+    def _forget_before(self, at_us: int) -> None:
+        """Forget the quotas and allowances of windows that are over; none is asked for again."""
+        now: dict[Per, int] = {per: _window(per, at_us) for per in PERIODS}
+        self._used = {
+            place: (window, used)
+            for place, (window, used) in self._used.items()
+            if window == now[place[-1]]
+        }
+        self._most = max(MOST_COUNTED, 2 * len(self._used))
 
     def _wait_us(self, limit: Limit, asking: Asking) -> int:
         place, now_us = _place(limit, asking), asking.at_us
@@ -142,7 +158,7 @@ class Tallies:
 def _place(limit: Limit, asking: Asking) -> Place:
     owner = {"key": asking.key, "account": asking.account, "everyone": _EVERYONE}[limit.whose]
     if limit.rate is not None:
-        kind: tuple[object, ...] = ("rate", limit.rate.window_s)
+        kind: tuple[Any, ...] = ("rate", limit.rate.window_s)
     elif limit.in_flight is not None:
         kind = ("in flight", 0)
     else:

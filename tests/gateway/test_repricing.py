@@ -31,7 +31,7 @@ seen: Counter[str] = Counter()
 def found(repricing: Repricing, charge: Recorded) -> int | str:
     """The amount, or the code of why not."""
     try:
-        return repricing.amount(charge)
+        return repricing.reprice(charge).amount
     except NotRepriced as unknown:
         return unknown.code
 
@@ -168,7 +168,7 @@ def test_endings_are_played_by_the_table_of_the_gateway() -> None:
             was = charged(prices[0], played)
             assert was.row is not None
             assert was.route is not None
-            amount = Repricing(was.route, HeirFinder(*prices).of(was.route)).amount(was.row)
+            amount = Repricing(was.route, HeirFinder(*prices).of(was.route)).reprice(was.row).amount
             assert amount == charged(prices[1], played).captured
 
 

@@ -1,6 +1,9 @@
 """Watched requests, played through as if they had been charged."""
 
+import random
 from datetime import UTC, datetime
+
+import pytest
 
 from config import Limit, RateLimit
 from gateway.operations.rehearsal import PASSED, Refusal, Rehearsal, Request, Terms
@@ -242,3 +245,28 @@ def test_what_was_charged_for_real_counts_too_and_is_never_refused() -> None:
     for _ in range(3):
         played.charged(request(3, terms=terms))
     assert answer_to(played, request(3, terms=terms)) == "rate-limited"
+
+
+def test_forgetting_windows_that_are_over_changes_no_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limits = [
+        Limit(f"{whose} {per}", whose, quota=most, per=per)  # type: ignore[arg-type]
+        for whose, per, most in (("key", "day", 2), ("account", "month", 9), ("everyone", "day", 5))
+    ]
+    keys = [key(KEY + number) for number in range(5)]
+
+    def answers() -> list[Refusal]:
+        chance, played = random.Random(1), rehearsal(10**9, keys=keys)
+        at = sorted(chance.randrange(60 * DAY_US) for _ in range(400))
+        return [
+            played.asked(
+                request(at_us=one, key=KEY + chance.randrange(5), terms=limited(*limits))
+            )
+            for one in at
+        ]
+
+    remembered = answers()
+    monkeypatch.setattr("gateway.operations.rehearsed_limits.MOST_COUNTED", 1)
+    assert answers() == remembered
+    assert {answer.limit for answer in remembered} == {"", *(limit.name for limit in limits)}
