@@ -14,6 +14,7 @@ from config import Limit, PriceList, Route
 from gateway.headers import Headers
 from gateway.problems import Problem, retry_after
 from ledger import limits as ledger
+from ledger.books import UseKey
 from ledger.errors import RateLimited
 
 _WHOSE: dict[str, ledger.Whose] = {"key": "k", "account": "a", "everyone": "e"}
@@ -105,6 +106,13 @@ def limits_of(prices: PriceList, route: Route) -> RouteLimits:
         named=named,
         policy=b", ".join(map(_policy, named)),
     )
+
+
+def use_of(limit: Limit, account: int, key: int) -> UseKey:
+    """Return under which name Postgres counts a quota or an allowance of a caller."""
+    asked = _asked(limit)
+    owner = {"k": key, "a": account, "e": 0}[asked.whose]
+    return asked.whose, owner, asked.route, asked.id
 
 
 def _is_keys_own(limit: Limit) -> bool:

@@ -82,6 +82,7 @@ WHY: Final = {
 }  # fmt: skip
 """Why a charge cannot be repriced."""
 
+
 @dataclass(frozen=True, slots=True)
 class _Units:
     """The recorded quantities by the old price's labels."""

@@ -2,7 +2,8 @@
 What a watched request would have met, had it been charged: kept as the note of its charge.
 
 Only what the ledger cannot tell later is noted: whose key it was not, why there was no price, and
-that it failed, so that its quota would have come back. Balances, limits, freezes and revocations are in the ledger, and are looked at when somebody asks.
+that it failed, so that its quota would have come back. Balances, limits, freezes and revocations
+are in the ledger, and are looked at when somebody asks.
 """
 
 from typing import NamedTuple

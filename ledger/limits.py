@@ -175,3 +175,16 @@ def window_number(limit_id: bytes, now_ms: int) -> int:
             return 12 * moment.year + moment.month - 1
         case _:
             return 0
+
+
+def window_ends_ms(per: Per, now_ms: int) -> int | None:
+    """Return when the window of a moment ends, in UTC; None: never."""
+    number = window_number(window_id("Q", per), now_ms)
+    match per:
+        case "day":
+            return (number + 1) * DAY_MS
+        case "month":
+            year, month = divmod(number + 1, 12)
+            return int(datetime(year, month + 1, 1, tzinfo=UTC).timestamp()) * 1000
+        case _:
+            return None

@@ -58,7 +58,7 @@ class Freeze:
 
 @dataclass(frozen=True, slots=True)
 class CapSet:
-    """From this moment on a key might spend so much in a window (see `limits.PERIODS`); None: all."""
+    """From then on a key might spend so much in a window (of `limits.PERIODS`); None: all."""
 
     key_id: int
     credit_type_id: int

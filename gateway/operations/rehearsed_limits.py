@@ -10,12 +10,11 @@ limit), not with the requests: what is in flight is never more than its limit.
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from heapq import heappop, heappush
 from typing import Any, NamedTuple, TypeAlias
 
 from config import Limit
-from ledger.limits import DAY_MS, PERIODS, Per, window_id, window_number
+from ledger.limits import PERIODS, Per, window_ends_ms, window_id, window_number
 
 MOST_COUNTED = 200_000
 """Quotas and allowances of somebody kept before those of windows that are over are dropped."""
@@ -24,7 +23,7 @@ _IN_FLIGHT_WAIT_US = 1_000_000
 _EVERYONE = 0
 
 Place: TypeAlias = tuple[Any, ...]
-"""Whose limit it is, for which requests, and of which kind and window: as Redis tells them apart."""
+"""Whose limit it is, for which requests, of which kind and window: as Redis tells them apart."""
 
 Spending: TypeAlias = tuple[int, int, Per]
 """A key, a credit type and a window."""
@@ -137,7 +136,7 @@ class Tallies:
                 heappop(flying)
             return _IN_FLIGHT_WAIT_US if len(flying) >= limit.in_flight else 0
         if limit.quota is not None and self.used(limit, asking) + asking.weight > limit.quota:
-            return _ends_us(limit.per, now_us) - now_us
+            return (window_ends_ms(limit.per, now_us // 1000) or 0) * 1000 - now_us
         return 0
 
     def _caps_of(self, asking: Asking) -> dict[Per, int]:
@@ -168,15 +167,6 @@ def _place(limit: Limit, asking: Asking) -> Place:
 
 def _window(per: Per, at_us: int) -> int:
     return window_number(window_id("Q", per), at_us // 1000)
-
-
-def _ends_us(per: Per, at_us: int) -> int:
-    """Return when the window of a moment ends."""
-    number = _window(per, at_us)
-    if per == "day":
-        return (number + 1) * DAY_MS * 1000
-    year, month = divmod(number + 1, 12)
-    return int(datetime(year, month + 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
 
 
 def _moment(change: CapChange) -> int:

@@ -180,9 +180,7 @@ def _is_free(tally: Tally, rule: Rule, row: Sequence[Any]) -> bool:
     at_us, account, key = minted_us(row[0]), row[1], row[-1]
     if account is None:
         return False
-    asking = Asking(
-        at_us, at_us, account, key or 0, 0, limits=rule.allowances, weight=rule.weight
-    )
+    asking = Asking(at_us, at_us, account, key or 0, 0, limits=rule.allowances, weight=rule.weight)
     allowance = tally.allowances.allowance(asking)
     if allowance is None:
         return False

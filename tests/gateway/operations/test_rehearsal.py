@@ -260,9 +260,7 @@ def test_forgetting_windows_that_are_over_changes_no_answer(
         chance, played = random.Random(1), rehearsal(10**9, keys=keys)
         at = sorted(chance.randrange(60 * DAY_US) for _ in range(400))
         return [
-            played.asked(
-                request(at_us=one, key=KEY + chance.randrange(5), terms=limited(*limits))
-            )
+            played.asked(request(at_us=one, key=KEY + chance.randrange(5), terms=limited(*limits)))
             for one in at
         ]
 
