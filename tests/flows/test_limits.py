@@ -18,8 +18,10 @@ import redis.asyncio
 
 from ledger import api_keys, key_caps
 from ledger.books import ChargeState
+from ledger.holds import HoldOrder
 from ledger.key_caps import Cap
 from ledger.limits import Per
+from ledger.reasons import Reason
 from tests.charging import Charging, Customer, Stores, charging
 from tests.gateway.serving import until
 from tests.proof import Proof, tell
@@ -297,6 +299,41 @@ async def test_what_lasts_comes_back_when_redis_has_lost_everything(stores: Stor
         assert answers[0].json()["type"].endswith("/key-cap")
         assert {answer.headers["farebox-cost"] for answer in answers[1:5]} == {str(PRICE)}
         assert answers[-1].json()["limit"] == "account-quota-month"
+
+
+async def test_a_hold_that_was_open_when_redis_lost_everything_gives_back_what_it_used(
+    stores: Stores,
+) -> None:
+    """A quota when the call fails, a cap what it did not spend."""
+    file = "per_account: { quota: { requests: 10, per: month } }"
+    async with two_gateways(stores, file=file) as gateways:
+        gateway = gateways[0]
+        [key] = await keys_of_one(gateway, 1)
+        await cap(gateway, key, Cap(1, "month", 10 * PRICE))
+        prices = gateway.app.prices.now
+        order = HoldOrder(
+            key.account, key.key, 1, PRICE, prices.version, 0, 60_000, 1,
+            limits=prices.limits[0].block,
+        )  # fmt: skip
+        holds = [await gateway.ledger.holds.open(order) for _ in range(3)]
+        await until_used(gateway, {("a", "Q"): 3, ("k", "C"): 3 * PRICE})
+        await wipe(stores)
+        holds[0].void(Reason.UPSTREAM_RESET)
+        holds[1].capture(1, Reason.DELIVERED, 200)
+        await until_used(gateway, {("a", "Q"): 2, ("k", "C"): PRICE + 1})
+        holds[2].capture(PRICE, Reason.DELIVERED, 200)
+        await gateway.settled()
+
+        assert await used(gateway) == {("a", "Q"): 2, ("k", "C"): PRICE + 1}
+        assert await gateway.available(key) == CREDITS - PRICE - 1
+        async with gateway.ledger.database.connection() as connection:
+            assert await connection.fetch("SELECT * FROM hold_uses") == []
+
+
+async def until_used(gateway: Charging, wanted: dict[tuple[str, str], int]) -> None:
+    async with asyncio.timeout(30):
+        while await used(gateway) != wanted:
+            await asyncio.sleep(0.02)  # noqa: ASYNC110 - a row of Postgres tells nobody
 
 
 async def at_rest(gateways: tuple[Charging, Charging]) -> None:

@@ -39,7 +39,7 @@ def tables() -> dict[str, dict[Any, Row]]:
     """What the migrations leave behind."""
     names = (
         "accounts", "api_keys", "audit", "batch_lines", "batches", "charges", "control_requests",
-        "controls", "credit_types", "dead_facts", "findings", "grants", "key_caps", "limit_uses",
+        "controls", "credit_types", "dead_facts", "findings", "grants", "hold_uses", "key_caps", "limit_uses",
         "movements", "overtaken_endings", "pools", "price_rules", "shards",
     )  # fmt: skip
     made: dict[str, dict[Any, Row]] = {name: {} for name in names}
@@ -225,6 +225,22 @@ def _(tx: Transaction, *columns: list[Any]) -> list[Row]:
         if before is not None:
             row["account_id"] = before["account_id"]
         tx.put("limit_uses", values[:4], row)
+    return []
+
+
+@answers(posting._SQL.save_hold_uses)
+def _(tx: Transaction, *columns: list[Any]) -> list[Row]:
+    for hold, account, uses in zip(*columns, strict=True):
+        if tx.get("hold_uses", hold) is None:
+            tx.put("hold_uses", hold, {"hold_id": hold, "account_id": account, "uses": uses})
+    return []
+
+
+@answers(posting._SQL.drop_hold_uses)
+def _(tx: Transaction, holds: list[bytes]) -> list[Row]:
+    for hold in holds:
+        # Nothing is ever deleted here: a row without uses is no row.
+        tx.change("hold_uses", hold, uses=b"")
     return []
 
 
@@ -527,6 +543,12 @@ def _(tx: Transaction, account: int) -> list[Row]:
     uses = (row for row in tx.rows("limit_uses") if row["account_id"] in (account, 0))
     columns = _USE_COLUMNS[:-1]
     return [one for row in uses if row["used"] > 0 for one in only(row, *columns)]
+
+
+@answers(snapshot._SQL.hold_uses)
+def _(tx: Transaction, account: int) -> list[Row]:
+    lent = (row for row in tx.rows("hold_uses") if row["account_id"] == account)
+    return [one for row in lent if row["uses"] for one in only(row, "hold_id", "uses")]
 
 
 @answers(snapshot._SQL.open_holds)
