@@ -21,6 +21,7 @@ from ledger import (
     partitions,
     posting,
     reconcile,
+    reconcile_limits,
     shards,
     snapshot,
     sweeper,
@@ -736,3 +737,26 @@ def _(tx: Transaction, number: int) -> list[Row]:
     assert account is not None
     waiting = account["cseq_head"] > account["cseq_applied"]
     return [{**only(row, "account_id", "scopes", "status", "expires_ms")[0], "pending": waiting}]
+
+
+@answers(reconcile_limits._SQL.limit_uses)
+def _(tx: Transaction, *columns: list[Any]) -> list[Row]:
+    wanted = set(zip(*columns, strict=True))
+    uses = (row for row in tx.rows("limit_uses"))
+    return [
+        one
+        for row in uses
+        if (row["whose"], row["owner"], row["route"]) in wanted
+        for one in only(row, *_USE_COLUMNS[:-1])
+    ]
+
+
+@answers(reconcile_limits._SQL.next_limit_uses)
+def _(tx: Transaction, whose: str, owner: int, route: bytes, limit: int) -> list[Row]:
+    places = {
+        (row["whose"], row["owner"], row["route"], row["account_id"])
+        for row in tx.rows("limit_uses")
+        if row["used"] > 0 and (row["whose"], row["owner"], row["route"]) > (whose, owner, route)
+    }
+    names = ("whose", "owner", "route", "account")
+    return [dict(zip(names, place, strict=True)) for place in sorted(places)[:limit]]
