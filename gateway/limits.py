@@ -36,6 +36,8 @@ class RouteLimits:
         counts_free: Requests that cost nothing are held all the same, because they use up a quota.
         named: All but allowances, in the order in which the ledger says how they stand.
         policy: `RateLimit-Policy`.
+        told: `RateLimit`, with a place for each word in which the ledger says how they stand. Each
+            answer needs it, so it is one formatting.
     """
 
     rate: tuple[int, int] = (0, 0)
@@ -43,27 +45,25 @@ class RouteLimits:
     slices: bytes = b""
     counts_free: bool = False
     named: tuple[Limit, ...] = ()
-    policy: bytes = b""
+    policy: tuple[bytes, bytes] = (b"ratelimit-policy", b"")
+    told: bytes = b""
 
     def headers(self, words: Sequence[bytes] = ()) -> Headers:
         """Return the fields for an answer; `words`: how they stand, where the ledger said it."""
         if not self.named:
             return []
         if not words:
-            return [(b"ratelimit-policy", self.policy)]
-        stand = zip(self.named, ledger.standings(words), strict=True)
-        shown = b", ".join(_standing(limit, one) for limit, one in stand)
-        return [(b"ratelimit-policy", self.policy), (b"ratelimit", shown)]
+            return [self.policy]
+        return [self.policy, (b"ratelimit", self.told % tuple(words))]
 
     def problem(self, refused: RateLimited) -> Problem:
         """Return the 429; it names the limit, and says when to come back."""
         seconds = max(1, -(-refused.retry_after_ms // 1000))
         limit = self.named[refused.number if self.rate[0] else refused.number - 1]
-        stands = ledger.Standing(0, seconds)
         return Problem(
             "rate-limited",
             f"The limit {limit.name} is reached ({_in_words(limit)}); try again in {seconds} s.",
-            headers=(retry_after(seconds), (b"ratelimit", _standing(limit, stands))),
+            headers=(retry_after(seconds), (b"ratelimit", _told(limit) % (b"0", b"%d" % seconds))),
             limit=limit.name,
         )
 
@@ -104,7 +104,8 @@ def limits_of(prices: PriceList, route: Route) -> RouteLimits:
         slices=ledger.limits_block(held) if held else b"",
         counts_free=any(one.quota is not None for one in others),
         named=named,
-        policy=b", ".join(map(_policy, named)),
+        policy=(b"ratelimit-policy", b", ".join(map(_policy, named))),
+        told=b", ".join(map(_told, named)),
     )
 
 
@@ -158,10 +159,11 @@ def _policy(limit: Limit) -> bytes:
     return b"%b;q=%d;w=%d" % (name, at_once, window_s)
 
 
-def _standing(limit: Limit, stands: ledger.Standing) -> bytes:
-    if limit.in_flight is not None:
-        return b"%b;r=%d" % (_quoted(limit.name), stands.left)
-    return b"%b;r=%d;t=%d" % (_quoted(limit.name), stands.left, stands.reset_s)
+def _told(limit: Limit) -> bytes:
+    """Return how a limit stands, with places for two words: what is left, and seconds."""
+    name = _quoted(limit.name).replace(b"%", b"%%")
+    # Nobody knows when what is in flight ends: `%.0b` takes the word and shows nothing of it.
+    return name + (b";r=%b%.0b" if limit.in_flight is not None else b";r=%b;t=%b")
 
 
 def _quoted(name: str) -> bytes:

@@ -332,8 +332,8 @@ async def test_a_hold_that_was_open_when_redis_lost_everything_gives_back_what_i
 
 async def until_used(gateway: Charging, wanted: dict[tuple[str, str], int]) -> None:
     async with asyncio.timeout(30):
-        while await used(gateway) != wanted:
-            await asyncio.sleep(0.02)  # noqa: ASYNC110 - a row of Postgres tells nobody
+        while await used(gateway) != wanted:  # noqa: ASYNC110 - a row of Postgres tells nobody
+            await asyncio.sleep(0.02)
 
 
 async def at_rest(gateways: tuple[Charging, Charging]) -> None:

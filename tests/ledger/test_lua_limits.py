@@ -20,7 +20,6 @@ from ledger.limits import (
     pack_tallies,
     read_loans,
     read_tallies,
-    standings,
     tally_field,
     window_id,
     window_number,
@@ -248,11 +247,6 @@ def test_a_corrupt_tally_is_the_answer_of_its_lines_and_keeps_no_credit(
     limited = rig.hold_line(1, limits=limits_block([rate(1)]))
     assert rig.tick(limited, rig.hold_line(1)) == ["CORRUPT", "HELD 94"]
     assert rig.tick(settle_line(hold, 0, 20), session=0) == ["DONE v 0"]
-
-
-def test_limits_stand_in_the_order_in_which_they_were_asked() -> None:
-    assert [tuple(one) for one in standings([b"5", b"2", b"0", b"60"])] == [(5, 2), (0, 60)]
-    assert standings([]) == []
 
 
 def test_no_line_takes_more_limits_or_more_weight_than_there_can_be() -> None:
