@@ -16,8 +16,9 @@ import httpx
 import pytest
 import redis.asyncio
 
-from ledger import api_keys, key_caps
+from ledger import api_keys, grants, key_caps
 from ledger.books import ChargeState
+from ledger.controls import Grant
 from ledger.holds import HoldOrder
 from ledger.key_caps import Cap
 from ledger.limits import Per
@@ -270,6 +271,45 @@ async def test_of_many_calls_at_once_exactly_ten_fit_into_a_cap(stores: Stores, 
         assert await gateways[0].available(capped) == CREDITS - spent
         assert (await used(gateways[0]))["k", "C"] == MOST * PRICE
         tell(Proof("T6", f"a cap for {MOST} by {per}: exactly so many", operations=CALLS))
+
+
+TYPED = """
+version: 1
+credit_types: { credits: { scale: 0 }, calling: { scale: 0 }, scraping: { scale: 0 } }
+upstreams: { api: { url: "{api}", timeout: 20s, max_connections: 512 } }
+routes:
+  - { path: /ok, methods: [GET], upstream: api, price: { flat: 3, credit_type: credits } }
+  - { path: /echo, methods: [GET], upstream: api, price: { flat: 3, credit_type: calling } }
+  - { path: /sse, methods: [GET], upstream: api, price: { flat: 3, credit_type: scraping } }
+limits:
+  per_account:
+    - { credit_type: credits, requests: 10, per: day }
+    - { credit_type: calling, quota: { requests: 10, per: month } }
+"""
+
+
+async def test_of_many_calls_at_once_exactly_ten_pass_the_limit_of_each_credit_type(
+    stores: Stores,
+) -> None:
+    """A rate for one type, a quota for another, and none for the third."""
+    async with charging(stores, TYPED) as one, charging(stores, TYPED) as two:
+        gateways, paths = (one, two), ("/ok", "/echo", "/sse")
+        owner = await one.customer(credits=CREDITS)
+        async with one.ledger.database.connection() as connection:
+            for name in ("calling", "scraping"):
+                grant = Grant(one.type_numbers[name], CREDITS)
+                await grants.give(connection, owner.account, grant, actor="test")
+        assert await one.ledger.pusher.push(owner.account) == "applied"
+        answers = await asyncio.gather(
+            *(all_at_once(gateways, [owner], path, CALLS // 2) for path in paths)
+        )
+
+        passed = [[one for one in some if one.status_code == 200] for some in answers]
+        assert [len(some) for some in passed] == [MOST, MOST, CALLS // 2]
+        named = [{a.json()["limit"] for a in some if a.status_code == 429} for some in answers]
+        assert named == [{"account-day credits"}, {"account-quota-month calling"}, set()]
+        assert [len(some) for some in answers] == [CALLS // 2] * 3
+        tell(Proof("T6", f"limits of {MOST} by credit type: exactly so many", operations=CALLS))
 
 
 async def test_what_lasts_comes_back_when_redis_has_lost_everything(stores: Stores) -> None:

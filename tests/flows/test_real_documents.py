@@ -52,7 +52,7 @@ def prices_by_operation(text: str) -> dict[tuple[str, str], int]:
     [(petstore(), "/api/v3", 19), (stripe_api(), "", 600)],
     ids=["petstore", "stripe"],
 )
-async def test_every_operation_is_imported_priced_checked_and_served(
+async def test_every_operation_is_imported_priced_checked_and_served(  # noqa: PLR0917
     stores: Stores, tmp_path: Path, capsys: Any, document: Any, base: str, operations: int
 ) -> None:
     source, file = tmp_path / "openapi.json", tmp_path / "farebox.yaml"
