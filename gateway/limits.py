@@ -14,6 +14,7 @@ from config import Limit, PriceList, Route
 from gateway.headers import Headers
 from gateway.problems import Problem, retry_after
 from ledger import limits as ledger
+from ledger.books import UseKey
 from ledger.errors import RateLimited
 
 _WHOSE: dict[str, ledger.Whose] = {"key": "k", "account": "a", "everyone": "e"}
@@ -35,6 +36,8 @@ class RouteLimits:
         counts_free: Requests that cost nothing are held all the same, because they use up a quota.
         named: All but allowances, in the order in which the ledger says how they stand.
         policy: `RateLimit-Policy`.
+        told: `RateLimit`, with a place for each word in which the ledger says how they stand. Each
+            answer needs it, so it is one formatting.
     """
 
     rate: tuple[int, int] = (0, 0)
@@ -42,27 +45,25 @@ class RouteLimits:
     slices: bytes = b""
     counts_free: bool = False
     named: tuple[Limit, ...] = ()
-    policy: bytes = b""
+    policy: tuple[bytes, bytes] = (b"ratelimit-policy", b"")
+    told: bytes = b""
 
     def headers(self, words: Sequence[bytes] = ()) -> Headers:
         """Return the fields for an answer; `words`: how they stand, where the ledger said it."""
         if not self.named:
             return []
         if not words:
-            return [(b"ratelimit-policy", self.policy)]
-        stand = zip(self.named, ledger.standings(words), strict=True)
-        shown = b", ".join(_standing(limit, one) for limit, one in stand)
-        return [(b"ratelimit-policy", self.policy), (b"ratelimit", shown)]
+            return [self.policy]
+        return [self.policy, (b"ratelimit", self.told % tuple(words))]
 
     def problem(self, refused: RateLimited) -> Problem:
         """Return the 429; it names the limit, and says when to come back."""
         seconds = max(1, -(-refused.retry_after_ms // 1000))
         limit = self.named[refused.number if self.rate[0] else refused.number - 1]
-        stands = ledger.Standing(0, seconds)
         return Problem(
             "rate-limited",
             f"The limit {limit.name} is reached ({_in_words(limit)}); try again in {seconds} s.",
-            headers=(retry_after(seconds), (b"ratelimit", _standing(limit, stands))),
+            headers=(retry_after(seconds), (b"ratelimit", _told(limit) % (b"0", b"%d" % seconds))),
             limit=limit.name,
         )
 
@@ -70,21 +71,29 @@ class RouteLimits:
 NONE = RouteLimits()
 
 
-def limits_of(prices: PriceList, route: Route) -> RouteLimits:
-    """Work out what requests of a route are counted by: the file's limits and the route's."""
+def limits_on(prices: PriceList, route: Route) -> tuple[Limit, ...]:
+    """Return what requests of a route are counted by: the file's limits and the route's."""
     if route.public:
-        return NONE
-    type_of = route.price.credit_type
-    applying = [
-        one for one in (*prices.limits.all, *route.limits) if one.credit_type in (None, type_of)
-    ]
+        return ()
+    return tuple(
+        one
+        for one in (*prices.limits.all, *route.limits)
+        # A connection is no call that could be free.
+        if one.credit_type in (None, route.price.credit_type)
+        and not (route.websocket and one.free is not None)
+    )
+
+
+def limits_of(prices: PriceList, route: Route) -> RouteLimits:
+    """Work out a route's limits as the ledger and clients are told them."""
+    applying = limits_on(prices, route)
     if not applying:
         return NONE
     limits = [one for one in applying if one.free is None]
     of_key = next((one for one in limits if _is_keys_own(one)), None)
     others = [one for one in limits if one is not of_key]
-    # A connection is no call that could be free; and what refuses nobody comes behind what does.
-    free = [] if route.websocket else [one for one in applying if one.free is not None]
+    # What refuses nobody comes behind what does.
+    free = [one for one in applying if one.free is not None]
     rate = (of_key.rate.interval_us, of_key.rate.burst_us) if of_key and of_key.rate else (0, 0)
     named = (of_key, *others) if of_key else tuple(others)
     asked = [_asked(one) for one in (*others, *free)]
@@ -95,8 +104,16 @@ def limits_of(prices: PriceList, route: Route) -> RouteLimits:
         slices=ledger.limits_block(held) if held else b"",
         counts_free=any(one.quota is not None for one in others),
         named=named,
-        policy=b", ".join(map(_policy, named)),
+        policy=(b"ratelimit-policy", b", ".join(map(_policy, named))),
+        told=b", ".join(map(_told, named)),
     )
+
+
+def use_of(limit: Limit, account: int, key: int) -> UseKey:
+    """Return under which name Postgres counts a quota or an allowance of a caller."""
+    asked = _asked(limit)
+    owner = {"k": key, "a": account, "e": 0}[asked.whose]
+    return asked.whose, owner, asked.route, asked.id
 
 
 def _is_keys_own(limit: Limit) -> bool:
@@ -142,10 +159,11 @@ def _policy(limit: Limit) -> bytes:
     return b"%b;q=%d;w=%d" % (name, at_once, window_s)
 
 
-def _standing(limit: Limit, stands: ledger.Standing) -> bytes:
-    if limit.in_flight is not None:
-        return b"%b;r=%d" % (_quoted(limit.name), stands.left)
-    return b"%b;r=%d;t=%d" % (_quoted(limit.name), stands.left, stands.reset_s)
+def _told(limit: Limit) -> bytes:
+    """Return how a limit stands, with places for two words: what is left, and seconds."""
+    name = _quoted(limit.name).replace(b"%", b"%%")
+    # Nobody knows when what is in flight ends: `%.0b` takes the word and shows nothing of it.
+    return name + (b";r=%b%.0b" if limit.in_flight is not None else b";r=%b;t=%b")
 
 
 def _quoted(name: str) -> bytes:

@@ -8,6 +8,9 @@ from gateway.outcome import Charge
 from gateway.request import Request
 from ledger.ports import Clock
 
+CONTINUES = "continues "
+"""How the note of a WebSocket's later slice begins; the id of its first charge follows."""
+
 MAX_DETAIL_BYTES = 1024  # what a fact carries; five recorded values of 100 bytes fit three times
 
 
@@ -75,7 +78,7 @@ class Metering:
             price.next_slice(self.measured),
             self._request,
             self._clock,
-            note=f"continues {first}",
+            note=f"{CONTINUES}{first}",
         )
         if following.meter is not None:
             following.meter.continues()

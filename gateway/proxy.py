@@ -265,9 +265,12 @@ class Proxy:
         ending = await self._forward(
             visit, path, self._free(visit), metering, self._free_tunnel(visit, metering)
         )
-        amount, detail = 0, detail_unpriced(visit.record, met.note)
-        if metering is not None:
+        if metering is None:
+            met = met.ended(outcome(ending, NOTHING))
+            amount, detail = 0, detail_unpriced(visit.record, met.note)
+        else:
             result = self._decide(visit, ending, metering)
+            met = met.ended(result)
             visit.captured, visit.reason = 0, Reason.OBSERVED.word
             # A watched WebSocket is no chain of charges: all of it stands in this one.
             over = result.uncollected if route.websocket else 0

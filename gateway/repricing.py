@@ -12,8 +12,11 @@ from typing import Final, NamedTuple
 
 from config import Heirs, Line, Price, Route, Unit, Unpriceable, cost_of, count
 from config.routing import parameters
+from gateway.metering import CONTINUES
 from gateway.outcome import Charge, End, Ending, outcome
+from gateway.watched import read_note
 from ledger.books import ChargeState
+from ledger.fold_uses import FREE_NOTE
 from ledger.reasons import Reason
 
 
@@ -35,6 +38,20 @@ class Recorded(NamedTuple):
     measured: Sequence[int | None] | None
     record: Mapping[str, object] | None
     note: str | None
+
+
+class Repriced(NamedTuple):
+    """
+    What a request would be charged, smallest units.
+
+    counts: It would be held for a price and captured, and so use up an allowance that there is.
+    """
+
+    amount: int
+    counts: bool
+
+
+NOT_CHARGED: Final = Repriced(0, counts=False)
 
 
 class NotRepriced(Exception):
@@ -64,9 +81,6 @@ WHY: Final = {
     "open": "it is still under way",
 }  # fmt: skip
 """Why a charge cannot be repriced."""
-
-_CONTINUES = "continues "
-"""How the note of a WebSocket's later slice begins (see `gateway.metering`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +118,12 @@ class Repricing:
             self._before = [_source(old, self.new, line) for line in self.new.price.before_lines]
             self._after = [_source(old, self.new, line) for line in self.new.price.after_lines]
 
-    def amount(self, charge: Recorded) -> int:
+    def reprice(self, charge: Recorded) -> Repriced:
         """
         Return what the same request would be charged now, smallest units of the new type.
 
-        As if its whole cost could be taken: limits and balances are not played again.
+        As if its whole cost could be taken: limits and balances are not played again, and
+        allowances are the caller's.
 
         Raises:
             NotRepriced: The record does not say.
@@ -116,15 +131,17 @@ class Repricing:
         if charge.state == ChargeState.OPEN:
             raise not_repriced("open")
         if charge.state == ChargeState.EXPIRED or _is_void_for_good(charge.reason):
-            return 0
+            return NOT_CHARGED
         if self._why is not None or self.new is None:
             raise self._why or not_repriced("route-gone")
         if self.new.observe:
-            return 0
+            return NOT_CHARGED
         if charge.state == ChargeState.OBSERVED:
             return self._observed(charge, self.new)
-        if self._alike:
-            return charge.due
+        free_then = charge.note == FREE_NOTE
+        if self._alike and not free_then:
+            captured = charge.state in {ChargeState.CAPTURED, ChargeState.LATE}
+            return Repriced(charge.due, counts=captured and charge.held > 0)
         if self.new.websocket and not (self.old.price.hold is self.new.price.hold is None):
             raise not_repriced("slices")
         return self._of(charge, self.new, self._ending(charge, self.new))
@@ -146,7 +163,7 @@ class Repricing:
                 raise not_repriced("ending-unclear")
         return Ending(end, status, covered)
 
-    def _observed(self, charge: Recorded, new: Route) -> int:
+    def _observed(self, charge: Recorded, new: Route) -> Repriced:
         """Reprice what was only watched: not its reason is kept, but what it would have cost."""
         if charge.account_id is None:
             raise not_repriced("without-key")
@@ -156,44 +173,47 @@ class Repricing:
         complete = Ending(End.COMPLETE, status, new.charge_on.covers(status))
         if not self.old.charge_on.covers(status):
             if not complete.covered:
-                return 0
+                return NOT_CHARGED
             raise not_repriced("ending-unclear")
         same = Repricing(self.old, Heirs((self.old,), none=False))
         was = same._of(charge, self.old, Ending(End.COMPLETE, status, covered=True))
         cut_counts = (self.old.on_cut, new.on_cut)
-        if was == charge.held and was > 0 and cut_counts != ("delivered", "void"):
+        if was.amount == charge.held > 0 and cut_counts != ("delivered", "void"):
             return self._of(charge, new, complete)
-        if charge.held == 0 and was > 0 and new.on_cut == "void":
-            return 0  # it was not delivered
-        if charge.held == was == 0 and self._of(charge, new, complete) == 0:
-            return 0
+        if charge.held == 0 and was.amount > 0 and new.on_cut == "void":
+            return NOT_CHARGED  # it was not delivered
+        if charge.held == was.amount == 0:
+            now = self._of(charge, new, complete)
+            if now.amount == 0:
+                return now._replace(counts=now.counts and not read_note(charge.note).failed)
         raise not_repriced("ending-unclear")
 
-    def _of(self, charge: Recorded, new: Route, ending: Ending) -> int:
+    def _of(self, charge: Recorded, new: Route, ending: Ending) -> Repriced:
         cut_is_delivered = new.on_cut == "delivered"
         nothing = Charge(0, 0, final=False)
         if not outcome(ending, nothing, cut_is_delivered=cut_is_delivered).capture:
-            return 0
+            return NOT_CHARGED
         units = _units_of(self.old.price, charge)
         before = [self._before_the_call(source, units, charge) for source in self._before]
         after = [_after_the_call(source, units) for source in self._after]
-        later = (charge.note or "").startswith(_CONTINUES)
+        later = (charge.note or "").startswith(CONTINUES)
 
-        def captured(*, announced: bool) -> int:
+        def captured(*, announced: bool) -> Repriced:
             due = _charge(new.price, before, after, announced=announced, later=later)
-            return outcome(ending, due, cut_is_delivered=cut_is_delivered).amount
+            result = outcome(ending, due, cut_is_delivered=cut_is_delivered)
+            return Repriced(result.amount, counts=result.capture and due.ceiling > 0)
 
-        amount = captured(announced=units.announced or new.price.needs_body)
+        now = captured(announced=units.announced or new.price.needs_body)
         # A body that was read whole may have come without its length; then nobody wrote it down.
         length_counts = any(unit.source == "request_bytes" for unit in before)
         if self.old.price.needs_body and not new.price.needs_body and length_counts:
             try:
-                other = captured(announced=False)
+                other = captured(announced=False).amount
             except NotRepriced:
                 other = -1
-            if other != amount:
+            if other != now.amount:
                 raise not_repriced("price-needs-more", "whether the body's length was announced")
-        return amount
+        return now
 
     def _before_the_call(self, source: _Source, units: _Units, charge: Recorded) -> Unit:
         line = source.line

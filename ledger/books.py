@@ -11,6 +11,7 @@ from enum import IntEnum
 from typing import NamedTuple, TypeAlias
 
 from ledger.facts import Allocated, Control, Fact
+from ledger.limits import Loan
 
 
 class ChargeState(IntEnum):
@@ -210,7 +211,11 @@ class AppliedControl(NamedTuple):
 
 @dataclass(slots=True)
 class Books:
-    """The locked rows that a batch of facts touches, and what comes of them."""
+    """
+    The locked rows that a batch of facts touches, and what comes of them.
+
+    lent: What holds of this batch have used of limits, and may give back.
+    """
 
     credit_types: frozenset[int] = frozenset()
     accounts: dict[int, AccountBook] = field(default_factory=dict)
@@ -220,6 +225,7 @@ class Books:
     controls: dict[tuple[int, int], AppliedControl] = field(default_factory=dict)
     routes: dict[tuple[int, int], str] = field(default_factory=dict)
     uses: dict[UseKey, UseBook] = field(default_factory=dict)
+    lent: dict[bytes, tuple[Loan, ...]] = field(default_factory=dict)
     movements: list[Movement] = field(default_factory=list)
     overtaken: list[Overtaken] = field(default_factory=list)
     dead: list[DeadFact] = field(default_factory=list)

@@ -33,6 +33,7 @@ from ledger.facts import (
     WholeCapture,
 )
 from ledger.fold_uses import key_of
+from ledger.limits import pack_loans
 from ledger.records import Entry
 from ledger.seals import Sealed
 
@@ -144,6 +145,7 @@ async def save(connection: Connection, books: Books, batch: Batch) -> None:
     await connection.executemany(_SQL.insert_overtaken, books.overtaken)
     uses = [book for book in books.uses.values() if book.changed]
     await _write(connection, _SQL.save_limit_uses, uses, _USE_COLUMNS)
+    await _write_lent(connection, books)
     place = batch.shard, batch.epoch
     await connection.executemany(
         _SQL.insert_dead,
@@ -220,6 +222,24 @@ async def _write(
         await connection.execute(
             statement, *([getattr(row, column) for row in rows] for column in columns)
         )
+
+
+async def _write_lent(connection: Connection, books: Books) -> None:
+    """Keep what holds that are still open have used; most of a batch have ended with it."""
+    lent = [
+        (hold_id, charge.account_id, pack_loans(loans))
+        for hold_id, loans in books.lent.items()
+        if (charge := books.charges.get(hold_id)) and charge.state is ChargeState.OPEN
+    ]
+    if lent:
+        await connection.execute(_SQL.save_hold_uses, *_columns(lent))
+    ended = [
+        charge.id
+        for charge in books.charges.values()
+        if charge.changed and not charge.new and charge.state is not ChargeState.OPEN
+    ]
+    if ended:
+        await connection.execute(_SQL.drop_hold_uses, ended)
 
 
 def _columns(rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:

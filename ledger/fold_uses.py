@@ -31,6 +31,8 @@ def use(books: Books, fact: UseFact, place: Place) -> None:  # noqa: ARG001 - th
         known.changed = True
         if loan.kind == "A" and not fact.back and (charge := books.charges.get(fact.hold_id)):
             charge.note = charge.note or FREE_NOTE  # written with the hold: one entry has both
+    if not fact.back:
+        books.lent[fact.hold_id] = fact.uses
 
 
 def key_of(fact: UseFact, loan: Loan) -> UseKey:

@@ -71,7 +71,11 @@ class HoldOrder(NamedTuple):
 
 
 class Passed(NamedTuple):
-    """A check that passed: what is available, and how the limits stand (`limits.standings`)."""
+    """
+    A check that passed: what is available, and how the limits stand.
+
+    Two words for each limit: what is left, and seconds until all of it is back.
+    """
 
     available: int
     standings: list[bytes]

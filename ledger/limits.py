@@ -74,13 +74,6 @@ class Loan(NamedTuple):
     amount: int
 
 
-class Standing(NamedTuple):
-    """What is left of a limit after a request, and seconds until all of it is back."""
-
-    left: int
-    reset_s: int
-
-
 def limits_block(limits: Sequence[Limit], weight: int = 1) -> bytes:
     """Return what a line carries: a request counts `weight` times. Made once per route."""
     if len(limits) > MOST_LIMITS or not 1 <= weight <= MOST_WEIGHT:
@@ -96,12 +89,6 @@ def limits_block(limits: Sequence[Limit], weight: int = 1) -> bytes:
         )
         for limit in limits
     )
-
-
-def standings(words: Sequence[bytes]) -> list[Standing]:
-    """Read the end of a line's answer: two numbers for each limit."""
-    numbers = iter(map(int, words))
-    return [Standing(left, reset_s) for left, reset_s in zip(numbers, numbers, strict=True)]
 
 
 def tally_field(whose: Whose, owner: int, route: bytes = ALL_ROUTES) -> bytes:
@@ -175,3 +162,16 @@ def window_number(limit_id: bytes, now_ms: int) -> int:
             return 12 * moment.year + moment.month - 1
         case _:
             return 0
+
+
+def window_ends_ms(per: Per, now_ms: int) -> int | None:
+    """Return when the window of a moment ends, in UTC; None: never."""
+    number = window_number(window_id("Q", per), now_ms)
+    match per:
+        case "day":
+            return (number + 1) * DAY_MS
+        case "month":
+            year, month = divmod(number + 1, 12)
+            return int(datetime(year, month + 1, 1, tzinfo=UTC).timestamp()) * 1000
+        case _:
+            return None

@@ -172,8 +172,13 @@ def load_end_args(
     keys: Iterable[tuple[int, KeyRecord]],
     holds: Sequence[HoldFact],
     controls: Iterable[Control],
+    lent: Mapping[bytes, bytes] | None = None,
 ) -> list[bytes]:
-    """Return the arguments of `load_end`: a snapshot of `epoch` and what was pending then."""
+    """
+    Return the arguments of `load_end`: a snapshot of `epoch` and what was pending then.
+
+    lent: By hold, what it has used of limits, packed.
+    """
     args = [
         _DOUBLE.pack(epoch),
         account.to_bytes(7, "little"),
@@ -183,7 +188,7 @@ def load_end_args(
         _DOUBLE.pack(len(holds)),
     ]
     for hold in holds:
-        args += (hold.hold_id, pack_fact(hold))
+        args += (hold.hold_id, pack_fact(hold) + (lent or {}).get(hold.hold_id, b""))
     args += (control.pack() for control in controls)
     return args
 

@@ -133,6 +133,7 @@ class Loader:
             record=snapshot.record,
             keys=snapshot.keys,
             holds=snapshot.holds,
+            lent=snapshot.lent,
             controls=map(Control.unpack, snapshot.controls),
         )
         [ended] = await self._shard.run("load_end", args, account=account)

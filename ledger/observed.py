@@ -57,24 +57,39 @@ class Freeze:
 
 
 @dataclass(frozen=True, slots=True)
+class CapSet:
+    """From then on a key might spend so much in a window (of `limits.PERIODS`); None: all."""
+
+    key_id: int
+    credit_type_id: int
+    at: datetime
+    per: int
+    units: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """
-    A watched request, or something that moved the balance of an account that was watched.
+    A watched request; or, of an account that was watched, a charge or what moved its balance.
 
     amount: what the request would have cost (0: it would not have been charged, or has no
-    price); of a movement signed.
+    price), or was charged. captured: what moved the balance, signed; None where nothing did.
+    failed: a charge that was given back whole. ended: None while it is under way.
     """
 
     id: bytes
-    what: Literal["watched", "moved"]
+    what: Literal["watched", "charged", "moved"]
     account_id: int | None
     key_id: int | None
     credit_type_id: int
     amount: int
+    captured: int | None
     price_version: int | None
     rule: int | None
     units: list[int] | None
     note: str | None
+    failed: bool
+    ended: datetime | None
     route: str | None
 
 
@@ -90,6 +105,12 @@ async def freezes(connection: Connection, accounts: list[int]) -> list[Freeze]:
     return [Freeze(row["account_id"], row["created_at"], row["frozen"]) for row in rows]
 
 
+async def caps(connection: Connection, accounts: list[int]) -> list[CapSet]:
+    """Return every cap of these accounts' keys that was set or lifted, each account's in order."""
+    rows = await connection.fetch(_SQL.caps, accounts)
+    return [CapSet(**row) for row in rows]
+
+
 async def keys(connection: Connection, accounts: list[int]) -> list[KeyLife]:
     """Return the keys of these accounts."""
     return [KeyLife(**row) for row in await connection.fetch(_SQL.keys, accounts)]
@@ -99,7 +120,7 @@ async def events(
     connection: Connection, since: datetime, until: datetime, accounts: list[int]
 ) -> AsyncIterator[list[Event]]:
     """
-    Yield watched requests, and what moved these accounts' balances, in the order of time.
+    Yield watched requests, and these accounts' charges and movements, in the order of time.
 
     The connection must be in a transaction, which keeps them at one moment.
     """

@@ -19,6 +19,7 @@ from ledger.keys import Keys
 from ledger.lines import CAPPED
 from ledger.link import Link
 from ledger.ports import Clock
+from ledger.reconcile_limits import Comparing, limits_equal
 from ledger.records import (
     AccountRecord,
     ClosedHold,
@@ -77,6 +78,9 @@ async def reconcile(stores: Stores) -> list[Finding]:
     found += await _keys(stores, row.epoch)
     async for field, _ in scan(stores.link, stores.keys.balances(row.epoch), "a*"):
         found += await _account(stores, row.epoch, int.from_bytes(field[1:], "little"))
+    found += await limits_equal(
+        Comparing(stores.database, stores.link, stores.keys, stores.clock, row.epoch)
+    )
     return found
 
 

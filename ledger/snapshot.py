@@ -24,6 +24,7 @@ class Snapshot:
     keys: Number and record of every key that is neither revoked nor past its end.
     holds: Its open holds (without detail: their charges have it already).
     controls: Those not seen applied, packed, in order; they go in after the rest.
+    lent: What those holds have used of quotas, allowances and caps, packed, by hold.
     limits: What quotas, allowances and caps have counted, everyone's too: packed, by field.
     """
 
@@ -34,6 +35,7 @@ class Snapshot:
     holds: tuple[HoldFact, ...]
     controls: tuple[bytes, ...]
     limits: Mapping[bytes, bytes] = field(default_factory=dict)
+    lent: Mapping[bytes, bytes] = field(default_factory=dict)
 
 
 async def read_snapshot(database: Database, account_id: int) -> Snapshot:
@@ -94,6 +96,7 @@ async def read_snapshot(database: Database, account_id: int) -> Snapshot:
             )
             for hold in await connection.fetch(_SQL.open_holds, account_id)
         )
+        lent = await connection.fetch(_SQL.hold_uses, account_id)
         status = ACTIVE if row["status"] == ACTIVE else FROZEN  # a quarantine is frozen there
         return Snapshot(
             epoch=row["epoch"],
@@ -103,6 +106,7 @@ async def read_snapshot(database: Database, account_id: int) -> Snapshot:
             holds=holds,
             controls=tuple(await controls.pending(connection, account_id)),
             limits=_limits(caps, await connection.fetch(_SQL.limit_uses, account_id)),
+            lent={use["hold_id"]: use["uses"] for use in lent},
         )
 
 

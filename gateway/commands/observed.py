@@ -59,6 +59,7 @@ def _text(answer: observing.ObservedAnswer) -> str:
             f"{total.credit_type}: {charge} would be charged for {total.charged} requests "
             f"(all that were priced cost {cost})"
         )
+        lines += [f"  would be free: {total.free}"] if total.free else []
         lines += [f"  would be refused: {_reasons(total.refused)}"] if total.refused else []
         lines += [f"  not priced: {_reasons(total.unpriced)}"] if total.unpriced else []
     if answer.routes:
@@ -78,7 +79,7 @@ def _text(answer: observing.ObservedAnswer) -> str:
 
 def _table(title: str, rows: Sequence[tuple[str, observing.Would]]) -> str:
     return columns(
-        (title, "type", "requests", "charged", "charge", "cost", "refused", "not priced"),
+        (title, "type", "requests", "charged", "charge", "cost", "free", "refused", "not priced"),
         [
             (
                 name,
@@ -87,6 +88,7 @@ def _table(title: str, rows: Sequence[tuple[str, observing.Would]]) -> str:
                 str(row.charged),
                 row.display["charge"],
                 row.display["cost"],
+                str(row.free),
                 _reasons(row.refused) or "-",
                 _reasons(row.unpriced) or "-",
             )
@@ -117,7 +119,9 @@ def _account(row: observing.WouldAccount) -> str:
 
 
 def _reasons(rows: Sequence[observing.Reason]) -> str:
-    return ", ".join(f"{row.reason} {row.requests}" for row in rows)
+    return ", ".join(
+        f"{row.reason} {f'({row.limit}) ' if row.limit else ''}{row.requests}" for row in rows
+    )
 
 
 def _time(at: datetime) -> str:

@@ -1,4 +1,4 @@
-"""The commands about the price file alone: `check`, `quote`, `init`. None of them needs a store."""
+"""The commands about the price file: `check`, `quote`, `init`. Only --account needs a store."""
 
 import json
 from pathlib import Path
@@ -20,8 +20,10 @@ from config import (
     starter_file,
 )
 from config import quote as quote_request
+from gateway.commands.account_quote import quoted_for
 from gateway.commands.openapi import DOCUMENT, compared, in_json, in_words
 from gateway.commands.options import chosen, json_option
+from gateway.commands.session import at_a_desk, printed
 
 FOUND_WRONG = 1
 
@@ -70,18 +72,34 @@ def check(file: Path | None, document: Path | None, base_path: str | None) -> in
 @click.option("-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A header.")
 @click.option("-d", "--data", "body", help="The body; JSON unless a header says otherwise.")
 @click.option("--config", "file", type=FILE, help="The price file (farebox.yaml).")
+@click.option("--account", help="What it would cost this account: allowances, quotas, balance.")
+@click.option("--key", help="With this key of the account: its quotas and caps as well.")
 @json_option
-def quote(
-    method: str, path: str, headers: tuple[str, ...], body: str | None, file: Path | None
+def quote(  # noqa: PLR0917 - click gives them by name
+    method: str,
+    path: str,
+    headers: tuple[str, ...],
+    body: str | None,
+    file: Path | None,
+    account: str | None,
+    key: str | None,
 ) -> int:
-    """Say what a request would cost, and why, without sending it."""
+    """
+    Say what a request would cost, and why, without sending it.
+
+    With --account also what it would cost this one: from the stores, whose options stand before
+    the word `quote` (`farebox --data DIR quote ...`).
+    """
+    if key is not None and account is None:
+        raise click.UsageError("--key needs --account")
     settings = _settings(file)
     sent = [_header(text) for text in headers]
     if body is not None and not any(name == b"content-type" for name, _ in sent):
         sent.append((b"content-type", b"application/json"))
     try:
+        prices = _load(settings.config)
         priced = quote_request(
-            _load(settings.config),
+            prices,
             method.upper(),
             path,
             sent,
@@ -99,6 +117,9 @@ def quote(
         else:
             click.echo(f"refused with {error.status} {error.code}: {error.message}")
         return FOUND_WRONG
+    if account is not None:
+        said = _said(priced, settings.config)
+        return printed(at_a_desk(quoted_for, False, prices, priced, said, (account, key)))
     if chosen("as_json"):
         _print_json({"priced": True, **_quoted(priced)})
     else:

@@ -13,7 +13,8 @@ DAY_S, HOUR_S, MINUTE_S = 86_400, 3_600, 60
 def replay_text(answer: Replay) -> str:
     """Say all of it; parts with nothing in them are left out."""
     since, until = (at.isoformat(timespec="seconds") for at in (answer.since, answer.until))
-    parts = [f"{answer.charges} charges from {since} to {until}, {answer.repriced} repriced"]
+    free = f", {answer.free} of them free by an allowance" if answer.free else ""
+    parts = [f"{answer.charges} charges from {since} to {until}, {answer.repriced} repriced{free}"]
     if answer.totals:
         parts.append(columns(("total", *SUMS), [("", *_sums(one)) for one in answer.totals]))
     if answer.routes:

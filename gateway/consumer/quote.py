@@ -6,15 +6,17 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from config import Quote, Unpriceable, quote
+from config import PriceList, Quote, Unpriceable, quote
 from gateway.consumer.caller import Caller
 from gateway.consumer.services import Services
 from gateway.models import Answer, Given, GivenBody
 from gateway.operations.explained import CostPart
+from gateway.operations.limit_standing import Asker, LimitStanding, Standing, standing
 from gateway.operations.shown import Display, display
 from gateway.problems import Problem
 from gateway.routes import Call
 from ledger import accounts
+from ledger.database import Connection
 
 REFUSALS = (400, 404, 405, 411, 413, 415, 422)
 """What the call itself would be refused with."""
@@ -44,14 +46,22 @@ class QuoteBody(GivenBody):
 
 
 class QuoteAnswer(Answer):
-    """What the request would cost; where the answer decides (`final` false), at most."""
+    """
+    What the request would cost; where the answer decides (`final` false), at most.
+
+    `cost` is 0 where an allowance would pay (`free`); `price` is what it costs without.
+    """
 
     route: str
     rule: int
-    price_version: int
+    price_version: Annotated[
+        int | None, Field(description="The one in force; null: prices that were never published.")
+    ]
     credit_type: str
     scale: int
     cost: int
+    price: int
+    free: Annotated[bool, Field(description="An allowance would pay for it.")]
     final: bool
     units: list[CostPart]
     arithmetic: str
@@ -59,6 +69,14 @@ class QuoteAnswer(Answer):
     available: int
     sufficient: bool
     shortfall: int
+    limits: Annotated[
+        list[LimitStanding],
+        Field(description="Quotas, allowances and caps, as they stand before it."),
+    ]
+    refused: Annotated[
+        str | None, Field(description="The problem that it would be answered with now.")
+    ]
+    refused_by: Annotated[str | None, Field(description="Which of the limits refuses it.")]
     display: Display
 
 
@@ -104,21 +122,33 @@ async def _quoted(
     except Unpriceable as refused:
         raise Problem(refused.code, refused.message, status=refused.status) from None
     async with services.ledger.database.connection() as connection:
-        balances = await accounts.balances(connection, caller.account)
+        asker = Asker(caller.account, caller.key, services.clock.now_ms())
+        return await held_against(connection, prices, found, asker, version=version)
+
+
+async def held_against(
+    connection: Connection, prices: PriceList, found: Quote, asker: Asker, *, version: int | None
+) -> QuoteAnswer:
+    """Hold a quote against what an account has and may."""
+    balances = await accounts.balances(connection, asker.account)
     available = sum(row.available for row in balances if row.credit_type == found.credit_type)
-    return answer(found, version, available)
+    met = await standing(connection, prices, found, asker)
+    return answer(found, version, available, met)
 
 
-def answer(found: Quote, version: int, available: int) -> QuoteAnswer:
-    """Hold a quote against what is available."""
-    shortfall = 0 if found.observe else max(0, found.amount - available)
+def answer(found: Quote, version: int | None, available: int, met: Standing) -> QuoteAnswer:
+    """Hold a quote against what is available, and how its limits stand."""
+    cost = 0 if met.free else found.amount
+    shortfall = 0 if found.observe else max(0, cost - available)
     return QuoteAnswer(
         route=found.name,
         rule=found.rule,
         price_version=version,
         credit_type=found.credit_type,
         scale=found.scale,
-        cost=found.amount,
+        cost=cost,
+        price=found.amount,
+        free=met.free,
         final=found.final,
         units=[CostPart.of(line) for line in found.lines],
         arithmetic=found.arithmetic,
@@ -126,7 +156,10 @@ def answer(found: Quote, version: int, available: int) -> QuoteAnswer:
         available=available,
         sufficient=shortfall == 0,
         shortfall=shortfall,
+        limits=met.limits,
+        refused=met.refused or ("insufficient-credits" if shortfall else None),
+        refused_by=met.refused_by,
         display=display(
-            found.scale, {"cost": found.amount, "available": available, "shortfall": shortfall}
+            found.scale, {"cost": cost, "available": available, "shortfall": shortfall}
         ),
     )

@@ -1,23 +1,29 @@
 """What routes that observe would have charged and refused, per route and account."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from config import Limit, Price, units_of
+from config import Price, units_of
+from gateway.limits import limits_on
+from gateway.metering import CONTINUES
 from gateway.models import Answer, Given, Time
 from gateway.operations.history import Since, Until
 from gateway.operations.price_book import PriceBook
-from gateway.operations.rehearsal import Figures, Pace, Purse, Rehearsal, Request, Terms
+from gateway.operations.rehearsal import Figures, Purse, Refusal, Rehearsal, Request, Terms
+from gateway.operations.rehearsed_limits import CapChange
 from gateway.operations.shown import Display, display
-from gateway.watched import read_note
+from gateway.watched import Met, read_note
 from ledger import credit_types, observed
 from ledger.database import Connection, Database
 from ledger.errors import InvalidInput
+from ledger.fold_uses import FREE_NOTE
 from ledger.ids import account_text, minted_us
+from ledger.limits import PERIODS
 
 USUAL = timedelta(days=1)
 MAX_DAYS = 31
@@ -26,6 +32,10 @@ MAX_DAYS = 31
 MAX_ACCOUNTS = 1_000
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_LATER = 2**62
+"""When what is still under way will end."""
+
 Progress = Callable[[int], None]
 
 
@@ -43,6 +53,9 @@ class Reason(Answer):
     """How many requests met the same: a problem's name, or why there was no price."""
 
     reason: str
+    limit: Annotated[str | None, Field(description="Which limit, where the problem names one.")] = (
+        None
+    )
     requests: int
 
 
@@ -55,6 +68,7 @@ class Would(Answer):
     charged: Annotated[int, Field(description="Requests that would have cost something.")]
     charge: Annotated[int, Field(description="What those would have taken together.")]
     cost: Annotated[int, Field(description="Of all that were priced, refused ones among them.")]
+    free: Annotated[int, Field(description="Requests that an allowance would have paid for.")]
     refused: Annotated[list[Reason], Field(description="Would-be answers, by problem.")]
     unpriced: Annotated[list[Reason], Field(description="What could not be priced, and why.")]
     display: Display
@@ -127,6 +141,7 @@ async def report(
             {(pool.account_id, pool.credit_type_id): pool.start for pool in pools},
             keys=await observed.keys(connection, accounts),
             freezes=await _freezes(connection, accounts),
+            caps=await _caps(connection, accounts),
         )
         terms = _TermsOf(connection)
         done = 0
@@ -134,8 +149,11 @@ async def report(
             for row in rows:
                 if row.what == "watched":
                     rehearsal.asked(await terms.request(row))
-                elif row.account_id is not None:
-                    rehearsal.moved(row.account_id, row.credit_type_id, row.amount)
+                    continue
+                if row.what == "charged":
+                    rehearsal.charged(await terms.request(row))
+                if row.account_id is not None and row.captured is not None:
+                    rehearsal.moved(row.account_id, row.credit_type_id, row.captured)
             done += len(rows)
             if progress is not None:
                 progress(done)
@@ -148,8 +166,17 @@ async def _freezes(
 ) -> dict[int, list[tuple[int, bool]]]:
     found: dict[int, list[tuple[int, bool]]] = {}
     for freeze in await observed.freezes(connection, accounts):
-        at_us = (freeze.at - _EPOCH) // timedelta(microseconds=1)
+        at_us = (freeze.at - _EPOCH) // _MICROSECOND
         found.setdefault(freeze.account_id, []).append((at_us, freeze.frozen))
+    return found
+
+
+async def _caps(connection: Connection, accounts: list[int]) -> dict[int, list[CapChange]]:
+    found: dict[int, list[CapChange]] = {}
+    for cap in await observed.caps(connection, accounts):
+        at_us = (cap.at - _EPOCH) // _MICROSECOND
+        change = CapChange(at_us, cap.credit_type_id, PERIODS[cap.per], cap.units)
+        found.setdefault(cap.key_id, []).append(change)
     return found
 
 
@@ -163,10 +190,13 @@ class _TermsOf:
         self.unread: set[int] = set()
 
     async def request(self, row: observed.Event) -> Request:
-        """Return a watched request as the rehearsal takes it."""
-        met = read_note(row.note)
+        """Return a request as the rehearsal takes it."""
+        met, at_us = read_note(row.note), minted_us(row.id)
+        if row.what == "charged":
+            met = Met(failed=row.failed)
         return Request(
-            at_us=minted_us(row.id),
+            at_us=at_us,
+            ends_us=_LATER if row.ended is None else (row.ended - _EPOCH) // _MICROSECOND,
             route=row.route or "?",
             account=row.account_id,
             key=row.key_id,
@@ -174,6 +204,7 @@ class _TermsOf:
             cost=row.amount,
             met=met,
             terms=await self._terms(row, priced=not met.unpriced),
+            free=row.what == "charged" and row.note == FREE_NOTE,
         )
 
     async def _terms(self, row: observed.Event, *, priced: bool) -> Terms:
@@ -184,11 +215,15 @@ class _TermsOf:
         if known is None:
             known = self._known[rule] = await self._read(*rule)
         price, terms = known
-        if price is None or not priced:
+        if (row.note or "").startswith(CONTINUES):
+            return replace(terms, limits=())  # a later slice of a WebSocket is no request
+        if price is None or not priced or row.what == "charged":
             return terms
         # What it would have held at the least: more only where its body had no length.
         ceiling = max(price.cost(units_of(price, row.units or ())), price.hold or 0)
-        return Terms(ceiling, terms.public, terms.paces, terms.weight)
+        # What costs nothing is only checked, but where it uses up a quota.
+        checked = ceiling == 0 and not any(one.quota is not None for one in terms.limits)
+        return replace(terms, ceiling=ceiling, checked=checked)
 
     async def _read(self, version: int, rule: int) -> tuple[Price | None, Terms]:
         prices = await self._book.version(self._connection, version)
@@ -197,17 +232,8 @@ class _TermsOf:
             return None, Terms()
         route = prices.routes[rule]
         price = None if route.price.unpriced else route.price
-        paces = _paces((*prices.limits.all, *route.limits))
-        return price, Terms(public=route.public, paces=paces, weight=route.weight)
-
-
-def _paces(limits: Iterable[Limit]) -> tuple[Pace, ...]:
-    """Give the rates among them; quotas, caps and what is in flight are not rehearsed."""
-    return tuple(
-        Pace(limit.name, limit.whose, limit.rate.interval_us, limit.rate.burst_us)
-        for limit in limits
-        if limit.rate is not None
-    )
+        limits = limits_on(prices, route)
+        return price, Terms(public=route.public, limits=limits, weight=route.weight)
 
 
 def _answer(
@@ -256,8 +282,9 @@ def _would(
         "scale": credit_type.scale,
         "requests": figures.requests,
         "charged": figures.charged,
+        "free": figures.free,
         "refused": _reasons(figures.refused),
-        "unpriced": _reasons(figures.unpriced),
+        "unpriced": _reasons(Counter({Refusal(why): n for why, n in figures.unpriced.items()})),
         "display": display(credit_type.scale, amounts),
         **amounts,
     }
@@ -287,6 +314,9 @@ def _account(
     )
 
 
-def _reasons(counted: Counter[str]) -> list[Reason]:
+def _reasons(counted: Counter[Refusal]) -> list[Reason]:
     ordered = sorted(counted.items(), key=lambda pair: (-pair[1], pair[0]))
-    return [Reason(reason=reason, requests=count) for reason, count in ordered]
+    return [
+        Reason(reason=reason.problem, limit=reason.limit or None, requests=count)
+        for reason, count in ordered
+    ]

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from config import PriceFileError, load_price_list
+from config.words import route_words
 from gateway import publishing
 from gateway.models import Answer, Given, Time
 from gateway.operations.desk import Desk
@@ -76,11 +77,21 @@ class Refusal(Answer):
     summary: str
 
 
+class UnpricedRoute(Answer):
+    """A route that still says `price: unpriced`, and where."""
+
+    route: Annotated[str, Field(description="Methods and path.")]
+    name: str
+    line: int
+
+
 class PriceCheck(Answer):
     """Whether a text could become the next version."""
 
     good: bool
     problems: list[PriceProblem]
+    routes: Annotated[int, Field(description="In the text; 0 where it is not good.")]
+    unpriced: Annotated[list[UnpricedRoute], Field(description="They observe: nobody pays.")]
 
 
 async def listed(desk: Desk, query: PageQuery) -> VersionPage:
@@ -178,10 +189,12 @@ async def last_refusal(desk: Desk) -> Refusal:
 def check(text: str, environ: Mapping[str, str]) -> PriceCheck:
     """Say whether a text could become the next version; nothing is published."""
     try:
-        load_price_list(text, environ=environ)
+        prices = load_price_list(text, environ=environ)
     except PriceFileError as error:
         return PriceCheck(
             good=False,
+            routes=0,
+            unpriced=[],
             problems=[
                 PriceProblem(
                     line=problem.line,
@@ -192,7 +205,17 @@ def check(text: str, environ: Mapping[str, str]) -> PriceCheck:
                 for problem in error.problems
             ],
         )
-    return PriceCheck(good=True, problems=[])
+    return PriceCheck(
+        good=True,
+        problems=[],
+        routes=len(prices.routes),
+        unpriced=[
+            UnpricedRoute(
+                route=route_words(route.path, route.methods), name=route.name, line=route.line
+            )
+            for route in prices.unpriced
+        ],
+    )
 
 
 def _fields(row: price_versions.PriceVersion) -> dict[str, Any]:

@@ -75,14 +75,16 @@ class Replay(Answer):
     """
     The recorded charges at the prices of another file.
 
-    `before` is what the charges came to, `after` what the same requests would come to. Limits,
-    balances and refusals are not played again, and refunds are not taken off.
+    `before` is what the charges came to, `after` what the same requests would come to, with the
+    allowances of the new file unused at `since`. Limits, balances and refusals are not played
+    again, and refunds are not taken off.
     """
 
     since: Time
     until: Time
     charges: int
     repriced: int
+    free: Annotated[int, Field(description="Of these, charges that an allowance would pay for.")]
     totals: list[ReplaySum]
     routes: list[ReplayRoute]
     plans: list[ReplayPlan]

@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from operator import add
 from typing import Any
 
-from config import HeirFinder, PriceList
+from config import HeirFinder, Limit, PriceList, Route
 from config.words import route_words
+from gateway.limits import limits_on
 from gateway.operations.price_book import PriceBook
-from gateway.repricing import NotRepriced, Recorded, Repricing, not_repriced
+from gateway.operations.rehearsed_limits import Asking, Tallies
+from gateway.repricing import NotRepriced, Recorded, Repriced, Repricing, not_repriced
 from ledger import price_versions
 from ledger.database import Connection
+from ledger.ids import minted_us
 from ledger.replays import Sums
 
 MOST_REMEMBERED = 20_000
@@ -29,6 +32,7 @@ class Rule:
 
     repricing: None where the version's text cannot be read.
     now: The route of the new file; None where it is none, or not known which.
+    allowances: What calls of that route have free; one counts as `weight`.
     """
 
     repricing: Repricing | None
@@ -37,10 +41,12 @@ class Rule:
     now: str | None = None
     old_type: str = ""
     new_type: str = ""
+    allowances: tuple[Limit, ...] = ()
+    weight: int = 1
 
     @classmethod
-    def of(cls, repricing: Repricing) -> "Rule":
-        """Name what a repricing is about."""
+    def of(cls, repricing: Repricing, prices: PriceList) -> "Rule":
+        """Name what a repricing is about; `prices` is the new list."""
         old, new = repricing.old, repricing.new
         return cls(
             repricing,
@@ -49,6 +55,8 @@ class Rule:
             now=None if new is None else route_words(new.path, new.methods),
             old_type=old.price.credit_type,
             new_type=(old if new is None else new).price.credit_type,
+            allowances=_allowances(prices, new) if new else (),
+            weight=new.weight if new else 1,
         )
 
 
@@ -62,16 +70,16 @@ class Rules:
         self._book = PriceBook(None)
         self._versions: OrderedDict[int, tuple[PriceList, HeirFinder] | None] = OrderedDict()
         self._rules: dict[tuple[int, int], Rule] = {}
-        self._amounts: dict[tuple[Any, ...], int | NotRepriced] = {}
+        self._amounts: dict[tuple[Any, ...], Repriced | NotRepriced] = {}
 
-    def amount(self, rule: Rule, row: Sequence[Any]) -> int | NotRepriced:
+    def repriced(self, rule: Rule, row: Sequence[Any]) -> Repriced | NotRepriced:
         """Return what a charge comes to now, or why nobody knows: the same for all alike."""
-        key = (row[1] is None, *row[2:])
+        key = (row[1] is None, *row[2:-1])
         found = self._amounts.get(key)
         if found is None:
             if len(self._amounts) >= MOST_REMEMBERED:
                 self._amounts.clear()
-            found = self._amounts[key] = _amount(rule, row)
+            found = self._amounts[key] = _repriced(rule, row)
         return found
 
     def known(self, version: int, number: int) -> Rule | None:
@@ -108,7 +116,7 @@ class Rules:
             return Rule(None, f"rule {number} of version {version}")
         prices, finder = found
         old = prices.routes[number]
-        return Rule.of(Repricing(old, finder.of(old)))
+        return Rule.of(Repricing(old, finder.of(old)), self._new)
 
 
 @dataclass(slots=True)
@@ -119,10 +127,13 @@ class Tally:
     routes: By rule's words (route, name, route now) and credit type: charges, before, after.
     accounts: The same by number and credit type; emptied now and then into the database.
     unrepriced: Count and sum by why, sentence, route and credit type.
+    free: How many an allowance pays for now.
     """
 
     charges: int = 0
     repriced: int = 0
+    free: int = 0
+    allowances: Tallies = field(default_factory=Tallies)
     routes: dict[tuple[str, str, str | None, str], list[int]] = field(default_factory=dict)
     accounts: dict[tuple[int, str], list[int]] = field(default_factory=dict)
     unrepriced: dict[tuple[str, str, str, str], tuple[int, int]] = field(default_factory=dict)
@@ -142,13 +153,17 @@ async def count(rows: Iterable[Sequence[Any]], rules: Rules, tally: Tally) -> No
         tally.charges += 1
         account, due = row[1], row[8]
         rule = rules.known(row[2], row[3]) or await rules.of(row[2], row[3])
-        after = rules.amount(rule, row)
-        if isinstance(after, NotRepriced):
-            key = (after.code, after.sentence, rule.route, rule.old_type)
+        now = rules.repriced(rule, row)
+        if isinstance(now, NotRepriced):
+            key = (now.code, now.sentence, rule.route, rule.old_type)
             before, charged = tally.unrepriced.get(key, (0, 0))
             tally.unrepriced[key] = (before + 1, charged + due)
             continue
         tally.repriced += 1
+        after = now.amount
+        if now.counts and rule.allowances and _is_free(tally, rule, row):
+            tally.free += 1
+            after = 0
         if rule.old_type == rule.new_type:
             _add(tally, rule, account, rule.old_type, (1, due, after))
         else:
@@ -156,14 +171,31 @@ async def count(rows: Iterable[Sequence[Any]], rules: Rules, tally: Tally) -> No
             _add(tally, rule, account, rule.new_type, (0, 0, after))
 
 
-def _amount(rule: Rule, row: Sequence[Any]) -> int | NotRepriced:
+def _allowances(prices: PriceList, route: Route) -> tuple[Limit, ...]:
+    return tuple(limit for limit in limits_on(prices, route) if limit.free is not None)
+
+
+def _is_free(tally: Tally, rule: Rule, row: Sequence[Any]) -> bool:
+    """Count a charge by the allowances of its route; one that has room pays for it."""
+    at_us, account, key = minted_us(row[0]), row[1], row[-1]
+    if account is None:
+        return False
+    asking = Asking(at_us, at_us, account, key or 0, 0, limits=rule.allowances, weight=rule.weight)
+    allowance = tally.allowances.allowance(asking)
+    if allowance is None:
+        return False
+    tally.allowances.count(asking, allowance=allowance, cost=0)
+    return True
+
+
+def _repriced(rule: Rule, row: Sequence[Any]) -> Repriced | NotRepriced:
     if rule.repricing is None:
         return not_repriced("version-unknown")
-    _, account, _, _, state, reason, status, held, due, *texts, note = row
+    _, account, _, _, state, reason, status, held, due, *texts, note, _ = row
     units, measured, record = (None if text is None else json.loads(text) for text in texts)
     charge = Recorded(account, state, reason, status, held, due, units, measured, record, note)
     try:
-        return rule.repricing.amount(charge)
+        return rule.repricing.reprice(charge)
     except NotRepriced as unknown:
         return unknown
 

@@ -101,6 +101,7 @@ async def replay(
         until=until,
         charges=tally.charges,
         repriced=tally.repriced,
+        free=tally.free,
         totals=[ReplaySum(**shown.sums(*one)) for one in sorted(tally.totals().items())],
         routes=shown.routes(tally),
         plans=[ReplayPlan(plan=one.plan, **shown.row(one)) for one in plans],

@@ -12,7 +12,7 @@ ARGV[4] token of LOAD_BEGIN
 ARGV[5] account record, see parts/account.lua
 ARGV[6] keys, each I7 and its record of 23 bytes
 ARGV[7] number n of open holds, <d
-ARGV[8..7+2n]  hold id, its fact
+ARGV[8..7+2n]  hold id, its fact and what limits lent it (parts/limits.lua)
 ARGV[8+2n..]   controls of 27 bytes in order
 
 Returns {word, q, answer}; answer: LOADED (now or before) | TOKEN (another loader, or too slow)

@@ -21,6 +21,7 @@ TABLE dead_facts
 TABLE findings
 TABLE gateways
 TABLE grants WITH (fillfactor=70)
+TABLE hold_uses
 TABLE key_caps
 TABLE limit_uses WITH (fillfactor=70)
 TABLE movements
@@ -225,6 +226,9 @@ grants.reference text
 grants.metadata jsonb NOT NULL DEFAULT '{}'::jsonb
 grants.actor text NOT NULL
 grants.created_at timestamp with time zone NOT NULL DEFAULT now()
+hold_uses.hold_id bytea NOT NULL
+hold_uses.account_id bigint NOT NULL
+hold_uses.uses bytea NOT NULL
 key_caps.key_id bigint NOT NULL
 key_caps.credit_type_id smallint NOT NULL
 key_caps.per text NOT NULL
@@ -408,6 +412,9 @@ grants FOREIGN KEY (account_id) REFERENCES accounts(id)
 grants FOREIGN KEY (credit_type_id) REFERENCES credit_types(id)
 grants PRIMARY KEY (id)
 grants UNIQUE (account_id, reference)
+hold_uses CHECK (((length(uses) > 0) AND ((length(uses) % 20) = 0)))
+hold_uses CHECK ((length(hold_id) = 12))
+hold_uses PRIMARY KEY (hold_id)
 key_caps CHECK (((units >= 0) AND (units <= '90000000000000'::bigint)))
 key_caps CHECK ((per = ANY (ARRAY['total'::text, 'day'::text, 'month'::text])))
 key_caps FOREIGN KEY (credit_type_id) REFERENCES credit_types(id)
@@ -484,6 +491,7 @@ CREATE INDEX grants_of_account ON public.grants USING btree (account_id, id)
 CREATE INDEX grants_of_charge ON public.grants USING btree (charge_id) WHERE (charge_id IS NOT NULL)
 CREATE INDEX grants_open ON public.grants USING btree (account_id, credit_type_id) WHERE (state = ANY (ARRAY['scheduled'::text, 'pending'::text, 'queued'::text, 'live'::text]))
 CREATE INDEX grants_waiting ON public.grants USING btree (account_id, effective_at) WHERE (state = ANY (ARRAY['scheduled'::text, 'queued'::text]))
+CREATE INDEX hold_uses_of_account ON public.hold_uses USING btree (account_id)
 CREATE INDEX limit_uses_of_account ON public.limit_uses USING btree (account_id)
 CREATE INDEX movements_in_journal ON public.movements USING btree (epoch, q)
 CREATE INDEX movements_in_order ON public.movements USING btree (account_id, id)
@@ -513,6 +521,7 @@ CREATE UNIQUE INDEX findings_pkey ON public.findings USING btree (id)
 CREATE UNIQUE INDEX gateways_pkey ON public.gateways USING btree (id)
 CREATE UNIQUE INDEX grants_account_id_reference_key ON public.grants USING btree (account_id, reference)
 CREATE UNIQUE INDEX grants_pkey ON public.grants USING btree (id)
+CREATE UNIQUE INDEX hold_uses_pkey ON public.hold_uses USING btree (hold_id)
 CREATE UNIQUE INDEX key_caps_pkey ON public.key_caps USING btree (key_id, credit_type_id, per)
 CREATE UNIQUE INDEX limit_uses_pkey ON public.limit_uses USING btree (whose, owner, route, limit_id)
 CREATE UNIQUE INDEX movements_pkey ON public.movements USING btree (account_id, aseq)

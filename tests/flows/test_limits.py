@@ -16,10 +16,13 @@ import httpx
 import pytest
 import redis.asyncio
 
-from ledger import api_keys, key_caps
+from ledger import api_keys, grants, key_caps
 from ledger.books import ChargeState
+from ledger.controls import Grant
+from ledger.holds import HoldOrder
 from ledger.key_caps import Cap
 from ledger.limits import Per
+from ledger.reasons import Reason
 from tests.charging import Charging, Customer, Stores, charging
 from tests.gateway.serving import until
 from tests.proof import Proof, tell
@@ -270,6 +273,45 @@ async def test_of_many_calls_at_once_exactly_ten_fit_into_a_cap(stores: Stores, 
         tell(Proof("T6", f"a cap for {MOST} by {per}: exactly so many", operations=CALLS))
 
 
+TYPED = """
+version: 1
+credit_types: { credits: { scale: 0 }, calling: { scale: 0 }, scraping: { scale: 0 } }
+upstreams: { api: { url: "{api}", timeout: 20s, max_connections: 512 } }
+routes:
+  - { path: /ok, methods: [GET], upstream: api, price: { flat: 3, credit_type: credits } }
+  - { path: /echo, methods: [GET], upstream: api, price: { flat: 3, credit_type: calling } }
+  - { path: /sse, methods: [GET], upstream: api, price: { flat: 3, credit_type: scraping } }
+limits:
+  per_account:
+    - { credit_type: credits, requests: 10, per: day }
+    - { credit_type: calling, quota: { requests: 10, per: month } }
+"""
+
+
+async def test_of_many_calls_at_once_exactly_ten_pass_the_limit_of_each_credit_type(
+    stores: Stores,
+) -> None:
+    """A rate for one type, a quota for another, and none for the third."""
+    async with charging(stores, TYPED) as one, charging(stores, TYPED) as two:
+        gateways, paths = (one, two), ("/ok", "/echo", "/sse")
+        owner = await one.customer(credits=CREDITS)
+        async with one.ledger.database.connection() as connection:
+            for name in ("calling", "scraping"):
+                grant = Grant(one.type_numbers[name], CREDITS)
+                await grants.give(connection, owner.account, grant, actor="test")
+        assert await one.ledger.pusher.push(owner.account) == "applied"
+        answers = await asyncio.gather(
+            *(all_at_once(gateways, [owner], path, CALLS // 2) for path in paths)
+        )
+
+        passed = [[one for one in some if one.status_code == 200] for some in answers]
+        assert [len(some) for some in passed] == [MOST, MOST, CALLS // 2]
+        named = [{a.json()["limit"] for a in some if a.status_code == 429} for some in answers]
+        assert named == [{"account-day credits"}, {"account-quota-month calling"}, set()]
+        assert [len(some) for some in answers] == [CALLS // 2] * 3
+        tell(Proof("T6", f"limits of {MOST} by credit type: exactly so many", operations=CALLS))
+
+
 async def test_what_lasts_comes_back_when_redis_has_lost_everything(stores: Stores) -> None:
     """Quota, allowance and cap go on where they stood; a rate begins anew."""
     file = (
@@ -297,6 +339,41 @@ async def test_what_lasts_comes_back_when_redis_has_lost_everything(stores: Stor
         assert answers[0].json()["type"].endswith("/key-cap")
         assert {answer.headers["farebox-cost"] for answer in answers[1:5]} == {str(PRICE)}
         assert answers[-1].json()["limit"] == "account-quota-month"
+
+
+async def test_a_hold_that_was_open_when_redis_lost_everything_gives_back_what_it_used(
+    stores: Stores,
+) -> None:
+    """A quota when the call fails, a cap what it did not spend."""
+    file = "per_account: { quota: { requests: 10, per: month } }"
+    async with two_gateways(stores, file=file) as gateways:
+        gateway = gateways[0]
+        [key] = await keys_of_one(gateway, 1)
+        await cap(gateway, key, Cap(1, "month", 10 * PRICE))
+        prices = gateway.app.prices.now
+        order = HoldOrder(
+            key.account, key.key, 1, PRICE, prices.version, 0, 60_000, 1,
+            limits=prices.limits[0].block,
+        )  # fmt: skip
+        holds = [await gateway.ledger.holds.open(order) for _ in range(3)]
+        await until_used(gateway, {("a", "Q"): 3, ("k", "C"): 3 * PRICE})
+        await wipe(stores)
+        holds[0].void(Reason.UPSTREAM_RESET)
+        holds[1].capture(1, Reason.DELIVERED, 200)
+        await until_used(gateway, {("a", "Q"): 2, ("k", "C"): PRICE + 1})
+        holds[2].capture(PRICE, Reason.DELIVERED, 200)
+        await gateway.settled()
+
+        assert await used(gateway) == {("a", "Q"): 2, ("k", "C"): PRICE + 1}
+        assert await gateway.available(key) == CREDITS - PRICE - 1
+        async with gateway.ledger.database.connection() as connection:
+            assert await connection.fetch("SELECT * FROM hold_uses") == []
+
+
+async def until_used(gateway: Charging, wanted: dict[tuple[str, str], int]) -> None:
+    async with asyncio.timeout(30):
+        while await used(gateway) != wanted:  # noqa: ASYNC110 - a row of Postgres tells nobody
+            await asyncio.sleep(0.02)
 
 
 async def at_rest(gateways: tuple[Charging, Charging]) -> None:

@@ -16,6 +16,7 @@ from config.routing import BadPath
 from gateway.metering import Metering
 from gateway.outcome import End, Ending, Outcome, outcome
 from gateway.repricing import Recorded
+from gateway.watched import Met
 from ledger.books import ChargeState
 from ledger.detail import read_detail
 
@@ -101,10 +102,11 @@ def _row(
 ) -> Recorded:
     before = read_detail(metering.detail_before(record))
     if route.observe:
-        both = read_detail(metering.detail_observed(record, result.uncollected, ""))
+        note = Met().ended(result).note
+        both = read_detail(metering.detail_observed(record, result.uncollected, note))
         return Recorded(
             played.account, ChargeState.OBSERVED, None, played.status, result.amount, 0,
-            both.units, both.measured, both.record, None,
+            both.units, both.measured, both.record, both.note,
         )  # fmt: skip
     after = read_detail(metering.detail_after(result.uncollected) if result.capture else b"")
     state = ChargeState.CAPTURED if result.capture else ChargeState.VOID

@@ -177,11 +177,29 @@ async def test_a_price_text_is_checked_without_being_published(ctl: Control) -> 
     fine = await ctl.admin.post("/prices/check", content=good, headers=headers)
     wrong = await ctl.admin.post("/prices/check", content="version: 2\n", headers=headers)
 
-    assert fine.json() == {"good": True, "problems": []}
-    assert not wrong.json()["good"]
+    routes = good.count("path: ")
+    assert fine.json() == {"good": True, "problems": [], "routes": routes, "unpriced": []}
+    assert (wrong.json()["good"], wrong.json()["routes"]) == (False, 0)
     assert wrong.json()["problems"][0]["line"] == 1
     assert (await ctl.admin.get("/prices")).json() == before
     assert (await ctl.admin.post("/prices/check", content=b"\xff", headers=headers)).is_error
+
+
+async def test_routes_without_a_price_are_listed_when_a_text_is_checked(ctl: Control) -> None:
+    text = """version: 1
+upstreams: { api: { url: "http://127.0.0.1:9" } }
+routes:
+  - { path: /a, methods: [GET], upstream: api, price: 1 }
+  - { path: /b, methods: [GET], upstream: api, price: unpriced, observe: true, name: later }
+"""
+    headers = {"content-type": "application/yaml"}
+    checked = (await ctl.admin.post("/prices/check", content=text, headers=headers)).json()
+    assert checked == {
+        "good": True,
+        "problems": [],
+        "routes": 2,
+        "unpriced": [{"route": "GET /b", "name": "later", "line": 5}],
+    }
 
 
 async def test_an_admin_acts_under_a_name_until_revoked(ctl: Control) -> None:

@@ -223,6 +223,7 @@ async def test_a_quote_in_a_scaled_type_shows_decimals(ctl: Control) -> None:
 
     assert (quote["cost"], quote["shortfall"]) == (25, 25)
     assert quote["display"] == {"cost": "0.25", "available": "0.00", "shortfall": "0.25"}
+    assert (quote["refused"], quote["limits"]) == ("insufficient-credits", [])
 
 
 @pytest.mark.parametrize(

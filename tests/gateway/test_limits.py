@@ -57,6 +57,12 @@ def test_the_policy_names_every_limit_and_the_other_field_how_it_stands() -> Non
     assert [name for name, _ in limits.headers()] == [b"ratelimit-policy"]
 
 
+def test_a_name_with_a_percent_sign_is_told_as_it_is() -> None:
+    text = ROUTES.replace("größe", "100%d %b") + LIMITS
+    [_, (_, told)] = of(load_price_list(text, environ={}), 1).headers([b"1"] * 8)
+    assert b'"everyone-second 100%d %b \\"b\\"";r=1;t=1' in told
+
+
 def test_the_keys_own_rate_goes_its_own_way_and_slices_are_only_in_flight() -> None:
     prices = load_price_list(ROUTES + LIMITS, environ={})
     plain, other = of(prices, 0), of(prices, 1)

@@ -17,9 +17,11 @@ from gateway.identify import Identification
 from gateway.operations import observed
 from gateway.operations.observed import ObservedAnswer, ObservedQuery
 from gateway.stores import EmbeddedRedis
-from ledger import accounts, api_keys, charges
+from ledger import accounts, api_keys, charges, key_caps
 from ledger.books import ChargeState
 from ledger.errors import LedgerUnavailable
+from ledger.fold_uses import FREE_NOTE
+from ledger.key_caps import Cap
 from ledger.ports import SystemClock
 from tests.charging import Charging, Customer, Stores, charging, fresh_stores
 from tests.control import Control, control
@@ -51,7 +53,20 @@ version: 1
 upstreams: {{ api: {{ url: "{{api}}" }} }}
 limits: {{ per_key: {{ requests: 5, per: day }} }}
 {ROUTES}"""
-WATCHED = CHARGED.replace("version: 1\n", "version: 1\nobserve: true\n")
+
+
+def watched_of(prices: str) -> str:
+    return prices.replace("version: 1\n", "version: 1\nobserve: true\n")
+
+
+WATCHED = watched_of(CHARGED)
+LIMITED = CHARGED.replace(
+    "limits: { per_key: { requests: 5, per: day } }",
+    """limits:
+  per_key: { requests: 20, per: day, quota: { requests: 12, per: month } }
+  per_account: { free: { requests: 3, per: month }, in_flight: 1 }
+  everyone: { credit_type: credits, quota: { requests: 40, per: month } }""",
+).replace("name: search\n", "name: search\n    weight: 2\n")
 UNPRICED = '  - { path: "/new/*", upstream: api, price: unpriced, observe: true, name: new }\n'
 
 NOBODY = {"authorization": f"Bearer fbx_{'0' * 49}"}
@@ -183,8 +198,9 @@ async def test_what_was_not_in_the_time_is_not_in_the_report(ctl: Control) -> No
 class Player:
     """Plays the same story on a gateway: the same customers, calls and interventions."""
 
-    def __init__(self, gateway: Charging, seed: int) -> None:
+    def __init__(self, gateway: Charging, seed: int, *, caps: bool) -> None:
         self.gateway = gateway
+        self.caps = caps
         self.random = random.Random(seed)
         self.people: list[Customer] = []
         self.frozen: set[int] = set()
@@ -193,6 +209,8 @@ class Player:
     async def play(self, steps: int) -> None:
         for _ in range(4):
             self.people.append(await self.gateway.customer(credits=self.random.choice([3, 15, 60])))
+            if self.caps:
+                await self.cap(self.people[-1])
         for _ in range(steps):
             await self.step()
 
@@ -216,6 +234,16 @@ class Player:
                 connection, person, frozen=who in self.frozen, actor="test", reason="why not"
             )
         assert await self.gateway.ledger.pusher.push(person) == "applied"
+
+    async def cap(self, person: Customer) -> None:
+        cap = Cap(
+            self.gateway.type_numbers["credits"],
+            self.random.choice(["month", "total"]),
+            self.random.randint(5, 40),
+        )
+        async with self.gateway.ledger.database.connection() as connection:
+            await key_caps.put(connection, person.key, [cap], actor="test")
+        assert await self.gateway.ledger.pusher.push(person.account) == "applied"
 
     async def call(self, who: int) -> None:
         name, method, path, more = self.random.choice(
@@ -243,9 +271,12 @@ class Player:
         await self.gateway.settled()
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("charged_prices", "seed"),
+    [*((CHARGED, seed) for seed in (1, 2)), *((LIMITED, seed) for seed in (3, 4, 5))],
+)
 async def test_the_report_says_what_charging_does(
-    postgres_server: str, template_database: str, redis_url: str, seed: int
+    postgres_server: str, template_database: str, redis_url: str, charged_prices: str, seed: int
 ) -> None:
     """The same story on a gateway that watches and on one that charges: the same figures."""
     async with AsyncExitStack() as stack:
@@ -258,9 +289,10 @@ async def test_the_report_says_what_charging_does(
                     prices,
                 )
             )
-            for prices in (WATCHED, CHARGED)
+            for prices in (watched_of(charged_prices), charged_prices)
         ]
-        watched, charged = Player(watching, seed), Player(billing, seed)
+        caps = charged_prices is LIMITED
+        watched, charged = Player(watching, seed, caps=caps), Player(billing, seed, caps=caps)
         await asyncio.gather(watched.play(90), charged.play(90))
 
         assert [told[:2] for told in watched.answers] == [told[:2] for told in charged.answers]
@@ -271,15 +303,19 @@ async def test_the_report_says_what_charging_does(
 
         expected: dict[str, Counter[str]] = {}
         taken: Counter[str] = Counter()
+        free: Counter[str] = Counter()
         for name, _, answer in charged.answers:
             expected.setdefault(name, Counter())
             if problem := problem_of(answer):
                 expected[name][problem] += 1
             elif name not in {"free", "open"}:
-                taken[name] += (await billing.charge(answer)).captured
+                charge = await billing.charge(answer)
+                taken[name] += charge.captured
+                free[name] += charge.note == FREE_NOTE and charge.state is ChargeState.CAPTURED
         told = {row.route: counted_rows(row.refused) for row in shown.routes}
         assert told == {name: dict(counts) for name, counts in expected.items()}
         assert {row.route: row.charge for row in shown.routes if row.charge} == +taken
+        assert {row.route: row.free for row in shown.routes if row.free} == +free
         assert [row_of(shown, one).left for one in watched.people] == [
             await posted(billing, one) for one in charged.people
         ]
@@ -296,15 +332,18 @@ async def posted(gateway: Charging, customer: Customer) -> int:
 def problem_of(answer: httpx.Response) -> str:
     if answer.headers["content-type"] != "application/problem+json":
         return ""
-    name: str = answer.json()["type"].rpartition("/")[2]
-    return name
+    problem = answer.json()
+    name: str = problem["type"].rpartition("/")[2]
+    # A number by which a price is too high is called so as well.
+    return f"{name} {problem['limit']}" if name == "rate-limited" else name
 
 
 def counted_rows(rows: list[observed.Reason]) -> dict[str, int]:
     counts: Counter[str] = Counter()
     for row in rows:
         # A caller is told no more of a revoked key than of an unknown one; an operator is.
-        counts["key-invalid" if row.reason == "key-revoked" else row.reason] += row.requests
+        name = "key-invalid" if row.reason == "key-revoked" else row.reason
+        counts[f"{name} {row.limit}" if row.limit else name] += row.requests
     return dict(counts)
 
 

@@ -46,6 +46,9 @@ routes:
 """
 
 
+WITH_ALLOWANCE = NEW + "limits: { per_account: { free: { requests: 4, per: month } } }\n"
+
+
 async def called(ctl: Control, customer: Customer) -> None:
     """The same calls, whatever they cost."""
     gateway = ctl.gateway
@@ -74,12 +77,13 @@ async def captured(ctl: Control, account: int) -> dict[str, int]:
     return found
 
 
+@pytest.mark.parametrize(("new", "spared"), [(NEW, 0), (WITH_ALLOWANCE, 4)])
 async def test_a_replay_is_what_a_gateway_with_these_prices_charges(
-    postgres_server: str, template_database: str, redis_url: str
+    postgres_server: str, template_database: str, redis_url: str, new: str, spared: int
 ) -> None:
     """The whole way round: gateway, ledger, replay, and another gateway that charges afresh."""
     sums = []
-    for text in (OLD, NEW):
+    for text in (OLD, new):
         async with (
             fresh_stores(postgres_server, template_database, redis_url) as stores,
             control(stores, text) as ctl,
@@ -91,7 +95,7 @@ async def test_a_replay_is_what_a_gateway_with_these_prices_charges(
             )
             await called(ctl, customer)
             if text is OLD:
-                told = await replayed(ctl, NEW)
+                told = await replayed(ctl, new)
             sums.append(await captured(ctl, customer.account))
 
     totals = {row["credit_type"]: (row["before"], row["after"]) for row in told["totals"]}
@@ -102,12 +106,12 @@ async def test_a_replay_is_what_a_gateway_with_these_prices_charges(
     assert [(row["why"], row["charges"], row["charged"]) for row in told["unrepriced"]] == [
         ("route-gone", 1, gone)
     ]
-    assert (told["charges"], told["repriced"]) == (12, 11)
+    assert (told["charges"], told["repriced"], told["free"]) == (12, 11, spared)
     assert told["notes"] == [
         "GET /v1/free is free now: its calls are not recorded, and count nowhere"
     ]
     by_route = {row["route"]: row for row in told["routes"] if row["credit_type"] == "credits"}
-    assert by_route["GET /v1/products/{asin}"]["change"] == 9
+    assert by_route["GET /v1/products/{asin}"]["after"] == (0 if spared else 15)
     assert by_route["GET /v1/products/{asin}"]["now"] == "GET /v1/products/{id}"
     assert by_route["GET /v1/seen"]["before"] == 0
 

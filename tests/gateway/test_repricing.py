@@ -12,6 +12,7 @@ from config import HeirFinder
 from gateway.outcome import End
 from gateway.repricing import WHY, NotRepriced, Recorded, Repricing
 from ledger.books import ChargeState
+from ledger.fold_uses import FREE_NOTE
 from ledger.reasons import Reason
 from tests.config.files import routes
 from tests.gateway.played_prices import (
@@ -31,7 +32,7 @@ seen: Counter[str] = Counter()
 def found(repricing: Repricing, charge: Recorded) -> int | str:
     """The amount, or the code of why not."""
     try:
-        return repricing.amount(charge)
+        return repricing.reprice(charge).amount
     except NotRepriced as unknown:
         return unknown.code
 
@@ -100,6 +101,8 @@ SECONDS = "websocket: true, price: { per: [{ seconds: true, unit: 60, cost: %d }
         ("price: 2", "price: 5", row(), 5),
         ("price: 2", "price: 0", row(), 0),
         ("price: 2", "price: 5, observe: true", row(), 0),
+        ("price: 2", "price: 2", row(held=0, due=0, note=FREE_NOTE), 2),
+        ("price: 2", "price: 5", row(held=0, due=0, note=FREE_NOTE), 5),
         ("price: 2", "price: 5", row(state=ChargeState.LATE, due=2), 5),
         ("price: 2", "price: 5", row(state=ChargeState.EXPIRED, reason=40, due=0), 0),
         ("price: 2", "price: 5", row(state=ChargeState.OPEN, reason=None), "open"),
@@ -168,7 +171,7 @@ def test_endings_are_played_by_the_table_of_the_gateway() -> None:
             was = charged(prices[0], played)
             assert was.row is not None
             assert was.route is not None
-            amount = Repricing(was.route, HeirFinder(*prices).of(was.route)).amount(was.row)
+            amount = Repricing(was.route, HeirFinder(*prices).of(was.route)).reprice(was.row).amount
             assert amount == charged(prices[1], played).captured
 
 

@@ -46,8 +46,8 @@ class ModelledLimits:
         return f"LIMITED {longest}" + ("" if line.limits is None else f" {number}")
 
     def allowance(self, line: HoldLine, now: int) -> Limit | None:
-        """The first allowance with room for it."""
-        for limit in line.limits or ():
+        """The first allowance with room for it; what costs nothing needs none."""
+        for limit in (line.limits or ()) if line.ceiling else ():
             if limit.kind == "A" and self._value(line, limit, now) + line.weight <= limit.most:
                 return limit
         return None

@@ -20,7 +20,6 @@ from ledger.limits import (
     pack_tallies,
     read_loans,
     read_tallies,
-    standings,
     tally_field,
     window_id,
     window_number,
@@ -250,11 +249,6 @@ def test_a_corrupt_tally_is_the_answer_of_its_lines_and_keeps_no_credit(
     assert rig.tick(settle_line(hold, 0, 20), session=0) == ["DONE v 0"]
 
 
-def test_limits_stand_in_the_order_in_which_they_were_asked() -> None:
-    assert [tuple(one) for one in standings([b"5", b"2", b"0", b"60"])] == [(5, 2), (0, 60)]
-    assert standings([]) == []
-
-
 def test_no_line_takes_more_limits_or_more_weight_than_there_can_be() -> None:
     with pytest.raises(ValueError, match="33 limits"):
         limits_block([rate(1)] * (MOST_LIMITS + 1))
@@ -387,6 +381,13 @@ def test_a_free_request_is_held_where_it_uses_a_quota(noon: Rig) -> None:
     assert noon.tick(line) == [f"FREE 100 0 {(NIGHT - NOON) // 1000}"]
     assert noon.tick(noon.hold_line(0, limits=limits_block([quota(1)])))[0].startswith("LIMITED")
     assert noon.tick(noon.hold_line(0, limits=limits_block([rate(1)]))) == ["BADLINE"]
+
+
+def test_what_costs_nothing_uses_up_no_allowance(noon: Rig) -> None:
+    limits = limits_block([quota(9), allowance(1)])
+    assert noon.tick(noon.hold_line(0, limits=limits))[0].startswith("FREE 100 8 ")
+    assert noon.tick(noon.hold_line(30, limits=limits))[0].startswith("FREE 100 7 ")
+    assert noon.tick(noon.hold_line(30, limits=limits))[0].startswith("HELD 70 6 ")
 
 
 def test_a_cap_bounds_what_a_key_spends_in_its_window(noon: Rig) -> None:

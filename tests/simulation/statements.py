@@ -21,6 +21,7 @@ from ledger import (
     partitions,
     posting,
     reconcile,
+    reconcile_limits,
     shards,
     snapshot,
     sweeper,
@@ -39,7 +40,7 @@ def tables() -> dict[str, dict[Any, Row]]:
     """What the migrations leave behind."""
     names = (
         "accounts", "api_keys", "audit", "batch_lines", "batches", "charges", "control_requests",
-        "controls", "credit_types", "dead_facts", "findings", "grants", "key_caps", "limit_uses",
+        "controls", "credit_types", "dead_facts", "findings", "grants", "hold_uses", "key_caps", "limit_uses",
         "movements", "overtaken_endings", "pools", "price_rules", "shards",
     )  # fmt: skip
     made: dict[str, dict[Any, Row]] = {name: {} for name in names}
@@ -225,6 +226,22 @@ def _(tx: Transaction, *columns: list[Any]) -> list[Row]:
         if before is not None:
             row["account_id"] = before["account_id"]
         tx.put("limit_uses", values[:4], row)
+    return []
+
+
+@answers(posting._SQL.save_hold_uses)
+def _(tx: Transaction, *columns: list[Any]) -> list[Row]:
+    for hold, account, uses in zip(*columns, strict=True):
+        if tx.get("hold_uses", hold) is None:
+            tx.put("hold_uses", hold, {"hold_id": hold, "account_id": account, "uses": uses})
+    return []
+
+
+@answers(posting._SQL.drop_hold_uses)
+def _(tx: Transaction, holds: list[bytes]) -> list[Row]:
+    for hold in holds:
+        # Nothing is ever deleted here: a row without uses is no row.
+        tx.change("hold_uses", hold, uses=b"")
     return []
 
 
@@ -529,6 +546,12 @@ def _(tx: Transaction, account: int) -> list[Row]:
     return [one for row in uses if row["used"] > 0 for one in only(row, *columns)]
 
 
+@answers(snapshot._SQL.hold_uses)
+def _(tx: Transaction, account: int) -> list[Row]:
+    lent = (row for row in tx.rows("hold_uses") if row["account_id"] == account)
+    return [one for row in lent if row["uses"] for one in only(row, "hold_id", "uses")]
+
+
 @answers(snapshot._SQL.open_holds)
 def _(tx: Transaction, account: int) -> list[Row]:
     columns = (
@@ -714,3 +737,26 @@ def _(tx: Transaction, number: int) -> list[Row]:
     assert account is not None
     waiting = account["cseq_head"] > account["cseq_applied"]
     return [{**only(row, "account_id", "scopes", "status", "expires_ms")[0], "pending": waiting}]
+
+
+@answers(reconcile_limits._SQL.limit_uses)
+def _(tx: Transaction, *columns: list[Any]) -> list[Row]:
+    wanted = set(zip(*columns, strict=True))
+    uses = (row for row in tx.rows("limit_uses"))
+    return [
+        one
+        for row in uses
+        if (row["whose"], row["owner"], row["route"]) in wanted
+        for one in only(row, *_USE_COLUMNS[:-1])
+    ]
+
+
+@answers(reconcile_limits._SQL.next_limit_uses)
+def _(tx: Transaction, whose: str, owner: int, route: bytes, limit: int) -> list[Row]:
+    places = {
+        (row["whose"], row["owner"], row["route"], row["account_id"])
+        for row in tx.rows("limit_uses")
+        if row["used"] > 0 and (row["whose"], row["owner"], row["route"]) > (whose, owner, route)
+    }
+    names = ("whose", "owner", "route", "account")
+    return [dict(zip(names, place, strict=True)) for place in sorted(places)[:limit]]

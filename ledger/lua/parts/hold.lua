@@ -135,7 +135,7 @@ local function hold(line, only_check)
     end
     return format('PASS %.0f', available) .. told(key, interval, burst, asked)
   end
-  local allowance = asked and limits().allowance_for(asked)
+  local allowance = asked and ceiling > 0 and limits().allowance_for(asked)
   local price, caps = allowance and 0 or ceiling, NO_CAPS
   if price > 0 and bit.band(key.scopes, HAS_CAPS) ~= 0 then
     caps = limits().caps_of(key_id, credit_type)

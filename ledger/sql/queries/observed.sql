@@ -24,16 +24,25 @@ SELECT account_id, created_at, flags <> 0 AS frozen
 -- name: keys
 SELECT id, scopes, expires_ms, revoked_at FROM api_keys WHERE account_id = ANY ($1::bigint[])
 
+-- name: caps
+SELECT object_id AS key_id, credit_type_id, created_at AS at, priority AS per,
+       CASE WHEN flags <> 0 THEN amount END AS units
+  FROM controls WHERE kind = 'c' AND account_id = ANY ($1::bigint[])
+ ORDER BY account_id, cseq
+
 -- name: events
--- Watched requests, and what moved the balances of those accounts, in the order of time.
+-- Watched requests; and of those accounts what was charged, what failed (3 void, 4 expired) and what
+-- moved balances besides, in the order of time.
 SELECT e.*, r.route
-  FROM (SELECT id, 'watched' AS what, account_id, key_id, credit_type_id, held AS amount, price_version, rule, units, note
+  FROM (SELECT id, 'watched' AS what, account_id, key_id, credit_type_id, held AS amount, NULL::bigint AS captured,
+               price_version, rule, units, note, false AS failed, closed_at AS ended
           FROM charges WHERE state = 6 AND id >= $1 AND id < $2
         UNION ALL
-        SELECT id, 'moved', account_id, NULL, credit_type_id, -captured, price_version, rule, NULL, NULL
-          FROM charges WHERE captured > 0 AND id >= $1 AND id < $2 AND account_id = ANY ($3::bigint[])
+        SELECT id, 'charged', account_id, key_id, credit_type_id, captured, -captured,
+               price_version, rule, NULL, note, state IN (3, 4), closed_at
+          FROM charges WHERE state <> 6 AND id >= $1 AND id < $2 AND account_id = ANY ($3::bigint[])
         UNION ALL
-        SELECT id, 'moved', account_id, NULL, credit_type_id, amount, NULL, NULL, NULL, NULL
+        SELECT id, 'moved', account_id, NULL, credit_type_id, 0, amount, NULL, NULL, NULL, NULL, false, NULL
           FROM movements WHERE id >= $1 AND id < $2 AND account_id = ANY ($3::bigint[])) e
   LEFT JOIN price_rules r ON r.version = e.price_version AND r.rule = e.rule
  ORDER BY e.id

@@ -110,3 +110,11 @@ INSERT INTO limit_uses AS u (whose, owner, route, limit_id, window_number, used,
 SELECT * FROM unnest($1::text[], $2::bigint[], $3::bytea[], $4::bytea[], $5::bigint[], $6::bigint[], $7::bigint[])
 ON CONFLICT (whose, owner, route, limit_id) DO UPDATE
    SET window_number = excluded.window_number, used = excluded.used
+
+-- name: save_hold_uses
+INSERT INTO hold_uses (hold_id, account_id, uses)
+SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::bytea[])
+ON CONFLICT (hold_id) DO NOTHING
+
+-- name: drop_hold_uses
+DELETE FROM hold_uses WHERE hold_id = ANY ($1::bytea[])

@@ -1,14 +1,14 @@
 -- name: recorded
 -- JSON stays text: where it is as that of a charge before, nobody has to read it again.
 SELECT id, account_id, price_version, rule, state, reason, status, held, captured + coalesce(written_off, 0) AS due,
-       units::text, measured::text, record::text, note
+       units::text, measured::text, record::text, note, key_id
   FROM charges
  WHERE id >= $1 AND id < $2
  ORDER BY id
 
 -- name: recorded_of_account
 SELECT id, account_id, price_version, rule, state, reason, status, held, captured + coalesce(written_off, 0) AS due,
-       units::text, measured::text, record::text, note
+       units::text, measured::text, record::text, note, key_id
   FROM charges
  WHERE account_id = $3 AND id >= $1 AND id < $2
  ORDER BY id

@@ -32,3 +32,6 @@ SELECT c.key_id, c.credit_type_id, c.per, c.units
 SELECT whose, owner, route, limit_id, window_number, used
   FROM limit_uses
  WHERE account_id IN ($1, 0) AND used > 0
+
+-- name: hold_uses
+SELECT hold_id, uses FROM hold_uses WHERE account_id = $1

@@ -1,7 +1,9 @@
 """`farebox prices`: published, listed, and gone back to, by whoever types it."""
 
+import json
 from pathlib import Path
 
+from gateway.commands.group import run
 from gateway.commands.session import login
 from tests.gateway.commands.conftest import PRICES, Shell
 
@@ -68,3 +70,53 @@ def test_a_file_with_changes_of_its_own_is_not_written_over(shell: Shell) -> Non
 
     assert code == 2
     assert "farebox diff live" in err
+
+
+LIMITED = """
+version: 1
+credit_types: { credits: { scale: 0 }, calling: { scale: 2 } }
+upstreams: { api: { url: "http://127.0.0.1:9" } }
+routes: [{ path: "/*", upstream: api, price: 7 }]
+limits: { per_account: { free: { requests: 5, per: month } }, per_key: { quota: { requests: 3, per: day } } }
+"""
+
+
+def test_a_quote_for_an_account_knows_its_allowance_balance_and_caps(
+    shell: Shell, tmp_path: Path
+) -> None:
+    path = tmp_path / "limited.yaml"
+    path.write_text(LIMITED)
+    shell("account", "create", "ann")
+    shell("account", "create", "bob")
+    shell.json("key", "create", "ann")
+    shell.json("key", "caps", "key_1", "--type", "credits", "--day", "5")
+
+    def quoted(*words: str, file: Path = path) -> tuple[int, str, str]:
+        asked = [*shell.stores, "quote", "GET", "/x", "--config", str(file), *words]
+        shell.capsys.readouterr()
+        code = run(asked)
+        printed = shell.capsys.readouterr()
+        return code, printed.out, printed.err
+
+    code, said, _ = quoted("--account", "ann")
+    assert (code, said.splitlines()[0].split()) == (0, ["cost", "7", "credits"])
+    assert "charged     0: an allowance pays" in said
+    assert "left        5 of 5 free requests (account-free-month)" in said
+    assert "key-quota" not in said
+
+    code, said, _ = quoted("--account", "ann", "--key", "key_1")
+    assert "left        3 of 3 requests (key-quota-day)" in said
+    assert "left        5 of 5 credits (cap-day)" in said
+    without = tmp_path / "without.yaml"
+    without.write_text(LIMITED[: LIMITED.index("limits:")])
+    _, said, _ = quoted("--account", "ann", "--key", "key_1", file=without)
+    assert "refused     now, with key-cap (cap-day)" in said
+    _, said, _ = quoted("--account", "ann", file=without)
+    assert "refused     now, with insufficient-credits" in said
+
+    shown = json.loads(quoted("--account", "ann", "--json")[1])
+    assert (shown["cost"], shown["price"], shown["price_version"]) == (0, 7, None)
+    assert quoted("--account", "bob", "--key", "key_1")[0] == 2
+    assert quoted("--account", "ann", "--key", "one")[0] == 2
+    assert quoted("--account", "nobody")[0] != 0
+    assert quoted("--key", "key_1")[0] == 2

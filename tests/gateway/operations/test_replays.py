@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -15,13 +16,17 @@ from hypothesis import strategies as st
 from gateway.operations import replays
 from gateway.operations.replay_answer import Replay, ReplayQuery
 from ledger import accounts, credit_types, price_versions
+from ledger.books import ChargeState
 from ledger.charges import id_at
 from ledger.database import Database
 from ledger.errors import InvalidInput
+from ledger.fold_uses import FREE_NOTE
 from tests.gateway.played_prices import Charged, Played, changed_texts, charged, loaded, requests
 
 EXAMPLES = int(os.environ.get("FAREBOX_EXAMPLES", "20"))
-NOW = datetime(2026, 5, 3, 12, tzinfo=UTC)
+NOW = datetime(2026, 5, 1, 0, 15, tzinfo=UTC)
+"""So that some of what was called minutes before is of another day and month."""
+
 COLUMNS = (
     "id", "account_id", "held", "captured", "opened_q", "opened_epoch", "closed_q", "closed_epoch",
     "price_version", "rule", "credit_type_id", "state", "reason", "status", "units", "measured",
@@ -194,6 +199,77 @@ def test_a_version_that_is_not_known_is_said(database_url: str) -> None:
 def test_only_the_time_that_was_asked_for_counts(database_url: str) -> None:
     query = {"from": NOW - timedelta(minutes=30)}
     assert asyncio.run(replayed(database_url, TEXT, prepared(3), query=query)).charges == 0
+
+
+def test_the_sums_with_allowances_are_those_of_charging_afresh(database_url: str) -> None:
+    """Also where a call was free then: its units say what it costs now."""
+    seen: Counter[str] = Counter()
+
+    @given(
+        changed_texts(),
+        st.lists(st.tuples(st.booleans(), requests()), min_size=5, max_size=30),
+        st.sampled_from(["day", "month"]),
+        st.integers(1, 8),
+        st.integers(1, 3),
+    )
+    @settings(max_examples=EXAMPLES, deadline=None)
+    def play(
+        texts: tuple[str, str], calls: list[tuple[bool, Played]], per: str, free: int, weight: int
+    ) -> None:
+        text = with_allowance(texts[1], per, free, weight)
+        old, new, made = loaded(texts[0]), loaded(text), []
+        for was_free, call in calls:
+            one = charged(old, call)
+            if one.row is not None:
+                made.append((1, freed(one) if was_free else one, charged(new, call)))
+
+        async def prepare(database: Database) -> None:
+            await emptied(database)
+            await stored(database, [texts[0]], [(version, one) for version, one, _ in made])
+
+        answer = asyncio.run(replayed(database_url, text, prepare))
+
+        used: Counter[tuple[int, str]] = Counter()
+        after = spared = 0
+        for number, (_, _, now) in reversed(list(enumerate(made))):
+            owner = 1 + number % 3, day_of(number)[: 10 if per == "day" else 7]
+            counts = now.row is not None and now.row.state == ChargeState.CAPTURED
+            if counts and now.row.held > 0 and used[owner] + weight <= free:
+                used[owner] += weight
+                spared += 1
+            else:
+                after += now.captured
+        if {row.why for row in answer.unrepriced} <= ZERO_NOW:
+            assert sum(row.after for row in answer.totals) == after
+            assert answer.free == spared
+            seen["free"] += spared
+            seen["known"] += 1
+        seen["all"] += 1
+
+    play()
+    assert seen["known"] > seen["all"] / 5, seen
+    assert seen["free"] > 0, seen
+
+
+def with_allowance(text: str, per: str, free: int, weight: int) -> str:
+    document = json.loads(text)
+    document["limits"] = {"per_account": {"free": {"requests": free, "per": per}}}
+    for route in document["routes"]:
+        route["weight"] = weight
+    return json.dumps(document)
+
+
+def freed(one: Charged) -> Charged:
+    """The same where an allowance paid: held and charged nothing, and its units are there."""
+    row = one.row
+    assert row is not None
+    if row.state != ChargeState.CAPTURED or not row.held:
+        return one
+    return replace(one, captured=0, row=row._replace(held=0, due=0, note=FREE_NOTE))
+
+
+def day_of(number: int) -> str:
+    return (NOW - timedelta(minutes=number + 1)).isoformat()
 
 
 def test_an_empty_time_is_refused(database_url: str) -> None:

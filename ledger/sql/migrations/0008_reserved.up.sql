@@ -1,0 +1,2 @@
+-- Taken by another branch; goes when it is merged.
+SELECT;
