@@ -134,6 +134,7 @@ class Loader:
             keys=snapshot.keys,
             holds=snapshot.holds,
             controls=map(Control.unpack, snapshot.controls),
+            reaches=snapshot.reaches,
         )
         [ended] = await self._shard.run("load_end", args, account=account)
         return _done(account, ended)

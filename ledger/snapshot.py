@@ -25,6 +25,7 @@ class Snapshot:
     holds: Its open holds (without detail: their charges have it already).
     controls: Those not seen applied, packed, in order; they go in after the rest.
     limits: What quotas, allowances and caps have counted, everyone's too: packed, by field.
+    reaches: Of its lots that are limited to some routes, those that are all held too.
     """
 
     epoch: int
@@ -34,6 +35,7 @@ class Snapshot:
     holds: tuple[HoldFact, ...]
     controls: tuple[bytes, ...]
     limits: Mapping[bytes, bytes] = field(default_factory=dict)
+    reaches: Mapping[int, int] = field(default_factory=dict)
 
 
 async def read_snapshot(database: Database, account_id: int) -> Snapshot:
@@ -51,10 +53,13 @@ async def read_snapshot(database: Database, account_id: int) -> Snapshot:
         if row is None:
             raise NotFound(f"no account {account_id}")
         lots: dict[int, list[Lot]] = {}
-        for lot in await connection.fetch(_SQL.lots, account_id):
-            lots.setdefault(lot["credit_type_id"], []).append(
-                Lot(lot["id"], lot["priority"], lot["expires_ms"], lot["remaining"])
-            )
+        reaches: dict[int, int] = {}
+        for row_of_lot in await connection.fetch(_SQL.lots, account_id):
+            lot = _lot(row_of_lot)
+            if lot.reach:
+                reaches[lot.lot] = lot.reach
+            if lot.remaining:
+                lots.setdefault(row_of_lot["credit_type_id"], []).append(lot)
         pools = tuple(
             Pool(
                 pool["credit_type_id"],
@@ -103,7 +108,14 @@ async def read_snapshot(database: Database, account_id: int) -> Snapshot:
             holds=holds,
             controls=tuple(await controls.pending(connection, account_id)),
             limits=_limits(caps, await connection.fetch(_SQL.limit_uses, account_id)),
+            reaches=reaches,
         )
+
+
+def _lot(row: Any) -> Lot:
+    return Lot(
+        row["id"], row["priority"], row["expires_ms"], row["remaining"], row["reach_id"] or 0
+    )
 
 
 def _limits(caps: Sequence[Any], uses: Sequence[Any]) -> dict[bytes, bytes]:

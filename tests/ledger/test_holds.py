@@ -25,7 +25,7 @@ from ledger.lines import dials_args, session_args
 from ledger.reasons import Reason
 from ledger.records import read_hold
 from ledger.settler import Settler
-from tests.ledger.shard_rig import ACCOUNT, CLOCK, KEY, TYPE, ShardRig, until
+from tests.ledger.shard_rig import ACCOUNT, CLOCK, KEY, TYPE, ShardRig, WrittenReaches, until
 from tests.ledger.test_settler import Books
 
 pytestmark = pytest.mark.anyio
@@ -42,11 +42,17 @@ async def rig(redis_url: str, namespace: str) -> AsyncIterator[ShardRig]:
 
 
 @pytest.fixture
-async def settler(rig: ShardRig) -> AsyncIterator[Settler]:
+def reaches() -> WrittenReaches:
+    return WrittenReaches()
+
+
+@pytest.fixture
+async def settler(rig: ShardRig, reaches: WrittenReaches) -> AsyncIterator[Settler]:
     books = Books(rig)
     settler = Settler(
         rig.shard,
         books,
+        reaches,
         charge_state=books.charge_state,
         closed_of=books.closed_of,
         clock=CLOCK,
@@ -58,8 +64,8 @@ async def settler(rig: ShardRig) -> AsyncIterator[Settler]:
 
 
 @pytest.fixture
-def holds(rig: ShardRig, settler: Settler) -> Holds:
-    return Holds(rig.shard, settler, rig, CLOCK)
+def holds(rig: ShardRig, settler: Settler, reaches: WrittenReaches) -> Holds:
+    return Holds(rig.shard, settler, rig, reaches, CLOCK)
 
 
 async def test_a_block_that_captures_is_charged(

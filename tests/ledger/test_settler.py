@@ -14,7 +14,7 @@ from ledger.lines import ack_args, dials_args, hold_line, settle_line
 from ledger.reasons import Reason
 from ledger.settler import Settlement, Settler
 from tests.ledger.loops import LOOPS
-from tests.ledger.shard_rig import ACCOUNT, CLOCK, KEY, TYPE, ShardRig, until
+from tests.ledger.shard_rig import ACCOUNT, CLOCK, KEY, TYPE, ShardRig, WrittenReaches, until
 
 pytestmark = pytest.mark.anyio
 
@@ -76,10 +76,16 @@ def books(rig: ShardRig) -> Books:
 
 
 @pytest.fixture
-async def settler(rig: ShardRig, books: Books) -> AsyncIterator[Settler]:
+def reaches() -> WrittenReaches:
+    return WrittenReaches()
+
+
+@pytest.fixture
+async def settler(rig: ShardRig, books: Books, reaches: WrittenReaches) -> AsyncIterator[Settler]:
     settler = Settler(
         rig.shard,
         books,
+        reaches,
         charge_state=books.charge_state,
         closed_of=books.closed_of,
         clock=CLOCK,
