@@ -333,6 +333,7 @@ class Holds:
             hold_id = self._ids.mint(self._shard.session)
             epoch = self._shard.epoch
             deadline_ms = self._clock.now_ms() + order.lifetime_ms
+            reaches = self._reaches.block(order.route, epoch) if self._reaches.known else b""
             known = self._reaches.known
             line = hold_line(
                 hold_id,
@@ -346,7 +347,7 @@ class Holds:
                 scope=order.scope,
                 rate=Rate(*order.rate),
                 limits=order.limits,
-                reaches=self._reaches.block(order.route) if known else b"",
+                reaches=reaches,
                 detail=order.detail,
                 only_check=only_check,
             )
@@ -372,7 +373,7 @@ class Holds:
                     renamed = True
                 case b"NEWREACH" if learned < MOST_LEARNED:
                     learned += 1
-                    await self._reaches.learn(known)
+                    await self._reaches.learn(known, epoch)
                 case _:
                     return hold_id, deadline_ms, answer
 

@@ -27,9 +27,14 @@ _SQL = Queries("reaches")
 
 
 class Reaches:
-    """What one process knows of them; it knows none until it has to."""
+    """
+    What one process knows of them; it knows none until it has to.
 
-    __slots__ = ("_blocks", "_learning", "_read", "_routes", "known")
+    A new epoch may begin because Postgres lost its last commits: numbers that were given out then
+    are given out again. So what was learned in another epoch does not count.
+    """
+
+    __slots__ = ("_blocks", "_epoch", "_learning", "_read", "_routes", "known")
 
     def __init__(self, read: Callable[[int], Awaitable[Mapping[int, Sequence[str]]]]) -> None:
         """Know nothing yet; `read` returns the reaches above a number."""
@@ -37,10 +42,13 @@ class Reaches:
         self._routes: dict[int, frozenset[str]] = {}
         self._blocks: dict[str, bytes] = {}
         self._learning = asyncio.Lock()
+        self._epoch = 0
         self.known = 0
 
-    def block(self, route: str) -> bytes:
+    def block(self, route: str, epoch: int) -> bytes:
         """Return what a line for this route carries; empty as long as no reach is known."""
+        if epoch != self._epoch:
+            self._forget(epoch)
         if not self.known:
             return b""
         block = self._blocks.get(route)
@@ -49,16 +57,20 @@ class Reaches:
             block = self._blocks[route] = reaches_block(self.known, having)
         return block
 
-    async def learn(self, beyond: int) -> None:
+    async def learn(self, beyond: int, epoch: int) -> None:
         """
-        Read what is there above `beyond`, which is what the asker knew; nothing if others have.
+        Read what is there above `beyond`, which is what the asker knew in this epoch.
+
+        Nothing is asked where another has learned more meanwhile.
 
         Raises:
             LedgerUnavailable: Postgres is away.
 
         """
         async with self._learning:
-            if self.known > beyond:
+            if epoch != self._epoch:
+                self._forget(epoch)
+            elif self.known > beyond:
                 return
             try:
                 found = await self._read(self.known)
@@ -68,6 +80,10 @@ class Reaches:
                 self._routes |= {number: frozenset(names) for number, names in found.items()}
                 self.known = max(self._routes)
                 self._blocks = {}
+
+    def _forget(self, epoch: int) -> None:
+        self._epoch, self.known = epoch, 0
+        self._routes, self._blocks = {}, {}
 
 
 def reader(database: Database) -> Callable[[int], Awaitable[Mapping[int, Sequence[str]]]]:

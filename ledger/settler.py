@@ -97,7 +97,7 @@ class Settlement:
         """Return the line that settles."""
         return settle_line(self.hold_id, self.captured, self.reason, self.status, self.detail)
 
-    def late(self, reaches: Reaches) -> bytes:
+    def late(self, reaches: bytes) -> bytes:
         """Return the line that books it although the hold is gone."""
         return late_line(
             self.hold_id,
@@ -109,7 +109,7 @@ class Settlement:
             rule=self.rule,
             reason=self.reason,
             status=self.status,
-            reaches=reaches.block(self.route),
+            reaches=reaches,
             detail=self.detail,
         )
 
@@ -225,10 +225,11 @@ class Settler:
     def _send_late(self, settlement: Settlement, epoch: int) -> None:
         """Book it late. Only in the epoch that Postgres was read in: another asks it again."""
         self._asked[settlement.hold_id] = settlement
-        known, line = self._reaches.known, settlement.late(self._reaches)
+        line = settlement.late(self._reaches.block(settlement.route, epoch))
+        answered = partial(self._answered, settlement, known=self._reaches.known)
         settlement.unlearned = None
         try:
-            self._shard.tell(line, partial(self._answered, settlement, known=known), epoch=epoch)
+            self._shard.tell(line, answered, epoch=epoch)
         except LedgerUnavailable:
             self._wait(settlement)
 
@@ -331,7 +332,7 @@ class Settler:
         before = self._shard.epoch
         try:
             if settlement.unlearned is not None:
-                await self._reaches.learn(settlement.unlearned)
+                await self._reaches.learn(settlement.unlearned, before)
             await self._loader.load(settlement.account)
             epoch, state, last_q = await self._charge_state(settlement.hold_id)
         except NotFound as error:

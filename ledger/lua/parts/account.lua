@@ -61,6 +61,10 @@ local function pack_reaches(account)
   return count > 0 and spack('<c1H', 'R', count) .. packed or ''
 end
 
+local function is_limited(account)
+  return account.reaches ~= nil and pack_reaches(account) ~= ''
+end
+
 local function read_account(raw)
   local size = #raw
   if size < 11 then

@@ -81,7 +81,7 @@ local function repeated_hold(id, account_id, credit_type, line, reach_at)
   local account = account_of(account_id)
   local pool = account and pool_of(account, credit_type)
   local left = open.balance - (pool and pool.floor or 0)
-  if pool and account.reaches then
+  if pool and is_limited(account) then
     local _, units = out_of_reach(account, pool, line, reach_at)
     left = available_in(pool) - units
   end
