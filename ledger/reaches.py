@@ -23,6 +23,9 @@ MOST_REACHES = 4_096
 MOST_ROUTES = 100
 """In one reach: who means more of them means a credit type of its own."""
 
+MOST_NAMED = 50
+"""Routes that an error lists."""
+
 _SQL = Queries("reaches")
 
 
@@ -140,5 +143,6 @@ async def check_names(connection: Connection, routes: Iterable[str]) -> None:
     names = [row["route"] for row in await connection.fetch(_SQL.names)]
     unknown = sorted(wanted - set(names))
     if unknown:
-        there_are = ", ".join(names) or "none, as no prices are in force yet"
-        raise InvalidInput("routes", f"no route `{unknown[0]}`; there are: {there_are}")
+        there_are = ", ".join(names[:MOST_NAMED]) or "none before the first `farebox serve`"
+        more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+        raise InvalidInput("routes", f"no route `{unknown[0]}`; there are: {there_are}{more}")

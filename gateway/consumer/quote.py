@@ -56,7 +56,7 @@ class QuoteAnswer(Answer):
     units: list[CostPart]
     arithmetic: str
     observed: Annotated[bool, Field(description="The route only records: nothing is charged.")]
-    available: int
+    available: Annotated[int, Field(description="For this route.")]
     sufficient: bool
     shortfall: int
     display: Display
@@ -105,7 +105,9 @@ async def _quoted(
         raise Problem(refused.code, refused.message, status=refused.status) from None
     async with services.ledger.database.connection() as connection:
         balances = await accounts.balances(connection, caller.account)
-    available = sum(row.available for row in balances if row.credit_type == found.credit_type)
+    available = sum(
+        row.available_on(found.name) for row in balances if row.credit_type == found.credit_type
+    )
     return answer(found, version, available)
 
 
