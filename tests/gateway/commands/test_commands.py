@@ -114,6 +114,7 @@ def test_grant_may_be_limited_to_routes(shell: Shell) -> None:
 
     assert (code, out.endswith(f"5 credits for {made}, on /* only")) == (0, True)
 
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
