@@ -202,6 +202,8 @@ class Package:
     """Smallest units given once for the trial; None: none."""
     plan_tier: str = ""
     feature_flags: tuple[str, ...] = ()
+    routes: tuple[str, ...] = ()
+    """Names of the only routes its credits may be used on; none: all."""
 
 
 @dataclass(frozen=True, slots=True)

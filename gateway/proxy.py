@@ -348,6 +348,7 @@ class Proxy:
             rate=limits.rate,
             detail=metering.detail_before(visit.record),
             limits=limits.block,
+            route=route.name,
         )
 
     async def _forward(

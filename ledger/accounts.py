@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from typing import Any
 
@@ -12,9 +12,11 @@ from ledger import audit, controls, dead_facts
 from ledger.controls import Added
 from ledger.database import Connection, Queries
 from ledger.errors import Conflict, InvalidInput, NotFound
+from ledger.facts import NEVER
 from ledger.ids import account_text, check_external_id, parse_account
 from ledger.inputs import check_limit, clean_text
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SQL = Queries("accounts")
 
 
@@ -50,11 +52,21 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class Limited:
+    """Credits that may be spent on these routes alone; `expires_at`: the first of them end."""
+
+    routes: list[str]
+    available: int
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Balance:
     """
     An account's credits of one type, in its smallest units, as far as posted.
 
-    available: may be spent now; negative when more was taken back than was left.
+    available: may be spent now, on any route; negative when more was taken back than was left.
+    limited: may be spent beside those, on some routes.
     held: reserved by requests under way. debt: what the next grant pays first.
     purchased, granted, used, refunded, expired, clawed_back: since ever; `granted`
     includes `purchased`, refunds are not in it.
@@ -77,6 +89,11 @@ class Balance:
     scheduled: int
     expiring: int
     expires_at: datetime | None
+    limited: tuple[Limited, ...] = ()
+
+    def available_on(self, route: str) -> int:
+        """Return what a request of this route may spend."""
+        return self.available + sum(one.available for one in self.limited if route in one.routes)
 
 
 async def create(
@@ -242,12 +259,21 @@ async def release(connection: Connection, account_id: int, *, actor: str, reason
 async def balances(connection: Connection, account_id: int) -> list[Balance]:
     """Return the account's credits by type, for types it ever had; may lag by a posting."""
     rows = await connection.fetch(_SQL.balances, account_id)
-    return [Balance(**row) for row in rows]
+    return [
+        Balance(**dict(row) | {"limited": tuple(_limited(one) for one in row["limited"])})
+        for row in rows
+    ]
 
 
 async def by_ids(connection: Connection, ids: Sequence[int]) -> dict[int, Account]:
     """Return those of the accounts that there are, by number."""
     return {row["id"]: _account(row) for row in await connection.fetch(_SQL.by_ids, list(ids))}
+
+
+def _limited(row: tuple[list[str], int, int]) -> Limited:
+    routes, available, ends_ms = row
+    ends = None if ends_ms == NEVER else _EPOCH + timedelta(milliseconds=ends_ms)
+    return Limited(routes, available, ends)
 
 
 def _account(row: Any) -> Account:

@@ -203,8 +203,8 @@ async def refund(
     """
     Give a captured charge back, in full (None: all that is left of it) or in part.
 
-    The credits come as a grant that lives as long as those taken would have. The same
-    reference is answered as before.
+    The credits come as a grant that lives as long as those taken would have, for the routes for
+    which those were. The same reference is answered as before.
 
     Args:
         connection: To Postgres.
@@ -244,6 +244,7 @@ async def refund(
         if given > left or left == 0:
             raise AlreadyRefunded(left, charge["captured"])
         expires_at = _refund_expiry(charge["allocation"], charge["now"])
+        routes = await _refund_routes(connection, charge, given)
         grant = Grant(
             charge["credit_type_id"],
             given,
@@ -252,6 +253,7 @@ async def refund(
             description=reason,
             metadata={} if reference is None else {"reference": reference},
             charge_id=charge_id,
+            routes=routes,
         )
         added: Added = await controls.add(
             connection, charge["account_id"], grant, "refund", source_id, actor
@@ -275,6 +277,24 @@ def _refund_expiry(allocation: bytes | None, now: datetime) -> datetime | None:
         return None
     expires_at = _EPOCH + timedelta(milliseconds=latest)
     return expires_at if expires_at > now else now + timedelta(days=REFUND_LIFE_DAYS)
+
+
+async def _refund_routes(connection: Connection, charge: Any, given: int) -> set[str]:
+    """
+    Return the routes for which a refund may be used; none stand for all.
+
+    What was used last comes back first. Of several lots it may be used wherever one of them might.
+    """
+    start = charge["captured"] - charge["refunded"] - given
+    lots, at = [], 0
+    for part in read_allocation(charge["allocation"]):
+        if at < start + given and at + part.amount > start:
+            lots.append(part.lot)
+        at += part.amount
+    rows = await connection.fetch(_SQL.reaches_of_lots, lots)
+    if any(row["routes"] is None for row in rows):
+        return set()
+    return {name for row in rows for name in row["routes"]}
 
 
 def _charge(row: Any) -> Charge:

@@ -7,12 +7,12 @@ the first answer. This is the only door through which credits are put in or take
 """
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
-from ledger import facts
+from ledger import facts, reaches
 from ledger.database import Connection, Queries
 from ledger.errors import Conflict, InvalidInput, NotFound
 from ledger.facts import MAX_AMOUNT, NEVER
@@ -39,7 +39,8 @@ class Grant:
     Put credits in: `amount` smallest units, used up before lots of higher priority.
 
     With `effective_at` in the future it waits, and enters then. `reference` is unique per
-    account. A grant of kind `refund` names the charge it gives back.
+    account. A grant of kind `refund` names the charge it gives back. With `routes` it can be
+    used on those alone; whether there are such is the caller's to check (`reaches.check_names`).
     """
 
     credit_type_id: int
@@ -52,6 +53,7 @@ class Grant:
     reference: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     charge_id: bytes | None = None
+    routes: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,7 @@ class _Row:
     description: str = ""
     reference: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    reach_id: int | None = None
 
 
 async def add(  # noqa: PLR0917 - who, what, and on whose behalf: the order reads as a sentence
@@ -167,8 +170,8 @@ async def add(  # noqa: PLR0917 - who, what, and on whose behalf: the order read
         NotFound: No such account, grant or credit type.
         InvalidInput: An amount outside 1..9e13, a time in the past, ...
         Conflict: `source-used`: the same source asked for something else before;
-            `reference-used`; `too-much`: the pool, or its debt, would pass 9e13.
-            Nothing changed.
+            `reference-used`; `too-much`: the pool, or its debt, would pass 9e13;
+            `too-many-reaches`: see `reaches.number_of`. Nothing changed.
 
     """
     # A transaction of its own within the caller's: whoever catches a refusal and goes on must
@@ -221,6 +224,7 @@ def packed(row: Mapping[str, Any]) -> facts.Control:
         priority=row["priority"],
         expiry_ms=row["expires_ms"],
         flags=row["flags"],
+        reach=row["reach_id"] or 0,
     )
 
 
@@ -244,13 +248,16 @@ async def _add(
     head = await connection.fetchrow(_SQL.lock_account, account_id)
     if head is None:
         raise NotFound(f"no account {account_id}")
-    request = _request(control)
+    reach = 0
+    if isinstance(control, Grant) and control.routes:
+        reach = await reaches.number_of(connection, control.routes)
+    request = _request(control, reach)
     if not await connection.fetchval(_SQL.reserve, source, source_id, account_id, request):
         before = await connection.fetchrow(_SQL.asked_before, source, source_id)
         if (before["account_id"], before["request"]) != (account_id, request):
             raise Conflict("source-used", f"{source} {source_id} asked for something else before")
         return Added(before["cseq"], before["object_id"] or 0, repeated=True)
-    row, object_id = await _prepare(connection, account_id, control, actor)
+    row, object_id = await _prepare(connection, account_id, control, actor, reach or None)
     cseq = None
     if row is not None:
         cseq = head["cseq_head"] + 1
@@ -272,6 +279,7 @@ async def _add(
             row.description,
             row.reference,
             dict(row.metadata),
+            row.reach_id,
         )
         await connection.execute(_SQL.raise_head, account_id, cseq)
     await connection.execute(_SQL.answer, source, source_id, cseq, object_id)
@@ -279,11 +287,11 @@ async def _add(
 
 
 async def _prepare(
-    connection: Connection, account_id: int, control: Control, actor: str
+    connection: Connection, account_id: int, control: Control, actor: str, reach_id: int | None
 ) -> tuple[_Row | None, int]:
     match control:
         case Grant():
-            return await _prepare_grant(connection, account_id, control, actor)
+            return await _prepare_grant(connection, account_id, control, actor, reach_id)
         case Clawback():
             return await _prepare_clawback(connection, account_id, control)
         case Enter():
@@ -314,7 +322,7 @@ async def _prepare(
 
 
 async def _prepare_grant(
-    connection: Connection, account_id: int, grant: Grant, actor: str
+    connection: Connection, account_id: int, grant: Grant, actor: str, reach_id: int | None
 ) -> tuple[_Row | None, int]:
     check_amount("amount", grant.amount)
     if not 0 <= grant.priority <= MAX_PRIORITY:
@@ -356,10 +364,19 @@ async def _prepare_grant(
         reference,
         check_metadata(grant.metadata),
         actor,
+        reach_id,
     )
     if later:
         return None, grant_id
-    row = _Row("g", grant.credit_type_id, grant_id, grant.amount, grant.priority, expires_ms)
+    row = _Row(
+        "g",
+        grant.credit_type_id,
+        grant_id,
+        grant.amount,
+        grant.priority,
+        expires_ms,
+        reach_id=reach_id,
+    )
     return row, grant_id
 
 
@@ -414,15 +431,17 @@ async def _prepare_enter(
         grant["amount"] - grant["clawed"],
         grant["priority"],
         grant["expires_ms"],
+        reach_id=grant["reach_id"],
     )
     return row, enter.grant_id
 
 
-def _request(control: Control) -> str:
+def _request(control: Control, reach: int) -> str:
     """Say what a repeat must have in common with the first; words and times may differ."""
     match control:
         case Grant():
-            return f"grant {control.kind} {control.credit_type_id} {control.amount}"
+            limit = f" limited {reach}" if reach else ""
+            return f"grant {control.kind} {control.credit_type_id} {control.amount}{limit}"
         case Clawback():
             return f"clawback {control.credit_type_id} {control.amount} {control.grant_id}"
         case Freeze():

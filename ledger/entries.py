@@ -46,7 +46,8 @@ class Entry:
     amount: Signed, smallest units. balance_after: of that credit type; lines are in the
     order in which requests began, so with requests side by side it need not be the sum of
     the line below and this amount. reference: of a charge its id, else the grant's.
-    charge_id: of a charge, and of a refund the charge it gives back.
+    charge_id: of a charge, and of a refund the charge it gives back. routes: where the credits of
+    a limited grant may be used.
     """
 
     kind: Kind
@@ -60,6 +61,7 @@ class Entry:
     at: datetime
     charge_id: bytes | None
     grant_id: int | None
+    routes: list[str] | None
 
 
 @dataclass(frozen=True, slots=True)

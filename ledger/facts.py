@@ -20,6 +20,8 @@ NEVER = 2**48 - 1
 MAX_AMOUNT = 9 * 10**13
 MAX_DETAIL_BYTES = 1024
 CONTROL_BYTES = 27
+LOT_BITS = 40
+"""Of a grant's number in a control; its reach stands above them."""
 
 _CONTROL = struct.Struct("<cIB7s6sB6sB")
 
@@ -49,6 +51,7 @@ class Control:
     (flags 1) or thaw (0), k key put (flags are its scopes, amount 1 active or 2 revoked), c cap of
     a key (amount, in window `priority`; flags 1 set, 0 lifted).
     object_id: the grant or key; 0 where there is none.
+    reach: of a grant that is limited to some routes, see `ledger.reaches`; 0: it is not.
     """
 
     kind: str
@@ -59,6 +62,7 @@ class Control:
     priority: int = 0
     expiry_ms: int = NEVER
     flags: int = 0
+    reach: int = 0
 
     def pack(self) -> bytes:
         """Return the 27 bytes that the scripts read and the fact repeats."""
@@ -66,7 +70,7 @@ class Control:
             self.kind.encode(),
             self.cseq,
             self.credit_type,
-            self.object_id.to_bytes(7, "little"),
+            (self.object_id | self.reach << LOT_BITS).to_bytes(7, "little"),
             self.amount.to_bytes(6, "little"),
             self.priority,
             self.expiry_ms.to_bytes(6, "little"),
@@ -76,16 +80,20 @@ class Control:
     @classmethod
     def unpack(cls, raw: bytes) -> "Control":
         """Return the control in 27 bytes."""
-        kind, cseq, credit_type, object_id, amount, priority, expiry, flags = _CONTROL.unpack(raw)
+        kind, cseq, credit_type, place, amount, priority, expiry, flags = _CONTROL.unpack(raw)
+        object_id, reach = int.from_bytes(place, "little"), 0
+        if kind in b"ge":
+            object_id, reach = object_id % (1 << LOT_BITS), object_id >> LOT_BITS
         return cls(
             kind=kind.decode("latin-1"),
             cseq=cseq,
             credit_type=credit_type,
-            object_id=int.from_bytes(object_id, "little"),
+            object_id=object_id,
             amount=int.from_bytes(amount, "little"),
             priority=priority,
             expiry_ms=int.from_bytes(expiry, "little"),
             flags=flags,
+            reach=reach,
         )
 
 

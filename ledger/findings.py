@@ -40,6 +40,7 @@ QUARANTINING = frozenset(
         "facts-counted",
         "grants-were-asked-for",
         "held-is-open-charges",
+        "limits-of-grants",
         "lot-is-held",
         "pool-identity",
         "pool-is-its-lots",

@@ -25,6 +25,7 @@ class _Account:
         self.debts = {pool.credit_type: pool.debt for pool in record.pools}
         self.floors = {pool.credit_type: pool.floor for pool in record.pools}
         self.places: dict[int, Place] = {}
+        self.reaches = dict(snapshot.reaches)
         self.left: dict[tuple[int, int], int] = {}
         for pool in record.pools:
             for lot in pool.lots:
@@ -48,7 +49,8 @@ class _Account:
         lots: dict[int, list[Lot]] = {}
         for (credit_type, lot), remaining in self.left.items():
             priority, expiry_ms = self.places.get(lot, (0, 0))
-            lots.setdefault(credit_type, []).append(Lot(lot, priority, expiry_ms, remaining))
+            known = Lot(lot, priority, expiry_ms, remaining, self.reaches.get(lot, 0))
+            lots.setdefault(credit_type, []).append(known)
         pools = tuple(
             Pool(
                 credit_type,
@@ -111,6 +113,8 @@ def _apply_control(account: _Account, fact: ControlFact) -> None:
         account.status = FROZEN if control.flags else ACTIVE
     elif control.kind in ("g", "e") and fact.result == "a":
         account.places[control.object_id] = (control.priority, control.expiry_ms)
+        if control.reach:
+            account.reaches[control.object_id] = control.reach
         account.add(control.credit_type, control.object_id, control.amount - fact.debt_paid)
         account.owe(control.credit_type, -fact.debt_paid)
     elif control.kind == "w":

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from ledger import audit, controls
+from ledger import audit, controls, reaches
 from ledger.controls import DEFAULT_PRIORITY, Added, Clawback, Enter, Grant, GrantKind
 from ledger.database import Connection, Queries
 from ledger.errors import Conflict, InvalidInput, NotFound
@@ -23,8 +23,9 @@ class GrantRow:
     """
     A grant and what became of it; amounts in smallest units.
 
-    state: scheduled, pending (ordered, not seen applied), queued (32 lots are in use), live,
-    spent, expired or clawed. clawed: taken back; expired: lost at its end.
+    state: scheduled, pending (ordered, not seen applied), queued (32 like it are in use), live,
+    spent, expired or clawed. clawed: taken back; expired: lost at its end. routes: where it may
+    be used; None: everywhere.
     """
 
     id: int
@@ -47,6 +48,7 @@ class GrantRow:
     metadata: dict[str, Any]
     actor: str
     created_at: datetime
+    routes: list[str] | None
 
 
 class Due(NamedTuple):
@@ -77,7 +79,7 @@ async def give(
 
     Raises:
         NotFound: No such account or credit type.
-        InvalidInput: See `controls.add`.
+        InvalidInput: See `controls.add`; a route that the prices in force do not have.
         Conflict: `reference-used` for something else; `too-much`. Nothing changed.
 
     """
@@ -86,6 +88,7 @@ async def give(
     source_id = None if reference is None else f"{account_id}:{reference}"
     asked = _with_reference(grant, reference)
     async with connection.transaction():
+        await reaches.check_names(connection, grant.routes)
         try:
             added = await controls.add(connection, account_id, asked, "grant", source_id, actor)
         except Conflict as conflict:
@@ -95,7 +98,7 @@ async def give(
                 "reference-used", f"reference {reference} was used for another grant"
             ) from conflict
         if not added.repeated:
-            detail = {
+            detail: dict[str, Any] = {
                 "account": account_text(account_id),
                 "credit_type_id": grant.credit_type_id,
                 "amount": grant.amount,
@@ -103,6 +106,8 @@ async def give(
                 "reference": reference,
                 "description": grant.description,
             }
+            if grant.routes:
+                detail["routes"] = sorted(set(grant.routes))
             await audit.write(connection, actor, "grant", grant_text(added.object_id), detail)
     return added
 
@@ -239,6 +244,7 @@ def _with_reference(grant: Grant, reference: str | None) -> Grant:
         description=grant.description,
         reference=reference,
         metadata=grant.metadata,
+        routes=grant.routes,
     )
 
 

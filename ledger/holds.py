@@ -31,6 +31,7 @@ from ledger.ids import HoldIds, hold_text
 from ledger.limits import PERIODS
 from ledger.lines import SCOPE_CALL, Rate, hold_line, observed_line, renew_line
 from ledger.ports import Clock
+from ledger.reaches import Reaches
 from ledger.reasons import Reason
 from ledger.settler import Loads, Settlement, Settler
 from ledger.shard import Shard
@@ -40,6 +41,9 @@ log = logging.getLogger(__name__)
 GRANTED: Final = (b"HELD", b"FREE")
 RENEW_SWEEP_S: Final = 1.0
 MAX_STATUS: Final = 65_535
+MOST_LEARNED: Final = 3
+"""Credits limited to routes in a new way may come while those of before are learned."""
+
 LONGEST_HOLD_MS: Final = 24 * 3_600_000
 """A stream that outlives this is not renewed any more: its hold expires."""
 
@@ -55,6 +59,7 @@ class HoldOrder(NamedTuple):
     rate: (interval_us, burst_us) of the key's limit, see `ledger.lines.Rate`.
     limits: the others that are counted, see `ledger.limits.limits_block`.
     detail: JSON for the record of the charge, at most 1,024 bytes.
+    route: its name, by which credits that are limited to some routes are found.
     """
 
     account: int
@@ -68,6 +73,7 @@ class HoldOrder(NamedTuple):
     rate: tuple[int, int] = (0, 0)
     detail: bytes = b""
     limits: bytes = b""
+    route: str = ""
 
 
 class Passed(NamedTuple):
@@ -189,8 +195,11 @@ class HoldBlock:
 class Holds:
     """Opens holds on one shard."""
 
-    def __init__(self, shard: Shard, settler: Settler, loader: Loads, clock: Clock) -> None:
+    def __init__(
+        self, shard: Shard, settler: Settler, loader: Loads, reaches: Reaches, clock: Clock
+    ) -> None:
         self._shard = shard
+        self._reaches = reaches
         self._settler = settler
         self._loader = loader
         self._clock = clock
@@ -313,12 +322,14 @@ class Holds:
                 reason,
                 status,
                 detail,
+                order.route,
             )
         )
 
     async def _ask(self, order: HoldOrder, *, only_check: bool) -> tuple[bytes, int, Answer]:
         """Ask once; once more with another id if the session or the account was not there."""
         loaded = renamed = False
+        learned = 0
         while True:
             if not self._shard.verified:
                 await self._shard.ready()
@@ -326,6 +337,8 @@ class Holds:
             hold_id = self._ids.mint(self._shard.session)
             epoch = self._shard.epoch
             deadline_ms = self._clock.now_ms() + order.lifetime_ms
+            reaches = self._reaches.block(order.route, epoch) if self._reaches.known else b""
+            known = self._reaches.known
             line = hold_line(
                 hold_id,
                 account=order.account,
@@ -338,6 +351,7 @@ class Holds:
                 scope=order.scope,
                 rate=Rate(*order.rate),
                 limits=order.limits,
+                reaches=reaches,
                 detail=order.detail,
                 only_check=only_check,
             )
@@ -361,6 +375,9 @@ class Holds:
                     if renamed:
                         raise LedgerUnavailable("the session was lost twice")
                     renamed = True
+                case b"NEWREACH" if learned < MOST_LEARNED:
+                    learned += 1
+                    await self._reaches.learn(known, epoch)
                 case _:
                     return hold_id, deadline_ms, answer
 

@@ -34,6 +34,7 @@ from ledger.ports import Clock, SystemClock
 from ledger.posted_holds import PostedHolds
 from ledger.poster import Poster
 from ledger.pusher import Pusher
+from ledger.reaches import Reaches, reader
 from ledger.rebuild import Rebuilding, Rebuilt, Reloading, rebuild, reload
 from ledger.reconcile import POSITIONS, Stores, reconcile
 from ledger.records import Meta, TypeMeta
@@ -92,6 +93,7 @@ class Ledger:
         its connections.
     holds: Opens holds. settler: sees them through. posted_holds: waits until Postgres has them.
     keys: Finds the account of an API key.
+    reaches: Which credits that are limited to some routes a route may use.
     loader, pusher: Bring accounts, and ordered changes, to Redis.
     poster, sweeper: What the steward does again and again; a command may do it once.
     shard: The verified connection behind all of these.
@@ -118,15 +120,17 @@ class Ledger:
         self.pusher = Pusher(database, self.shard, self.loader, self._reading, clock)
         self.poster = Poster(database, self.shard, self._reading, new_fence(), clock)
         self.sweeper = Sweeper(database, self.shard, self.loader, self._reading, clock)
+        self.reaches = Reaches(reader(database))
         self.settler = Settler(
             self.shard,
             self.loader,
+            self.reaches,
             charge_state=self._charge_state,
             closed_of=self._closed_of,
             clock=clock,
             chance=chance,
         )
-        self.holds = Holds(self.shard, self.settler, self.loader, clock)
+        self.holds = Holds(self.shard, self.settler, self.loader, self.reaches, clock)
         self.posted_holds = PostedHolds(self._open_among, clock)
         self.keys = KeyDirectory(database)
         self._asking_postgres: asyncio.Task[None] | None = None

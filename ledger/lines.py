@@ -11,12 +11,16 @@ from typing import NamedTuple
 
 from ledger.fact_bytes import pack_fact
 from ledger.facts import MAX_DETAIL_BYTES, Control, HoldFact
+from ledger.limits import pack_loans
+from ledger.reach_bytes import lent_reaches
 from ledger.records import AccountRecord, KeyRecord
 
 SCOPE_CALL = 1
 SCOPE_MANAGE = 2
 CAPPED = 4  # among a key's scopes in Redis: it has caps
 LIMITED = 128  # beside a line's scope: limits stand before its detail
+REACHING = 64  # beside a line's scope: the reaches that have its route stand before its detail
+LATE_REACHING = 128  # the same, beside the reason of a late line
 
 _ORDER = struct.Struct("<c12s7s7sB6sIH")
 _HOLD_END = struct.Struct("<6sB5s6s")
@@ -54,10 +58,19 @@ def hold_line(
     scope: int = SCOPE_CALL,
     rate: Rate = NO_RATE,
     limits: bytes = b"",
+    reaches: bytes = b"",
     detail: bytes = b"",
     only_check: bool = False,
 ) -> bytes:
-    """Return the line of a hold, or of the check of a free request; `limits`: `limits_block`."""
+    """
+    Return the line of a hold, or of the check of a free request.
+
+    `limits`: see `limits_block`; `reaches`: see `ledger.reach_bytes.reaches_block`.
+    """
+    if limits:
+        scope |= LIMITED
+    if reaches:
+        scope |= REACHING
     return (
         _ORDER.pack(
             b"K" if only_check else b"H",
@@ -71,11 +84,12 @@ def hold_line(
         )
         + _HOLD_END.pack(
             deadline_ms.to_bytes(6, "little"),
-            scope | LIMITED if limits else scope,
+            scope,
             rate.interval_us.to_bytes(5, "little"),
             rate.burst_us.to_bytes(6, "little"),
         )
         + limits
+        + reaches
         + _checked(detail)
     )
 
@@ -100,6 +114,7 @@ def late_line(
     rule: int,
     reason: int,
     status: int = 0,
+    reaches: bytes = b"",
     detail: bytes = b"",
 ) -> bytes:
     """Return the line that books work whose hold is gone."""
@@ -114,7 +129,8 @@ def late_line(
             version,
             rule,
         )
-        + _LATE_END.pack(reason, status)
+        + _LATE_END.pack(reason | LATE_REACHING if reaches else reason, status)
+        + reaches
         + _checked(detail)
     )
 
@@ -173,11 +189,13 @@ def load_end_args(
     holds: Sequence[HoldFact],
     controls: Iterable[Control],
     lent: Mapping[bytes, bytes] | None = None,
+    reaches: Mapping[int, int] | None = None,
 ) -> list[bytes]:
     """
     Return the arguments of `load_end`: a snapshot of `epoch` and what was pending then.
 
-    lent: By hold, what it has used of limits, packed.
+    `lent`: by hold, what it has used of limits, packed. `reaches`: those of the limited lots that
+    the holds were made from, by lot.
     """
     args = [
         _DOUBLE.pack(epoch),
@@ -188,7 +206,10 @@ def load_end_args(
         _DOUBLE.pack(len(holds)),
     ]
     for hold in holds:
-        args += (hold.hold_id, pack_fact(hold) + (lent or {}).get(hold.hold_id, b""))
+        loans = (lent or {}).get(hold.hold_id, b"")
+        if reaches:
+            loans += pack_loans(lent_reaches(hold, reaches))
+        args += (hold.hold_id, pack_fact(hold) + loans)
     args += (control.pack() for control in controls)
     return args
 

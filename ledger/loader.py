@@ -135,6 +135,7 @@ class Loader:
             holds=snapshot.holds,
             lent=snapshot.lent,
             controls=map(Control.unpack, snapshot.controls),
+            reaches=snapshot.reaches,
         )
         [ended] = await self._shard.run("load_end", args, account=account)
         return _done(account, ended)

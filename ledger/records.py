@@ -83,6 +83,8 @@ _META_TYPE = struct.Struct("<Bdddd")
 _ACCOUNT = struct.Struct("<BI5sB")
 _POOL = struct.Struct("<B6sqB")
 _LOT = struct.Struct("<5sB6s6s")
+_REACHES = struct.Struct("<cH")
+_REACH = struct.Struct("<5sH")
 _KEY = struct.Struct("<B7sB6sd")
 _SESSION = struct.Struct("<dd")
 _CLOSED = struct.Struct("<cc6s")
@@ -146,17 +148,18 @@ class Meta:
 
 
 class Lot(NamedTuple):
-    """A grant with something left, or left lately."""
+    """A grant with something left, or left lately. reach: where it may be used; 0: everywhere."""
 
     lot: int
     priority: int
     expiry_ms: int
     remaining: int
+    reach: int = 0
 
     @property
-    def burn_order(self) -> tuple[int, int, int]:
+    def burn_order(self) -> tuple[int, int, bool, int]:
         """Lots are used up from the smallest of these on."""
-        return (self.priority, self.expiry_ms, self.lot)
+        return (self.priority, self.expiry_ms, self.reach == 0, self.lot)
 
 
 class Pool(NamedTuple):
@@ -185,12 +188,17 @@ class AccountRecord:
     def pack(self) -> bytes:
         """Return the bytes for field `account_field(...)`; sorts the lots into burn order."""
         parts = [_ACCOUNT.pack(self.status, self.cseq, _u(self.aseq, 5), len(self.pools))]
+        limited = []
         for pool in self.pools:
-            parts.append(_POOL.pack(pool.credit_type, _u(pool.debt, 6), pool.floor, len(pool.lots)))
+            lots = sorted(pool.lots, key=lambda lot: lot.burn_order)
+            parts.append(_POOL.pack(pool.credit_type, _u(pool.debt, 6), pool.floor, len(lots)))
             parts.extend(
                 _LOT.pack(_u(lot.lot, 5), lot.priority, _u(lot.expiry_ms, 6), _u(lot.remaining, 6))
-                for lot in sorted(pool.lots, key=lambda lot: lot.burn_order)
+                for lot in lots
             )
+            limited += [_REACH.pack(_u(lot.lot, 5), lot.reach) for lot in lots if lot.reach]
+        if limited:
+            parts += [_REACHES.pack(b"R", len(limited)), *limited]
         return b"".join(parts)
 
     @classmethod
@@ -199,7 +207,7 @@ class AccountRecord:
         try:
             status, cseq, aseq, count = _ACCOUNT.unpack_from(raw)
             at = _ACCOUNT.size
-            pools = []
+            pools: list[Pool] = []
             for _ in range(count):
                 credit_type, debt, floor, lots = _POOL.unpack_from(raw, at)
                 at += _POOL.size
@@ -216,10 +224,10 @@ class AccountRecord:
                         ),
                     )
                 )
+            if at != len(raw):
+                pools = _with_reaches(pools, raw[at:])
         except struct.error as error:
             raise CorruptRecord(f"account: {error}") from error
-        if at != len(raw):
-            raise CorruptRecord("account: another length than it says")
         return cls(status, cseq, _n(aseq), tuple(pools))
 
 
@@ -349,6 +357,23 @@ def pack_entry(entry: Entry) -> bytes:
         ]
     )
     return _chain(rest).encode() + rest
+
+
+def _with_reaches(pools: list[Pool], raw: bytes) -> list[Pool]:
+    """Give lots the reaches that stand behind an account's pools."""
+    if len(raw) < _REACHES.size:
+        raise CorruptRecord("account: another length than it says")
+    mark, count = _REACHES.unpack_from(raw)
+    entries = raw[_REACHES.size :]
+    if mark != b"R" or not count or len(entries) != count * _REACH.size:
+        raise CorruptRecord("account: another length than it says")
+    reaches = {_n(lot): reach for lot, reach in _REACH.iter_unpack(entries)}
+    if len(reaches) != count or not reaches.keys() <= {lot.lot for p in pools for lot in p.lots}:
+        raise CorruptRecord("account: the reach of a lot that it does not have")
+    return [
+        pool._replace(lots=tuple(lot._replace(reach=reaches.get(lot.lot, 0)) for lot in pool.lots))
+        for pool in pools
+    ]
 
 
 def account_field(account: int) -> bytes:

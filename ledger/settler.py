@@ -31,6 +31,7 @@ from ledger.ids import hold_text
 from ledger.lines import late_line, settle_line
 from ledger.outage import OUTAGE
 from ledger.ports import Clock
+from ledger.reaches import Reaches
 from ledger.shard import Shard
 
 log = logging.getLogger(__name__)
@@ -68,6 +69,8 @@ class Settlement:
     epoch and q: where the hold was opened; q 0 if it is not known whether it was.
     captured: smallest units, at most the hold; 0 for a void.
     reason: see `ledger.reasons`; it says whether this captures or voids.
+    route: its name; booked late, it can be paid from what is limited to that route.
+    unlearned: how many reaches were known when a lot had another one.
     """
 
     hold_id: bytes
@@ -82,17 +85,19 @@ class Settlement:
     reason: int
     status: int = 0
     detail: bytes = b""
+    route: str = ""
     attempts: int = 0
     due: float = 0.0
     look: bool = False
     expired: bool = False
+    unlearned: int | None = None
     booked_in: int = 0
 
     def line(self) -> bytes:
         """Return the line that settles."""
         return settle_line(self.hold_id, self.captured, self.reason, self.status, self.detail)
 
-    def late(self) -> bytes:
+    def late(self, reaches: bytes) -> bytes:
         """Return the line that books it although the hold is gone."""
         return late_line(
             self.hold_id,
@@ -104,6 +109,7 @@ class Settlement:
             rule=self.rule,
             reason=self.reason,
             status=self.status,
+            reaches=reaches,
             detail=self.detail,
         )
 
@@ -115,6 +121,7 @@ class Settler:
         self,
         shard: Shard,
         loader: Loads,
+        reaches: Reaches,
         *,
         charge_state: Callable[[bytes], Awaitable[tuple[int, int | None, int]]],
         closed_of: Callable[[list[bytes]], Awaitable[Iterable[bytes]]],
@@ -127,6 +134,7 @@ class Settler:
         Args:
             shard: Where the holds are.
             loader: Brings accounts into the running epoch.
+            reaches: Which limited credits a route may use.
             charge_state: Of a hold id, in one statement: Postgres' epoch, the charge's
                 state (None: no row), and the last fact posted in that epoch.
             closed_of: Which of these ids Postgres shows captured, void or late. Not
@@ -137,6 +145,7 @@ class Settler:
         """
         self._shard = shard
         self._loader = loader
+        self._reaches = reaches
         self._charge_state = charge_state
         self._closed_of = closed_of
         self._clock = clock
@@ -216,12 +225,17 @@ class Settler:
     def _send_late(self, settlement: Settlement, epoch: int) -> None:
         """Book it late. Only in the epoch that Postgres was read in: another asks it again."""
         self._asked[settlement.hold_id] = settlement
+        line = settlement.late(self._reaches.block(settlement.route, epoch))
+        answered = partial(self._answered, settlement, known=self._reaches.known)
+        settlement.unlearned = None
         try:
-            self._shard.tell(settlement.late(), partial(self._answered, settlement), epoch=epoch)
+            self._shard.tell(line, answered, epoch=epoch)
         except LedgerUnavailable:
             self._wait(settlement)
 
-    def _answered(self, settlement: Settlement, answer: Answer | LedgerUnavailable) -> None:
+    def _answered(
+        self, settlement: Settlement, answer: Answer | LedgerUnavailable, *, known: int = 0
+    ) -> None:
         if isinstance(answer, LedgerUnavailable):
             self._wait(settlement)
             return
@@ -234,6 +248,9 @@ class Settler:
             case [b"EXPIRED"]:
                 settlement.look = settlement.expired = True
                 self._wait(settlement, 0.0)
+            case [b"NEWREACH"]:
+                settlement.look, settlement.unlearned = True, known
+                self._wait(settlement)
             case [b"TOOMUCH", held]:
                 log.error(
                     "%s: %d is more than was held", self._name(settlement), settlement.captured
@@ -314,6 +331,8 @@ class Settler:
         # Loaded first: it brings an open hold back, and what it finds cannot be older.
         before = self._shard.epoch
         try:
+            if settlement.unlearned is not None:
+                await self._reaches.learn(settlement.unlearned, before)
             await self._loader.load(settlement.account)
             epoch, state, last_q = await self._charge_state(settlement.hold_id)
         except NotFound as error:

@@ -26,6 +26,7 @@ class Snapshot:
     controls: Those not seen applied, packed, in order; they go in after the rest.
     lent: What those holds have used of quotas, allowances and caps, packed, by hold.
     limits: What quotas, allowances and caps have counted, everyone's too: packed, by field.
+    reaches: Of its lots that are limited to some routes, those that are all held too.
     """
 
     epoch: int
@@ -36,6 +37,7 @@ class Snapshot:
     controls: tuple[bytes, ...]
     limits: Mapping[bytes, bytes] = field(default_factory=dict)
     lent: Mapping[bytes, bytes] = field(default_factory=dict)
+    reaches: Mapping[int, int] = field(default_factory=dict)
 
 
 async def read_snapshot(database: Database, account_id: int) -> Snapshot:
@@ -53,10 +55,13 @@ async def read_snapshot(database: Database, account_id: int) -> Snapshot:
         if row is None:
             raise NotFound(f"no account {account_id}")
         lots: dict[int, list[Lot]] = {}
-        for lot in await connection.fetch(_SQL.lots, account_id):
-            lots.setdefault(lot["credit_type_id"], []).append(
-                Lot(lot["id"], lot["priority"], lot["expires_ms"], lot["remaining"])
-            )
+        reaches: dict[int, int] = {}
+        for row_of_lot in await connection.fetch(_SQL.lots, account_id):
+            lot = _lot(row_of_lot)
+            if lot.reach:
+                reaches[lot.lot] = lot.reach
+            if lot.remaining:
+                lots.setdefault(row_of_lot["credit_type_id"], []).append(lot)
         pools = tuple(
             Pool(
                 pool["credit_type_id"],
@@ -107,7 +112,14 @@ async def read_snapshot(database: Database, account_id: int) -> Snapshot:
             controls=tuple(await controls.pending(connection, account_id)),
             limits=_limits(caps, await connection.fetch(_SQL.limit_uses, account_id)),
             lent={use["hold_id"]: use["uses"] for use in lent},
+            reaches=reaches,
         )
+
+
+def _lot(row: Any) -> Lot:
+    return Lot(
+        row["id"], row["priority"], row["expires_ms"], row["remaining"], row["reach_id"] or 0
+    )
 
 
 def _limits(caps: Sequence[Any], uses: Sequence[Any]) -> dict[bytes, bytes]:

@@ -38,6 +38,7 @@ PER_ACCOUNT = (
     "totals_from_history",
     "refunds_of_charges",
     "grants_were_asked_for",
+    "limits_of_grants",
     "stray_movements",
 )
 """Statements of `verify.sql` that return (account_id, detail) for a slice of accounts."""
@@ -132,6 +133,7 @@ async def of_accounts(
     for check in FROM_ALL_CHARGES:
         found += await _run(connection, check, first, last, since)
     found += await _lots_held(connection, first, last)
+    found += await _lots_within_reach(connection, first, last)
     whole = [
         row["id"] for row in await connection.fetch(_SQL.complete, first, last, since, replayed)
     ]
@@ -173,4 +175,24 @@ async def _lots_held(connection: Connection, first: int, last: int) -> list[Find
         )
         for account, lot in sorted(held.keys() | stored.keys())
         if held[account, lot] != stored[account, lot]
+    ]
+
+
+async def _lots_within_reach(connection: Connection, first: int, last: int) -> list[Finding]:
+    """See that credits which are limited to some routes paid for no other."""
+    rows = await connection.fetch(_SQL.limited_lots, first, last)
+    if not rows:
+        return []
+    routes = {row["id"]: frozenset(row["routes"]) for row in rows}
+    owners = sorted({row["account_id"] for row in rows})
+    return [
+        Finding(
+            "lot-within-reach",
+            row["account_id"],
+            f"charge {row['id'].hex()} of route {row['route']} took from lot {part.lot}, "
+            f"which is limited to {', '.join(sorted(routes[part.lot]))}",
+        )
+        for row in await connection.fetch(_SQL.charges_of_limited, owners)
+        for part in read_allocation(row["allocation"])
+        if part.lot in routes and row["route"] not in routes[part.lot]
     ]

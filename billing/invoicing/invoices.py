@@ -259,6 +259,7 @@ async def _grant(connection: Connection, lines: Sequence[Line], given: Due) -> G
         lasts=lasts,
         description=f"{given.offer.title}{' (trial)' if given.trial else ''}",
         metadata={"package": given.offer.name},
+        routes=given.offer.routes,
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from billing.errors import NoSuchObject, NotForSale, StateConflict
-from billing.packages.offers import Offer, offer_of_file
+from billing.packages.offers import Offer, offer_of_file, problem_of_routes
 from billing.shop import Shop
 from config import PriceList
 from ledger import audit
@@ -69,7 +69,7 @@ async def shelves(
             twice = f"the price file and {row['source']} both have a package {row['name']}"
             shelf = replace(found[row["name"]], problem=twice)
         elif shelf.problem is None:
-            shelf = replace(shelf, problem=_problem_of_type(shelf.offer, prices))
+            shelf = replace(shelf, problem=_problem(shelf.offer, prices))
         found[row["name"]] = shelf
     shown = [_displayed(shelf, display.get(name)) for name, shelf in found.items()]
     return sorted(shown, key=lambda shelf: shelf.offer.sort)
@@ -208,11 +208,11 @@ def _displayed(shelf: Shelf, display: Mapping[str, Any] | None) -> Shelf:
     return replace(shelf, offer=replace(shelf.offer, sort=sort), hidden=display["hidden"])
 
 
-def _problem_of_type(package: Offer, prices: PriceList) -> str | None:
-    """Say what is wrong with the credit type, which the price file may have lost since."""
+def _problem(package: Offer, prices: PriceList) -> str | None:
+    """Say what is wrong with credit type or routes, which the price file may have lost since."""
     kind = prices.credit_types.get(package.credit_type)
     if kind is None:
         return f"the price file has no credit type {package.credit_type}"
     if kind.scale != package.scale:
         return f"credit type {package.credit_type} has another number of decimal places now"
-    return None
+    return problem_of_routes(package.routes, prices)

@@ -5,7 +5,7 @@ It is what an order freezes: once somebody has begun to buy, the price file, the
 Stripe may change the package, and the order keeps its meaning.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
@@ -33,6 +33,7 @@ class Offer:
         discounted: What a discounted sale gives: all its credits, or the share that was paid.
         trial_days: A subscription begins unpaid for so long.
         trial_credits: Given once for the trial.
+        routes: Names of the only routes that the credits may be used on; none: all.
         source: Who defines it, and alone may change it.
         stripe_prices: Stripe's own price by currency, where Stripe defines the package.
         version: Counts the changes of the definition; 0 where the price file counts.
@@ -63,17 +64,29 @@ class Offer:
     trial_credits: int | None = None
     plan_tier: str = ""
     feature_flags: tuple[str, ...] = ()
+    routes: tuple[str, ...] = ()
     stripe_prices: Mapping[str, str] = field(default_factory=dict)
     version: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return what `from_json` reads, for a `jsonb` column."""
-        return {**asdict(self), "feature_flags": list(self.feature_flags)}
+        lists = {"feature_flags": list(self.feature_flags), "routes": list(self.routes)}
+        return {**asdict(self), **lists}
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> Self:
         """Read what `to_json` wrote, by this release or an earlier one."""
-        return cls(**{**kept, "feature_flags": tuple(kept.get("feature_flags", ()))})
+        names = {name: tuple(kept.get(name, ())) for name in ("feature_flags", "routes")}
+        return cls(**{**kept, **names})
+
+
+def problem_of_routes(routes: Iterable[str], prices: PriceList) -> str | None:
+    """Say which route the price file does not have, or has no longer; None: it has all."""
+    names = {route.name for route in prices.routes}
+    unknown = sorted(set(routes) - names)
+    if not unknown:
+        return None
+    return f"the price file has no route {unknown[0]} (it has {', '.join(sorted(names))})"
 
 
 def offer_of_file(package: Package, prices: PriceList) -> Offer:
@@ -102,5 +115,6 @@ def offer_of_file(package: Package, prices: PriceList) -> Offer:
         trial_credits=package.trial_credits,
         plan_tier=package.plan_tier,
         feature_flags=package.feature_flags,
+        routes=package.routes,
         source="file",
     )

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from billing.money import exponent
-from billing.packages.offers import Offer
+from billing.packages.offers import Offer, problem_of_routes
 from billing.stripe_door import at, ident
 from config import LARGEST_AMOUNT, PriceList, parse_amount
 
 CREDIT_NAMES = ("credits", "credit_amount", "credits_amount")
 """Metadata that says how many credits a product gives: what people have called it so far."""
 
-MAX_FLAGS = 50
+MAX_NAMES = 50
 MAX_TEXT = 500
 DAY_MS = 24 * 3600 * 1000
 
@@ -58,7 +58,8 @@ def read_product(name: str, product: Any, prices: Sequence[Any], list_: PriceLis
         trial_days=at(kind, "recurring.trial_period_days"),
         trial_credits=_optional_credits(said, "trial_credits", scale),
         plan_tier=said.get("plan_tier", "")[:MAX_TEXT],
-        feature_flags=_flags(said.get("feature_flags", "")),
+        feature_flags=_names(said, "feature_flags"),
+        routes=_routes(said, list_),
         metadata=said,
         source="stripe",
     )
@@ -117,19 +118,28 @@ def _days(said: Mapping[str, str], name: str) -> int | None:
     return int(text) * DAY_MS
 
 
-def _flags(text: str) -> tuple[str, ...]:
+def _routes(said: Mapping[str, str], list_: PriceList) -> tuple[str, ...]:
+    routes = _names(said, "routes")
+    wrong = problem_of_routes(routes, list_)
+    if wrong is not None:
+        raise Unsellable(f"`routes`: {wrong}")
+    return routes
+
+
+def _names(said: Mapping[str, str], what: str) -> tuple[str, ...]:
     """Read a JSON list of texts, or names with commas between."""
+    text = said.get(what, "")
     words: Any = text.split(",")
     if text.strip().startswith("["):
         try:
             words = json.loads(text)
         except ValueError as wrong:
-            raise Unsellable("`feature_flags` is not a JSON list") from wrong
+            raise Unsellable(f"`{what}` is not a JSON list") from wrong
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise Unsellable("`feature_flags` must be a list of names")
+        raise Unsellable(f"`{what}` must be a list of names")
     names = tuple(dict.fromkeys(word.strip() for word in words if word.strip()))
-    if len(names) > MAX_FLAGS:
-        raise Unsellable(f"`feature_flags` has more than {MAX_FLAGS} names")
+    if len(names) > MAX_NAMES:
+        raise Unsellable(f"`{what}` has more than {MAX_NAMES} names")
     return names
 
 

@@ -107,6 +107,7 @@ class GrantDraft:
     Attributes:
         object_id: cs_, il_ or pi_: each gives credits once for all time.
         credits: Smallest units of the credit type, at least 1.
+        routes: Names of the only ones that they may be used on, as was offered; none: all.
         lasts: How long they live from `expires_at`'s point of view; used where that is past
             already. None: from when it was paid to `expires_at`.
 
@@ -120,6 +121,7 @@ class GrantDraft:
     lasts: timedelta | None = None
     description: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    routes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,6 +278,7 @@ async def _give(
         expires_at=expires_at,
         description=grant.description,
         metadata={"order": payment.order_id, **grant.metadata},
+        routes=grant.routes,
     )
     source = CONTROL_SOURCES[payment.source]
     try:

@@ -116,6 +116,7 @@ def grants(draft: PaymentDraft, now: datetime) -> list[GrantDraft]:
             lasts=lasts,
             description=offer.title,
             metadata={"package": order.package},
+            routes=offer.routes,
         )
     ]
 

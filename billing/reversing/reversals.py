@@ -23,7 +23,7 @@ from billing.reversing.reversal_plan import Given, Move, Plan, RefundSeen, decid
 from billing.shop import Settled, Shop
 from billing.stripe_door import at, ident, listed, translated
 from billing.telling import notices
-from ledger import controls
+from ledger import controls, grants
 from ledger.controls import Clawback, Grant
 from ledger.database import Connection, Queries
 
@@ -186,6 +186,7 @@ async def _move(
             expires_at=await _life(connection, payment, grant),
             description=f"Given again: {why}",
             metadata={"order": payment.order_id},
+            routes=(await grants.get(connection, grant.grant_id)).routes or (),
         )
     source_id = f"{payment.id}:{grant.grant_id}:{move.step}"
     await controls.add(connection, payment.account_id, control, CONTROL_SOURCE, source_id, "stripe")

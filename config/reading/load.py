@@ -1,7 +1,7 @@
 """The price file from top to bottom: read the text, check its shape, build the price list."""
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from config.model import CreditType, Network, SellingRules
 from config.price_list import PriceList, is_bounded, largest_of
@@ -11,6 +11,7 @@ from config.reading.cors import build_cors
 from config.reading.kinds import Entry, Reading, WrongValueError
 from config.reading.limits import build_limits
 from config.reading.nodes import Node, Problems, read_nodes
+from config.reading.nodes import Sequence as SequenceNode
 from config.reading.packages import build_package
 from config.reading.parts import USUAL_TYPE, Parts, amount, amount_of
 from config.reading.routes import build_routes
@@ -56,10 +57,11 @@ def _build(entry: Entry, reading: Reading) -> PriceList:
         parts.upstreams[name] = upstream and build_upstream(name, key, upstream, reading)
     parts.limits = build_limits(entry.get("limits"), parts)
     routes = build_routes(entry.get("routes"), parts)
+    names = _route_names(entry, [route.name for route, _ in routes])
     packages = {
         name: built
         for name, (_, package) in entry.get("packages", {}).items()
-        if package and (built := build_package(name, package, parts))
+        if package and (built := build_package(name, package, parts, names))
     }
     price_list = PriceList(
         credit_types={name: known for name, known in parts.credit_types.items() if known},
@@ -77,6 +79,19 @@ def _build(entry: Entry, reading: Reading) -> PriceList:
     )
     _windows(parts, [(route.price, node) for route, node in routes])
     return price_list
+
+
+def _route_names(entry: Entry, built: Sequence[str]) -> set[str] | None:
+    """
+    Return the names of all routes, those too in which something else is wrong.
+
+    None where one could not be read at all: packages that name it are not wrong for that.
+    """
+    node = entry.node("routes")
+    read: list[Entry] = entry.get("routes")
+    if not isinstance(node, SequenceNode) or len(node.items) != len(read):
+        return None
+    return {route.get("name", route.get("path")) for route in read} | set(built)
 
 
 def _credit_types(entry: Entry, parts: Parts) -> None:

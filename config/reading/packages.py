@@ -1,16 +1,27 @@
 """Building packages: credits for sale."""
 
+from collections.abc import Collection
+
 from config.amounts import LARGEST_AMOUNT
 from config.model import Package
 from config.reading.kinds import Entry, WrongValueError
 from config.reading.parts import Parts, amount, amount_of
 
+MOST_NAMED = 50
+"""Routes that an error lists."""
+
 _WHOLE_ONLY = frozenset({"isk"})  # support.stripe.com: deprecation of fractional ISK charges
 _THREE_DECIMALS = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})
 
 
-def build_package(name: str, entry: Entry, parts: Parts) -> Package | None:
-    """Make a package; None where something is wrong, which is noted."""
+def build_package(
+    name: str, entry: Entry, parts: Parts, routes: Collection[str] | None
+) -> Package | None:
+    """
+    Make a package; None where something is wrong, which is noted.
+
+    `routes` are the names of those that the file has; None: nobody can tell.
+    """
     try:
         kind = parts.credit_type(entry, entry.at)
         credits_each = amount(entry.get("credits"), kind.scale)
@@ -45,10 +56,20 @@ def build_package(name: str, entry: Entry, parts: Parts) -> Package | None:
             trial_credits=amount_of(trial, "credits", kind.scale) if trial else None,
             plan_tier=entry.get("plan_tier", ""),
             feature_flags=tuple(entry.get("feature_flags", ())),
+            routes=_routes(entry, routes),
         )
     except WrongValueError as wrong:
         parts.reading.note(wrong)
         return None
+
+
+def _routes(entry: Entry, names: Collection[str] | None) -> tuple[str, ...]:
+    wanted: list[str] = entry.get("routes", [])
+    for name in wanted:
+        if names is not None and name not in names:
+            hint = f"There are: {', '.join(sorted(names)[:MOST_NAMED])}."
+            raise WrongValueError(entry.node("routes"), f"There is no route `{name}`.", hint)
+    return tuple(dict.fromkeys(wanted))
 
 
 def _money(entry: Entry) -> dict[str, int]:

@@ -291,6 +291,10 @@ PACKAGE = Fields(
             ),
             "A subscription begins unpaid for some days.",
         ),
+        "routes": Field(
+            ListOf(LABEL, 100, least=1),
+            "Names of the only routes its credits may be used on; all if left out.",
+        ),
         "plan_tier": Field(LABEL, "The plan that its subscribers are on."),
         "feature_flags": Field(ListOf(NAME, 50), "What its subscribers may use."),
     },

@@ -120,4 +120,8 @@ def account_facts(shown: accounts.AccountAnswer) -> list[tuple[str, str]]:
             (f"{balance.credit_type} {name}", balance.display[name])
             for name in ("available", "held", "debt", "purchased", "used", "expiring")
         ]
+        rows += [
+            (f"{balance.credit_type} on {', '.join(one.routes)}", one.display["available"])
+            for one in balance.limited
+        ]
     return rows

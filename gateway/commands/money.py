@@ -33,6 +33,9 @@ REFERENCE = click.option(
 @click.option("--effective", type=MOMENT, help="When it enters; now, if not given.")
 @click.option("--expires", type=MOMENT, help="When what is left is lost.")
 @click.option("--description", default="", help="Shown in the account's history.")
+@click.option(
+    "--routes", default="", help="Names of the only routes it may be used on, with commas."
+)
 @REFERENCE
 @operates
 async def grant(
@@ -46,6 +49,7 @@ async def grant(
     effective: datetime | None,
     expires: datetime | None,
     description: str,
+    routes: str,
     reference: str | None,
 ) -> Said:
     """Put credits into an account. AMOUNT is written in the type's decimals: 100, or 12.50."""
@@ -60,9 +64,12 @@ async def grant(
         expires_at=expires,
         description=description,
         reference=reference,
+        routes=granting.names_of(routes),
     )
     made = await granting.grant(desk, account, draft)
     text = f"{made.id}: {made.display['amount']} {made.credit_type} for {made.account}"
+    if made.routes:
+        text += f", on {', '.join(made.routes)} only"
     return _said(made, text, made.applied)
 
 

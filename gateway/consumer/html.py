@@ -79,6 +79,10 @@ def _balances(balances: Sequence[Balance]) -> str:
     rows = [
         (row.credit_type, *(row.display[name] for name in ("available", "held", "used")))
         for row in balances
+    ] + [
+        (f"{row.credit_type}, on {', '.join(one.routes)} only", one.display["available"], "", "")
+        for row in balances
+        for one in row.limited
     ]
     return _table(("Credits", "Available", "Held by calls under way", "Used"), rows, words=1)
 

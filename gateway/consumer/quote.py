@@ -66,7 +66,7 @@ class QuoteAnswer(Answer):
     units: list[CostPart]
     arithmetic: str
     observed: Annotated[bool, Field(description="The route only records: nothing is charged.")]
-    available: int
+    available: Annotated[int, Field(description="For this route.")]
     sufficient: bool
     shortfall: int
     limits: Annotated[
@@ -131,7 +131,9 @@ async def held_against(
 ) -> QuoteAnswer:
     """Hold a quote against what an account has and may."""
     balances = await accounts.balances(connection, asker.account)
-    available = sum(row.available for row in balances if row.credit_type == found.credit_type)
+    available = sum(
+        row.available_on(found.name) for row in balances if row.credit_type == found.credit_type
+    )
     met = await standing(connection, prices, found, asker)
     return answer(found, version, available, met)
 

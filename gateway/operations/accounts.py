@@ -53,12 +53,26 @@ class Why(GivenBody):
     reason: LongText
 
 
+class Limited(Answer):
+    """Credits that may be used on some routes only."""
+
+    routes: list[str]
+    available: Annotated[int, Field(description="May be spent now, on these routes.")]
+    expires_at: Annotated[Time | None, Field(description="When the first of them end.")]
+    display: Display
+
+
 class Balance(Answer):
     """Credits of one type, as far as they are posted: at most a few seconds behind."""
 
     credit_type: str
     scale: int
-    available: Annotated[int, Field(description="May be spent now; below 0 is a debt.")]
+    available: Annotated[
+        int, Field(description="May be spent now, on any route; below 0 is a debt.")
+    ]
+    limited: Annotated[
+        list[Limited], Field(description="Beside those: may be spent on some routes only.")
+    ]
     held: Annotated[int, Field(description="Reserved by requests under way.")]
     debt: Annotated[int, Field(description="What the next grant pays first.")]
     purchased: Annotated[int, Field(description="Bought, since ever.")]
@@ -240,6 +254,15 @@ def _balance(row: accounts.Balance) -> Balance:
         credit_type=row.credit_type,
         scale=row.scale,
         expires_at=row.expires_at,
+        limited=[
+            Limited(
+                routes=one.routes,
+                available=one.available,
+                expires_at=one.expires_at,
+                display=display(row.scale, {"available": one.available}),
+            )
+            for one in row.limited
+        ],
         display=display(row.scale, amounts),
         **amounts,
     )

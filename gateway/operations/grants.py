@@ -12,6 +12,7 @@ from gateway.paging import PageQuery, pack_cursor, unpack_number
 from ledger import accounts, controls, credit_types, grants
 from ledger.database import Connection
 from ledger.ids import account_text, grant_text
+from ledger.reaches import MOST_ROUTES
 
 Kind = Literal["purchase", "subscription", "promotion", "adjustment"]
 KINDS = get_args(Kind)
@@ -37,6 +38,13 @@ class GrantDraft(GivenBody):
     description: Annotated[str, Field(max_length=1_000)] = ""
     reference: Reference = None
     metadata: dict[str, Any] = Field(default_factory=dict)
+    routes: Annotated[
+        list[Text],
+        Field(
+            max_length=MOST_ROUTES,
+            description="Names of the only routes it may be used on; empty: all.",
+        ),
+    ] = Field(default_factory=list)
 
 
 class Adjustment(GivenBody):
@@ -59,7 +67,8 @@ class GrantRow(Answer):
     state: Annotated[
         str,
         Field(
-            description="scheduled, pending, queued, live, spent, expired or clawed; 32 may be live"
+            description="scheduled, pending, queued, live, spent, expired or clawed; 32 may be "
+            "live, and 32 more that are limited to routes"
         ),
     ]
     amount: int
@@ -74,6 +83,9 @@ class GrantRow(Answer):
     metadata: dict[str, Any]
     actor: str
     created_at: Time
+    routes: Annotated[
+        list[str] | None, Field(description="The only routes it may be used on; null: all.")
+    ]
     display: Display
 
 
@@ -132,7 +144,13 @@ def control_of(draft: GrantDraft, credit_type_id: int) -> controls.Grant:
         expires_at=draft.expires_at,
         description=draft.description,
         metadata=draft.metadata,
+        routes=draft.routes,
     )
+
+
+def names_of(text: str) -> list[str]:
+    """Read names of routes with commas between them."""
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 async def granted(desk: Desk, grant_id: int, *, repeated: bool, applied: bool) -> GrantAnswer:
@@ -210,5 +228,6 @@ def _fields(row: grants.GrantRow, scale: int) -> dict[str, Any]:
         "metadata": metadata,
         "actor": row.actor,
         "created_at": row.created_at,
+        "routes": row.routes,
         "display": display(scale, amounts),
     }

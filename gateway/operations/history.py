@@ -41,6 +41,9 @@ class EntryAnswer(Answer):
     metadata: dict[str, Any]
     charge: Annotated[str | None, Field(description="The charge, or the one given back.")]
     grant: str | None
+    routes: Annotated[
+        list[str] | None, Field(description="The only ones on which these credits may be used.")
+    ]
     display: Display
 
 
@@ -155,6 +158,7 @@ def _entry(entry: entries.Entry) -> EntryAnswer:
         metadata=entry.metadata,
         charge=None if entry.charge_id is None else entry.charge_id.hex(),
         grant=None if entry.grant_id is None else grant_text(entry.grant_id),
+        routes=entry.routes,
         display=display(entry.scale, amounts),
     )
 

@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError
 from gateway.models import Answer, GivenBody, Text
 from gateway.operations.credit_types import chosen, typed_amount
 from gateway.operations.desk import Desk
-from gateway.operations.grants import GrantDraft, control_of
+from gateway.operations.grants import GrantDraft, control_of, names_of
 from gateway.reading import field_errors
 from ledger import accounts, controls, credit_types, grants
 from ledger.credit_types import CreditTypeRow
@@ -165,6 +165,8 @@ def csv_row(line: dict[str, str], every: list[CreditTypeRow]) -> Row:
         values: dict[str, Any] = {**line, "credit_type": credit_type.name}
         if "amount" in line:
             values["amount"] = typed_amount(line["amount"], credit_type)
+        if "routes" in line:
+            values["routes"] = names_of(line["routes"])
         # Not strictly: in CSV everything is text.
         return ImportedGrant.model_validate(values, strict=False)
     except InvalidInput as wrong:

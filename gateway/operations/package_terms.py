@@ -8,7 +8,7 @@ from pydantic import Field
 
 from billing.errors import WrongPurchase
 from billing.money import check_currency
-from billing.packages.offers import Offer
+from billing.packages.offers import Offer, problem_of_routes
 from config import PriceList
 from gateway.models import MAX_AMOUNT, Amount, GivenBody, Text
 
@@ -50,6 +50,10 @@ class PackageTerms(GivenBody):
     trial_credits: Annotated[int | None, Field(ge=0, le=MAX_AMOUNT, description="0: none.")] = None
     plan_tier: Annotated[str | None, Field(max_length=100)] = None
     feature_flags: Annotated[list[Text] | None, Field(max_length=50)] = None
+    routes: Annotated[
+        list[Text] | None,
+        Field(max_length=50, description="The only ones its credits may be used on; empty: all."),
+    ] = None
     metadata: Annotated[dict[str, Words] | None, Field(max_length=50)] = None
     active: bool | None = None
     hidden: bool | None = None
@@ -90,15 +94,15 @@ def offered(draft: PackageDraft, prices: PriceList) -> Offer:
         interval=draft.interval,
         interval_count=draft.interval_count,
     )
-    return changed(blank, draft)
+    return changed(blank, draft, prices)
 
 
-def changed(offer: Offer, terms: PackageTerms) -> Offer:
+def changed(offer: Offer, terms: PackageTerms, prices: PriceList) -> Offer:
     """
     Return the offer with what the terms say.
 
     Raises:
-        WrongPurchase: They do not fit together.
+        WrongPurchase: They do not fit together, or to the price file's routes.
 
     """
     given = terms.model_dump(exclude_none=True)
@@ -124,6 +128,11 @@ def changed(offer: Offer, terms: PackageTerms) -> Offer:
             new[name] = given[name] or None
     if "feature_flags" in given:
         new["feature_flags"] = tuple(given["feature_flags"])
+    if "routes" in given:
+        wrong = problem_of_routes(given["routes"], prices)
+        if wrong is not None:
+            raise WrongPurchase("routes", wrong)
+        new["routes"] = tuple(dict.fromkeys(given["routes"]))
     made = replace(offer, **new)  # type: ignore[arg-type]  # each name is checked above
     if made.least_quantity > made.most_quantity:
         raise WrongPurchase("least_quantity", "must not be above most_quantity")

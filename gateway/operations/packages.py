@@ -40,6 +40,9 @@ class PackageAnswer(Answer):
     expires_s: Annotated[int | None, Field(description="Seconds the credits live; null: no end.")]
     trial_days: Annotated[int | None, Field(description="Days before the first payment.")]
     quantity: Quantity
+    routes: Annotated[
+        list[str], Field(description="The only ones the credits may be used on; empty: all.")
+    ]
     plan_tier: str
     feature_flags: list[str]
     metadata: Mapping[str, str]
@@ -141,7 +144,7 @@ async def change(
     async with database.transaction() as connection:
         if given:
             before, active = await catalogue.defined(connection, name)
-            offer = changed(before, terms)
+            offer = changed(before, terms, prices)
             active = active if terms.active is None else terms.active
             await catalogue.change(connection, offer, active=active, actor=actor)
         if any(value is not None for value in shown.values()):
@@ -183,6 +186,7 @@ def _fields(offer: Offer) -> dict[str, Any]:
         "expires_s": None if offer.expires_ms is None else offer.expires_ms // 1_000,
         "trial_days": offer.trial_days,
         "quantity": Quantity(least=offer.least_quantity, most=offer.most_quantity),
+        "routes": list(offer.routes),
         "plan_tier": offer.plan_tier,
         "feature_flags": list(offer.feature_flags),
         "metadata": dict(offer.metadata),

@@ -9,10 +9,11 @@ ARGV[2..65]  lines by kind: S settle, L late, R renew, O observed, then H hold, 
 Returns {word, q, answer of each line}; word: OK | NOMETA | STALE | FROZEN | REGRESS | SKEW
   H  HELD available | FREE available (an allowance, or a quota of what is free: held at price 0) | NEWID | GONE | NOACCOUNT | BLOCKED | BADKEY | SCOPE
      | LIMITED retry_after_ms | CAPPED retry_after_ms (0: never) type window
+     | NEWREACH (a lot is limited to routes that the caller does not know yet)
      | INSUFFICIENT available | TOOLARGE window | BUSY | NOTYPE | CORRUPT
   K  PASS available, or as H
   S  DONE outcome captured | NOHOLD | EXPIRED | EARLY | TOOMUCH held | NOACCOUNT | BUSY | CORRUPT
-  L  DONE outcome captured | NOACCOUNT | BUSY | NOTYPE | CORRUPT
+  L  DONE outcome captured | NOACCOUNT | NEWREACH | BUSY | NOTYPE | CORRUPT
   R  RENEWED | NOHOLD | CORRUPT        O  OK | BUSY
   any  BADLINE: no line of this protocol; nothing changed for it
 HELD, PASS and INSUFFICIENT of a line with limits go on with two words for each (the key's rate
@@ -78,6 +79,7 @@ local function limits()
   }
   return made_limits
 end
+-- include reach
 -- include hold
 -- include settle
 -- include late

@@ -20,6 +20,7 @@ TABLE credit_types
 TABLE dead_facts
 TABLE findings
 TABLE gateways
+TABLE grant_reaches
 TABLE grants WITH (fillfactor=70)
 TABLE hold_uses
 TABLE key_caps
@@ -178,6 +179,7 @@ controls.description text NOT NULL DEFAULT ''::text
 controls.reference text
 controls.metadata jsonb NOT NULL DEFAULT '{}'::jsonb
 controls.created_at timestamp with time zone NOT NULL DEFAULT now()
+controls.reach_id integer
 credit_types.id smallint NOT NULL
 credit_types.name text NOT NULL
 credit_types.scale smallint NOT NULL
@@ -206,6 +208,9 @@ gateways.seen_at timestamp with time zone NOT NULL DEFAULT now()
 gateways.price_version integer
 gateways.file_sha256 bytea
 gateways.refusal jsonb
+grant_reaches.id integer NOT NULL
+grant_reaches.routes text[] NOT NULL
+grant_reaches.created_at timestamp with time zone NOT NULL DEFAULT now()
 grants.id bigint NOT NULL IDENTITY
 grants.account_id bigint NOT NULL
 grants.credit_type_id smallint NOT NULL
@@ -226,6 +231,7 @@ grants.reference text
 grants.metadata jsonb NOT NULL DEFAULT '{}'::jsonb
 grants.actor text NOT NULL
 grants.created_at timestamp with time zone NOT NULL DEFAULT now()
+grants.reach_id integer
 hold_uses.hold_id bytea NOT NULL
 hold_uses.account_id bigint NOT NULL
 hold_uses.uses bytea NOT NULL
@@ -382,6 +388,7 @@ controls CHECK ((entry_kind = ANY (ARRAY['clawback'::text, 'adjustment'::text]))
 controls CHECK ((kind = ANY (ARRAY['g'::text, 'w'::text, 'f'::text, 'k'::text, 'e'::text, 'c'::text])))
 controls CHECK ((object_id >= 0))
 controls FOREIGN KEY (account_id) REFERENCES accounts(id)
+controls FOREIGN KEY (reach_id) REFERENCES grant_reaches(id)
 controls PRIMARY KEY (account_id, cseq)
 controls UNIQUE (source, source_id)
 credit_types CHECK (((id >= 1) AND (id <= 255)))
@@ -395,6 +402,10 @@ findings CHECK ((effect = ANY (ARRAY['account'::text, 'shard'::text])))
 findings PRIMARY KEY (id)
 gateways FOREIGN KEY (price_version) REFERENCES price_versions(version)
 gateways PRIMARY KEY (id)
+grant_reaches CHECK (((id >= 1) AND (id <= 4096)))
+grant_reaches CHECK ((cardinality(routes) >= 1))
+grant_reaches PRIMARY KEY (id)
+grant_reaches UNIQUE (routes)
 grants CHECK (((((remaining + held) + clawed) + expired) <= amount))
 grants CHECK (((amount >= 1) AND (amount <= '90000000000000'::bigint)))
 grants CHECK (((expires_ms >= 1) AND (expires_ms <= '281474976710655'::bigint)))
@@ -410,6 +421,7 @@ grants CHECK ((remaining >= 0))
 grants CHECK ((state = ANY (ARRAY['scheduled'::text, 'pending'::text, 'queued'::text, 'live'::text, 'spent'::text, 'expired'::text, 'clawed'::text])))
 grants FOREIGN KEY (account_id) REFERENCES accounts(id)
 grants FOREIGN KEY (credit_type_id) REFERENCES credit_types(id)
+grants FOREIGN KEY (reach_id) REFERENCES grant_reaches(id)
 grants PRIMARY KEY (id)
 grants UNIQUE (account_id, reference)
 hold_uses CHECK (((length(uses) > 0) AND ((length(uses) % 20) = 0)))
@@ -487,6 +499,7 @@ CREATE INDEX audit_of_target ON public.audit USING btree (target, id)
 CREATE INDEX charges_of_account ON ONLY public.charges USING btree (account_id, id)
 CREATE INDEX charges_overdue ON ONLY public.charges USING btree (deadline_ms) WHERE (state = 1)
 CREATE INDEX grants_due ON public.grants USING btree (expires_ms) WHERE ((state = 'live'::text) AND (expires_ms < '281474976710655'::bigint))
+CREATE INDEX grants_limited ON public.grants USING btree (account_id, credit_type_id) WHERE ((reach_id IS NOT NULL) AND (state = 'live'::text))
 CREATE INDEX grants_of_account ON public.grants USING btree (account_id, id)
 CREATE INDEX grants_of_charge ON public.grants USING btree (charge_id) WHERE (charge_id IS NOT NULL)
 CREATE INDEX grants_open ON public.grants USING btree (account_id, credit_type_id) WHERE (state = ANY (ARRAY['scheduled'::text, 'pending'::text, 'queued'::text, 'live'::text]))
@@ -519,6 +532,8 @@ CREATE UNIQUE INDEX dead_facts_pkey ON public.dead_facts USING btree (shard, epo
 CREATE UNIQUE INDEX findings_open ON public.findings USING btree (check_name, COALESCE(account_id, (0)::bigint), md5(detail)) WHERE (resolved_at IS NULL)
 CREATE UNIQUE INDEX findings_pkey ON public.findings USING btree (id)
 CREATE UNIQUE INDEX gateways_pkey ON public.gateways USING btree (id)
+CREATE UNIQUE INDEX grant_reaches_pkey ON public.grant_reaches USING btree (id)
+CREATE UNIQUE INDEX grant_reaches_routes_key ON public.grant_reaches USING btree (routes)
 CREATE UNIQUE INDEX grants_account_id_reference_key ON public.grants USING btree (account_id, reference)
 CREATE UNIQUE INDEX grants_pkey ON public.grants USING btree (id)
 CREATE UNIQUE INDEX hold_uses_pkey ON public.hold_uses USING btree (hold_id)
@@ -543,6 +558,7 @@ CREATE TRIGGER audit_append_only BEFORE DELETE OR UPDATE ON public.audit FOR EAC
 CREATE TRIGGER batch_lines_append_only BEFORE DELETE OR UPDATE ON public.batch_lines FOR EACH ROW EXECUTE FUNCTION refuse_change()
 CREATE TRIGGER batches_append_only BEFORE DELETE OR UPDATE ON public.batches FOR EACH ROW EXECUTE FUNCTION refuse_change()
 CREATE TRIGGER controls_append_only BEFORE DELETE OR UPDATE ON public.controls FOR EACH ROW EXECUTE FUNCTION refuse_change()
+CREATE TRIGGER grant_reaches_append_only BEFORE DELETE OR UPDATE ON public.grant_reaches FOR EACH ROW EXECUTE FUNCTION refuse_change()
 CREATE TRIGGER overtaken_endings_append_only BEFORE DELETE OR UPDATE ON public.overtaken_endings FOR EACH ROW EXECUTE FUNCTION refuse_change()
 
 -- functions

@@ -153,6 +153,7 @@ KEYS: list[tuple[str, Any, Any]] = [
     ("packages.starter.metadata", None, {"a": "b"}),
     ("packages.starter.allow_free", None, True),
     ("packages.starter.discounted", None, "share"),
+    ("packages.starter.routes", None, ["asin_query"]),
     ("packages.starter.plan_tier", None, "gold"),
     ("packages.starter.feature_flags", None, ["fast"]),
     ("limits", {"per_key": {"requests": 600, "per": "minute"}}, None),

@@ -304,6 +304,31 @@ def test_packages_say_what_promotions_and_trials_give() -> None:
     assert (package.plan_tier, package.feature_flags) == ("Pro", ("fast", "beta"))
 
 
+def test_a_packages_credits_may_be_for_some_routes() -> None:
+    text = EXAMPLE.replace(
+        "price: { usd: 1000 } }",
+        "price: { usd: 1000 }, routes: [asin_query, /v1/search, asin_query] }",
+    )
+    package = load_price_list(text, environ=TOKEN).packages["starter"]
+    assert package.routes == ("asin_query", "/v1/search")
+
+
+def test_a_package_for_a_route_that_is_not_there_names_those_that_are() -> None:
+    [problem] = changed("price: { usd: 1000 } }", "price: { usd: 1000 }, routes: [asin_qery] }")
+    assert (problem.line, problem.column) == (36, 73)
+    assert problem.message == "There is no route `asin_qery`."
+    assert problem.hint.startswith(
+        "There are: /health, /live, /v1/calls/*, /v1/chat, /v1/search, asin_query"
+    )
+
+
+def test_a_package_is_not_wrong_because_its_route_is() -> None:
+    with_routes = EXAMPLE.replace("usd: 1000 } }", "usd: 1000 }, routes: [asin_query] }")
+    for wrong in ("2.5", "two"):
+        [problem] = problems(with_routes.replace("price: 2\n", f"price: {wrong}\n"))
+        assert problem.line == 14
+
+
 @pytest.mark.parametrize(("price", "needed"), [("isk: 1050", "00"), ("kwd: 1005", "0")])
 def test_money_that_stripe_would_refuse_is_refused_here(price: str, needed: str) -> None:
     text = EXAMPLE.replace("price: { usd: 1000 } }", f"price: {{ {price} }} }}")

@@ -4,6 +4,8 @@ import asyncio
 
 import pytest
 
+from gateway.commands.accounts import account_facts
+from gateway.operations.accounts import AccountAnswer
 from tests.charging import Customer
 from tests.control import Control
 
@@ -126,6 +128,89 @@ async def test_a_file_of_grants_is_granted_row_by_row(ctl: Control) -> None:
     assert (again["granted"], again["repeated"], again["refused"]) == (0, 3, 6)
     assert await available(ctl, first) == 5
     assert await available(ctl, second, "calling") == 1250
+
+
+async def test_a_grant_may_be_limited_to_routes(ctl: Control) -> None:
+    customer = await ctl.gateway.customer(credits=2)
+    draft = {"credit_type": "credits", "amount": 6, "routes": ["search", "product"]}
+
+    made = (await ctl.admin.post(at(customer, "/grants"), json=draft)).json()
+    await ctl.posted()
+
+    assert made["routes"] == ["product", "search"]
+    answer = await ctl.gateway.get("/v1/products/B1", customer)
+    assert answer.headers["farebox-balance"] == "6"
+    await ctl.gateway.settled()
+    shown = (await ctl.admin.get(at(customer))).json()["balances"]
+    [balance] = [row for row in shown if row["credit_type"] == "credits"]
+    assert balance["available"] == 2
+    assert balance["limited"] == [
+        {
+            "routes": ["product", "search"],
+            "available": 4,
+            "expires_at": None,
+            "display": {"available": "4"},
+        }
+    ]
+    consumer = (await ctl.consumer.get("/v1/account", headers=customer.headers)).json()
+    assert consumer["balances"] == shown
+    whole = AccountAnswer.model_validate((await ctl.admin.get(at(customer))).json())
+    assert ("credits on product, search", "4") in account_facts(whole)
+    entries = (await ctl.consumer.get("/v1/entries", headers=customer.headers)).json()["items"]
+    assert [(row["kind"], row["routes"]) for row in entries] == [
+        ("charge", None),
+        ("promotion", ["product", "search"]),
+        ("purchase", None),
+    ]
+
+
+async def test_a_quote_counts_what_its_route_may_use(ctl: Control) -> None:
+    customer = await ctl.gateway.customer(credits=1)
+    draft = {"credit_type": "credits", "amount": 6, "routes": ["search"]}
+    await ctl.admin.post(at(customer, "/grants"), json=draft)
+    await ctl.posted()
+
+    quotes = [
+        (await ctl.consumer.post("/v1/quote", json=asked, headers=customer.headers)).json()
+        for asked in (
+            {"method": "POST", "path": "/v1/search", "body": {"limit": 500}},
+            {"path": "/v1/products/B1"},
+        )
+    ]
+    assert [(q["cost"], q["available"], q["shortfall"]) for q in quotes] == [(6, 7, 0), (2, 1, 1)]
+
+
+async def test_a_grant_for_a_route_that_is_not_there_names_those_that_are(ctl: Control) -> None:
+    customer = await ctl.gateway.customer()
+    draft = {"credit_type": "credits", "amount": 6, "routes": ["product", "serach"]}
+
+    refused = await ctl.admin.post(at(customer, "/grants"), json=draft)
+
+    assert refused.status_code == 422
+    assert (
+        "no route `serach`; there are: /free, /v1/calls, /v1/made, product, search" in refused.text
+    )
+
+
+async def test_rows_of_a_file_may_be_limited_to_routes(ctl: Control) -> None:
+    customer = await ctl.gateway.customer()
+    lines = [
+        "account,amount,reference,credit_type,routes",
+        f'acc_{customer.account},5,r1,credits,"search, product"',
+        f"acc_{customer.account},5,r2,credits,",
+        f"acc_{customer.account},5,r3,credits,serach",
+    ]
+
+    done = (
+        await ctl.admin.post(
+            "/grants/import", content="\n".join(lines), headers={"content-type": "text/csv"}
+        )
+    ).json()
+
+    assert [row["outcome"] for row in done["rows"]] == ["granted", "granted", "refused"]
+    assert "no route `serach`" in done["rows"][2]["message"]
+    listed = (await ctl.admin.get(at(customer, "/grants"))).json()["items"]
+    assert [row["routes"] for row in listed] == [None, ["product", "search"]]
 
 
 async def test_rows_of_grants_may_come_as_json(ctl: Control) -> None:

@@ -56,6 +56,25 @@ async def test_a_package_is_made_changed_hidden_and_sorted_by_an_admin(market: M
     assert await audited(market, "package.change")
 
 
+async def test_an_admins_package_may_be_for_some_routes(market: Market) -> None:
+    draft = DRAFT | {"id": "searches", "routes": ["search"]}
+    made = (await market.admin.post("/packages", json=draft)).json()
+    buyer = await market.buyer()
+    begun = await market.begin(buyer, "searches")
+    everywhere = (await market.admin.patch("/packages/searches", json={"routes": []})).json()
+    market.standin.pay(begun["session_id"])
+
+    assert (made["routes"], everywhere["routes"]) == (["search"], [])
+    async with asyncio.timeout(20):
+        while True:
+            shown = (await market.admin.get(f"/accounts/{buyer.account}")).json()["balances"]
+            limited = [one for balance in shown for one in balance["limited"]]
+            if limited:
+                break
+            await asyncio.sleep(0.05)
+    assert [(one["routes"], one["available"]) for one in limited] == [(["search"], 50)]
+
+
 async def test_a_package_that_was_sold_keeps_its_meaning(market: Market) -> None:
     await market.admin.post("/packages", json=DRAFT | {"id": "kept"})
     buyer = await market.buyer()
@@ -88,6 +107,7 @@ async def test_a_package_of_the_price_file_can_be_hidden_and_not_changed(market:
         ({"metadata": {"shelf": "a\0"}}, 422),
         ({"least_quantity": 3, "most_quantity": 2}, 422),
         ({"trial_days": 7}, 422),
+        ({"routes": ["product", "serach"]}, 422),
         ({"credits": 0}, 422),
     ],
 )

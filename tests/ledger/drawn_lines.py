@@ -14,6 +14,7 @@ from tests.ledger.tick_lines import (
     ObservedLine,
     RenewLine,
     SettleLine,
+    Within,
 )
 from tests.ledger.twin import ACCOUNTS, NEVER_MINTED
 
@@ -21,6 +22,18 @@ LATER_TYPE, NO_TYPE = 3, 4
 """A credit type that the operator may add, and one that nobody adds."""
 REASONS = (1, 5, 20, 26, 40)
 BY_DAY = Limit("a", ALL_ROUTES, window_id("Q", "day"), "Q", 4)
+REACHES = (1, 2, 9)
+WITHIN = (
+    None,
+    Within(9, frozenset()),
+    Within(9, frozenset((1,))),
+    Within(9, frozenset((1, 2))),
+    Within(9, frozenset((2, 9))),
+    Within(9, frozenset(REACHES)),
+    Within(2, frozenset((2,))),
+)
+"""As gateways that have learned of reaches at different times say it of different routes."""
+
 LIMITS = (
     Limit("k", ALL_ROUTES, b"F1..", "F", 1),
     Limit("k", ALL_ROUTES, b"R1..", "R", 400_000, 800_000),
@@ -72,7 +85,9 @@ class DrawnLines:
                 return SettleLine(hold, captured if sensible else 0, reason)
             case "L" if self.may_be_late(hold):
                 account, credit_type, _ = self.audit.prices.get(hold, (account, credit_type, 0))
-                return LateLine(hold, account, 10 * account, credit_type, amount)
+                amount *= chance.choice((1, 1, 5))  # now and then all there is, and more
+                within = _within(chance)
+                return LateLine(hold, account, 10 * account, credit_type, amount, within)
             case "R":
                 return RenewLine(hold, self.model.now + chance.choice((0, 100, 90_000)))
             case _:
@@ -98,6 +113,7 @@ class DrawnLines:
             chance.choice(((0, 0), (0, 0), (0, 0), (5_000_000, 5_000_000))),
             only_check,
             *_limits(chance),
+            _within(chance),
         )
 
     def of_a_quota(self, session: int, account: int) -> HoldLine:
@@ -105,7 +121,15 @@ class DrawnLines:
         new = hold_id(len(self.minted) + 1, session)
         self.minted.append(new)
         deadline = self.model.now + 90_000_000
-        return HoldLine(new, account, 10 * account, 1, 1, deadline, limits=(BY_DAY,))
+        every = Within(9, frozenset(REACHES))
+        return HoldLine(new, account, 10 * account, 1, 1, deadline, limits=(BY_DAY,), reaches=every)
+
+    def within_reach(self, session: int, account: int, reach: int, ceiling: int) -> HoldLine:
+        """A hold of a route that has this reach, and no other."""
+        new = hold_id(len(self.minted) + 1, session)
+        self.minted.append(new)
+        deadline, within = self.model.now + 60_000, Within(9, frozenset((reach,)))
+        return HoldLine(new, account, 10 * account, 1, ceiling, deadline, reaches=within)
 
     def may_be_late(self, hold: bytes) -> bool:
         """Whether a gateway that loaded the account and asked Postgres would book it late."""
@@ -124,6 +148,10 @@ def _limits(chance: Random) -> tuple[tuple[Limit, ...] | None, int]:
     if chance.random() < 0.5:
         return None, 1
     return tuple(one for one in LIMITS if chance.random() < 0.25), chance.choice((1, 1, 1, 2))
+
+
+def _within(chance: Random) -> Within | None:
+    return chance.choices(WITHIN, (5, 10, 20, 30, 20, 30, 5))[0]
 
 
 def _amount(chance: Random) -> int:

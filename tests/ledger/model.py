@@ -35,9 +35,15 @@ from tests.ledger.tick_lines import (
     ObservedLine,
     RenewLine,
     SettleLine,
+    Within,
 )
 
 SPARE_FACTS = 100
+
+
+def usable(lot: Lot, within: Within | None) -> bool:
+    """Whether a line may use the lot: it is not limited, or to a reach that has the line's route."""
+    return not lot.reach or (within is not None and lot.reach in within.having)
 
 
 @dataclass
@@ -50,13 +56,26 @@ class Pool:
     def balance(self) -> int:
         return sum(lot.remaining for lot in self.lots) - self.debt
 
-    @property
-    def filled(self) -> int:
-        return sum(lot.remaining > 0 for lot in self.lots)
+    def filled(self, *, limited: bool) -> int:
+        return sum(lot.remaining > 0 for lot in self.lots if (lot.reach > 0) == limited)
 
-    def available(self, now: int) -> int:
-        live = sum(lot.remaining for lot in self.lots if lot.expiry_ms > now)
+    @property
+    def is_limited(self) -> bool:
+        return any(lot.reach for lot in self.lots)
+
+    def available(self, now: int, within: Within | None = None) -> int:
+        """Of what a line may use."""
+        live = sum(
+            lot.remaining for lot in self.lots if lot.expiry_ms > now and usable(lot, within)
+        )
         return live - self.debt - self.floor
+
+    def unknown(self, now: int, within: Within | None) -> bool:
+        """Whether something is left in a live lot whose reach the line's gateway does not know."""
+        highest = within.highest if within else 0
+        return any(
+            lot.reach > highest for lot in self.lots if lot.remaining and lot.expiry_ms > now
+        )
 
     def add(self, lot: Lot) -> None:
         if len(self.lots) >= LIVE_LOTS:
@@ -79,6 +98,10 @@ class Account:
     cseq: int = 0
     aseq: int = 0
     pools: dict[int, Pool] = field(default_factory=dict)
+
+    @property
+    def is_limited(self) -> bool:
+        return any(pool.is_limited for pool in self.pools.values())
 
 
 @dataclass
@@ -111,6 +134,8 @@ class Model:
         self.stored_keys: dict[int, Key] = {}
         self.stored_holds: dict[bytes, HoldFact] = {}
         self.stored_tallies: Tallies = {}
+        self.lent_reaches: dict[bytes, dict[int, int]] = {}
+        """Hold -> reach of each limited lot it took from; of holds that have ended, too."""
         self.begin()
 
     def begin(self) -> None:
@@ -178,6 +203,12 @@ class Model:
         self.limits.tallies = self.tallies_of(account) | self.limits.tallies
         return "OK"
 
+    def reaches_of(self, account: int) -> dict[int, int]:
+        """Of limited lots that the account's holds took from, as Postgres has them."""
+        holds = (hold for hold in self.stored_holds.values() if hold.account == account)
+        lent = (self.lent_reaches.get(hold.hold_id, {}) for hold in holds)
+        return {lot: reach for of_hold in lent for lot, reach in of_hold.items()}
+
     def tallies_of(self, account: int) -> Tallies:
         """Of the account, its key and everyone."""
         owners = {b"la": account, b"lk": 10 * account, b"le": 0}
@@ -198,6 +229,8 @@ class Model:
         if epoch != self.epoch:
             return "STALE"
         record = copy.deepcopy(self.stored.get(account, Account()))
+        for pool in record.pools.values():
+            pool.lots = [lot for lot in pool.lots if lot.remaining]
         if pending and pending[0].cseq > record.cseq + 1:
             return "CORRUPT"
         self.accounts[account] = record
@@ -320,6 +353,8 @@ class Model:
                 named = self.accounts.get(line.account)
                 pool = named.pools.get(line.credit_type) if named else None
                 word = "HELD" if known.price else "FREE"
+                if named and pool and named.is_limited:
+                    return f"{word} {pool.available(self.now, line.reaches)}"
                 return f"{word} {known.balance - (pool.floor if pool else 0)}"
         account = self.accounts.get(line.account)
         if account is None:
@@ -342,7 +377,9 @@ class Model:
         if window is None:
             return "NOTYPE"
         pool = account.pools.get(line.credit_type)
-        available = pool.available(self.now) if pool else 0
+        if pool and pool.unknown(self.now, line.reaches):
+            return "NEWREACH"
+        available = pool.available(self.now, line.reaches) if pool else 0
         free = not line.only_check and self.limits.allowance(line, self.now) is not None
         price = 0 if free else line.ceiling
         if not line.only_check:
@@ -361,7 +398,8 @@ class Model:
         allocation: tuple[Allocated, ...] = ()
         if pool is not None:
             self._expire(line.account, account, line.credit_type)
-            allocation = self._take(pool, price)
+            allocation = self._take(pool, price, line.reaches)
+            self._lend_reaches(line.hold_id, pool, allocation)
         window.held += price
         self.open += 1
         self.sessions[session] = SessionRecord(minted_us(line.hold_id), self.now)
@@ -394,10 +432,18 @@ class Model:
     def _standing(self, line: HoldLine, key: Key) -> str:
         return self.limits.standing(line, key.tat_us, self.now)
 
-    def _take(self, pool: Pool, amount: int) -> tuple[Allocated, ...]:
+    def _lend_reaches(self, hold: bytes, pool: Pool, allocation: tuple[Allocated, ...]) -> None:
+        """Remember what a hold took from limited lots: it comes back to the same, even if they go."""
+        reaches = {lot.lot: lot.reach for lot in pool.lots if lot.reach}
+        lent = {part.lot: reaches[part.lot] for part in allocation if part.lot in reaches}
+        if lent:
+            self.lent_reaches[hold] = lent
+
+    def _take(self, pool: Pool, amount: int, within: Within | None) -> tuple[Allocated, ...]:
         parts = []
         for lot in pool.lots:
-            part = min(amount, lot.remaining) if lot.expiry_ms > self.now else 0
+            live = lot.expiry_ms > self.now and usable(lot, within)
+            part = min(amount, lot.remaining) if live else 0
             if part:
                 amount -= part
                 parts.append(Allocated(lot.lot, lot.priority, lot.expiry_ms, part))
@@ -451,7 +497,8 @@ class Model:
                     if pool.has(part.lot):
                         pool.change(part.lot, back)
                     else:
-                        pool.add(Lot(part.lot, part.priority, part.expiry_ms, back))
+                        reach = self.lent_reaches.get(hold.hold_id, {}).get(part.lot, 0)
+                        pool.add(Lot(part.lot, part.priority, part.expiry_ms, back, reach))
                     given.append(LotAmount(part.lot, back))
                     rest -= back
             account.aseq += 1
@@ -491,13 +538,15 @@ class Model:
         if window is None:
             return "NOTYPE"
         pool = account.pools.get(line.credit_type)
-        taken = max(min(line.amount, pool.available(self.now)), 0) if pool else 0
+        if pool and pool.unknown(self.now, line.reaches):
+            return "NEWREACH"
+        taken = max(min(line.amount, pool.available(self.now, line.reaches)), 0) if pool else 0
         if window.held - window.posted + taken > window.window or self._room() < 0:
             return "BUSY"
         allocation: tuple[Allocated, ...] = ()
         if pool:
             self._expire(line.account, account, line.credit_type)
-            allocation = self._take(pool, taken)
+            allocation = self._take(pool, taken, line.reaches)
         window.held += taken
         window.returned += taken
         account.aseq += 1
@@ -578,11 +627,12 @@ class Model:
         assert pool.balance + control.amount <= MAX_AMOUNT
         paid = min(pool.debt, control.amount)
         rest = control.amount - paid
-        if rest and pool.filled >= LIVE_LOTS:
+        if rest and pool.filled(limited=control.reach > 0) >= LIVE_LOTS:
             return {"balance": pool.balance, "result": "q"}
         pool.debt -= paid
         if rest:
-            pool.add(Lot(control.object_id, control.priority, control.expiry_ms, rest))
+            place = control.priority, control.expiry_ms
+            pool.add(Lot(control.object_id, *place, rest, control.reach))
         return {"balance": pool.balance, "debt_paid": paid}
 
     def _clawback(self, number: int, account: Account, control: Control) -> dict[str, object]:

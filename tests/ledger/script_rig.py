@@ -6,7 +6,7 @@ lives a day ahead decides what time it is by writing that record.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import redis
 
@@ -149,6 +149,7 @@ class Rig:
         keys: Sequence[tuple[int, KeyRecord]] | None = None,
         holds: Sequence[HoldFact] = (),
         controls: Sequence[Control] = (),
+        reaches: Mapping[int, int] | None = None,
     ) -> str:
         """Load an account, as a loader would."""
         if keys is None:
@@ -158,7 +159,14 @@ class Rig:
             self.answer("load_begin", load_begin_args(account, b"token"), account=account) == "OK"
         )
         args = load_end_args(
-            self.epoch, account, b"token", record=record, keys=keys, holds=holds, controls=controls
+            self.epoch,
+            account,
+            b"token",
+            record=record,
+            keys=keys,
+            holds=holds,
+            controls=controls,
+            reaches=reaches,
         )
         return self.answer("load_end", args, account=account)
 

@@ -27,7 +27,7 @@ from ledger.lines import (
 from ledger.records import AccountRecord, SessionRecord
 from ledger.scripts import SETTLING, Scripts
 from tests.ledger import model as modelled
-from tests.ledger.drawn_lines import LATER_TYPE, DrawnLines
+from tests.ledger.drawn_lines import LATER_TYPE, REACHES, DrawnLines
 from tests.ledger.script_rig import A_DAY_MS, SCRIPTS
 from tests.ledger.tick_lines import HoldLine, LateLine, Line, SettleLine, packed
 from tests.ledger.twin import (
@@ -68,6 +68,7 @@ class ShardMachine(Twin, RuleBasedStateMachine):
         for account in ACCOUNTS:
             self.order(account, Control("k", 0, 0, 10 * account, 1, flags=1))
             self.order(account, Control("g", 0, 1, self.lot(), 300, 1))
+            self.order(account, Control("g", 0, 1, self.lot(), 100, 1, reach=account))
         for account in ACCOUNTS[:2]:
             self.load(account)
 
@@ -101,6 +102,19 @@ class ShardMachine(Twin, RuleBasedStateMachine):
         self.go_to(self.rig.now + A_DAY_MS)
         self.send(session, [self.lines.of_a_quota(session, account)], chance)
         self.send(session, [SettleLine(first.hold_id, 0, 20)], chance)
+
+    @rule(slot=slots, account=accounts, reach=st.sampled_from(REACHES), seed=seeds)
+    def all_of_a_lot_comes_back(self, slot: int, account: int, reach: int, seed: int) -> None:
+        """A lot that is held to the last unit is forgotten with the account, but not its reach."""
+        session, chance = self.current[slot], Random(seed)
+        self.load(account)
+        self.order(account, Control("g", 0, 1, self.lot(), 7, 0, reach=reach))
+        self.push(account, 0)
+        hold = self.lines.within_reach(session, account, reach, 7)
+        self.send(session, [hold], chance)
+        self.unload(account, moved=False)
+        self.load(account)
+        self.send(session, [SettleLine(hold.hold_id, 0, 20)], chance)
 
     @rule(seed=seeds, ticks=st.integers(2, 6))
     def traffic(self, seed: int, ticks: int) -> None:
@@ -158,9 +172,11 @@ class ShardMachine(Twin, RuleBasedStateMachine):
     ) -> None:
         """With controls that the account has already, or with one missing, as `back` says."""
         stored = self.model.stored.get(account, modelled.Account())
-        record = AccountRecord(
-            stored.status, stored.cseq, stored.aseq, tuple(pool_records(stored.pools))
-        )
+        pools = [
+            pool._replace(lots=tuple(lot for lot in pool.lots if lot.remaining))
+            for pool in pool_records(stored.pools)
+        ]
+        record = AccountRecord(stored.status, stored.cseq, stored.aseq, tuple(pools))
         keys = [
             (number, key_record(key))
             for number, key in self.model.stored_keys.items()
@@ -172,7 +188,14 @@ class ShardMachine(Twin, RuleBasedStateMachine):
         pending = self.log[account][max(stored.cseq - back, 0) :]
         epoch = self.model.epoch - older
         args = load_end_args(
-            epoch, account, token, record=record, keys=keys, holds=holds, controls=pending
+            epoch,
+            account,
+            token,
+            record=record,
+            keys=keys,
+            holds=holds,
+            controls=pending,
+            reaches=self.model.reaches_of(account),
         )
         answer = self.ask("load_end", args, account=account)
         assert answer == self.model.load_end(account, token, epoch, pending)
@@ -227,6 +250,7 @@ class ShardMachine(Twin, RuleBasedStateMachine):
         lives_ms=st.sampled_from((None, 1_000, 5_000, MONTHS_MS)),
         pick=picks,
         send=st.booleans(),
+        reach=st.sampled_from((0, 0, *REACHES)),
     )
     def new_control(
         self,
@@ -239,9 +263,11 @@ class ShardMachine(Twin, RuleBasedStateMachine):
         lives_ms: int | None,
         pick: int,
         send: bool,
+        reach: int = 0,
     ) -> None:
         expiry = NEVER if lives_ms is None else self.rig.now + lives_ms
-        control = Control(kind, 0, credit_type, self.lot(), amount, priority, expiry)
+        lot = credit_type, self.lot(), amount, priority, expiry
+        control = Control(kind, 0, *lot, reach=reach if kind in "ge" else 0)
         if kind == "w":
             control = Control("w", 0, credit_type, 1 + pick % self.lots, amount * (1 + pick % 4))
         elif kind == "f":

@@ -18,6 +18,7 @@ from ledger.lines import (
 )
 from ledger.link import Link, LinkLost
 from ledger.ports import SystemClock
+from ledger.reaches import Reaches
 from ledger.records import (
     AccountRecord,
     Control,
@@ -32,6 +33,21 @@ from ledger.shard import Shard, Standing
 
 ACCOUNT, KEY, TYPE = 12, 7, 1
 CLOCK = SystemClock()
+
+
+class WrittenReaches(Reaches):
+    """Reaches as a test writes them down."""
+
+    def __init__(self) -> None:
+        self.written: dict[int, list[str]] = {}
+        self.asked: list[int] = []
+        super().__init__(self._above)
+
+    async def _above(self, beyond: int) -> dict[int, list[str]]:
+        self.asked.append(beyond)
+        return {number: names for number, names in self.written.items() if number > beyond}
+
+
 _STATES = {"c": ChargeState.CAPTURED, "v": ChargeState.VOID, "x": ChargeState.EXPIRED}
 
 

@@ -25,7 +25,7 @@ from ledger.lines import dials_args, session_args
 from ledger.reasons import Reason
 from ledger.records import read_hold
 from ledger.settler import Settler
-from tests.ledger.shard_rig import ACCOUNT, CLOCK, KEY, TYPE, ShardRig, until
+from tests.ledger.shard_rig import ACCOUNT, CLOCK, KEY, TYPE, ShardRig, WrittenReaches, until
 from tests.ledger.test_settler import Books
 
 pytestmark = pytest.mark.anyio
@@ -42,11 +42,17 @@ async def rig(redis_url: str, namespace: str) -> AsyncIterator[ShardRig]:
 
 
 @pytest.fixture
-async def settler(rig: ShardRig) -> AsyncIterator[Settler]:
+def reaches() -> WrittenReaches:
+    return WrittenReaches()
+
+
+@pytest.fixture
+async def settler(rig: ShardRig, reaches: WrittenReaches) -> AsyncIterator[Settler]:
     books = Books(rig)
     settler = Settler(
         rig.shard,
         books,
+        reaches,
         charge_state=books.charge_state,
         closed_of=books.closed_of,
         clock=CLOCK,
@@ -58,8 +64,8 @@ async def settler(rig: ShardRig) -> AsyncIterator[Settler]:
 
 
 @pytest.fixture
-def holds(rig: ShardRig, settler: Settler) -> Holds:
-    return Holds(rig.shard, settler, rig, CLOCK)
+def holds(rig: ShardRig, settler: Settler, reaches: WrittenReaches) -> Holds:
+    return Holds(rig.shard, settler, rig, reaches, CLOCK)
 
 
 async def test_a_block_that_captures_is_charged(
@@ -282,3 +288,51 @@ async def test_an_observed_request_is_recorded_under_the_id_that_its_client_was_
 
     facts = await rig.facts()
     assert [fact.hold_id for fact in facts if isinstance(fact, ObservedFact)] == ids
+
+
+def on(route: str, ceiling: int = 100) -> HoldOrder:
+    """What a request of a route asks for."""
+    return ORDER._replace(route=route, ceiling=ceiling)
+
+
+async def limited(rig: ShardRig, *lots: tuple[int, int]) -> None:
+    """Give the loaded account lots of 100, each with its reach."""
+    for lot, reach in lots:
+        rig.grants.append((lot, reach))
+        control = Control("g", len(rig.grants), TYPE, lot, 100, 50, reach=reach)
+        assert await rig.control(ACCOUNT, control) == [b"OK"]
+
+
+async def test_a_hold_learns_of_limits_when_it_meets_them(
+    rig: ShardRig, holds: Holds, reaches: WrittenReaches
+) -> None:
+    rig.grants = [(9, 10)]
+    await rig.load(ACCOUNT)
+    assert await holds.check(on("search")) == 10
+    reaches.written = {1: ["search"], 2: ["chat"]}
+    await limited(rig, (20, 1), (21, 2))
+
+    async with holds.hold(on("search", 60)) as held:
+        assert held.available == 50
+        with pytest.raises(InsufficientCredits) as refused:
+            async with holds.hold(on("search", 51)):
+                pytest.fail("the rest is for another route")
+    assert refused.value.available == 50
+    assert await holds.check(on("plain")) == 10
+    assert reaches.asked == [0]
+
+    reaches.written[3] = ["plain"]
+    await limited(rig, (22, 3))
+    assert await holds.check(on("plain")) == 110
+    assert reaches.asked == [0, 2]
+
+
+async def test_a_limit_that_postgres_does_not_have_serves_nobody(
+    rig: ShardRig, holds: Holds, reaches: WrittenReaches
+) -> None:
+    await rig.load(ACCOUNT)
+    await limited(rig, (20, 1))
+    with pytest.raises(LedgerUnavailable):
+        async with holds.hold(on("search")):
+            pytest.fail("nobody knows what it may be paid from")
+    assert len(reaches.asked) == 3

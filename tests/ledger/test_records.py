@@ -47,7 +47,10 @@ ids = st.binary(min_size=12, max_size=12)
 details = st.binary(max_size=40)
 allocations = st.lists(st.builds(Allocated, u5, byte, u6, u6), max_size=4).map(tuple)
 lots = st.lists(st.builds(LotAmount, u5, u6), max_size=4).map(tuple)
-controls = st.builds(Control, st.sampled_from("gewfk"), u32, byte, u7, u6, byte, u6, byte)
+controls = st.one_of(
+    st.builds(Control, st.sampled_from("wfk"), u32, byte, u7, u6, byte, u6, byte),
+    st.builds(Control, st.sampled_from("ge"), u32, byte, u5, u6, byte, u6, byte, u16),
+)
 facts = st.one_of(
     st.builds(HoldFact, ids, u7, u7, byte, u6, u32, u16, u6, u5, balance, allocations, details),
     st.builds(

@@ -2,19 +2,20 @@
 
 import random
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
 
 import pytest
 
 from ledger.books import ChargeState
 from ledger.errors import LedgerUnavailable, NotFound
-from ledger.facts import LateFact
+from ledger.facts import Control, LateFact
 from ledger.ids import HoldIds
 from ledger.journal import read_tail
 from ledger.lines import ack_args, dials_args, hold_line, settle_line
 from ledger.reasons import Reason
 from ledger.settler import Settlement, Settler
 from tests.ledger.loops import LOOPS
-from tests.ledger.shard_rig import ACCOUNT, CLOCK, KEY, TYPE, ShardRig, until
+from tests.ledger.shard_rig import ACCOUNT, CLOCK, KEY, TYPE, ShardRig, WrittenReaches, until
 
 pytestmark = pytest.mark.anyio
 
@@ -76,10 +77,16 @@ def books(rig: ShardRig) -> Books:
 
 
 @pytest.fixture
-async def settler(rig: ShardRig, books: Books) -> AsyncIterator[Settler]:
+def reaches() -> WrittenReaches:
+    return WrittenReaches()
+
+
+@pytest.fixture
+async def settler(rig: ShardRig, books: Books, reaches: WrittenReaches) -> AsyncIterator[Settler]:
     settler = Settler(
         rig.shard,
         books,
+        reaches,
         charge_state=books.charge_state,
         closed_of=books.closed_of,
         clock=CLOCK,
@@ -204,6 +211,27 @@ async def test_an_expired_hold_is_booked_late(
     late = (await rig.facts())[-1]
     assert isinstance(late, LateFact)
     assert (late.hold_id, late.taken, late.written_off) == (settlement.hold_id, 40, 0)
+
+
+async def test_late_work_is_paid_from_what_is_limited_to_its_route(
+    rig: ShardRig, settler: Settler, reaches: WrittenReaches
+) -> None:
+    """The settler learns of a limit when it meets it; credits of another route stay."""
+    settlement = await held(rig, ceiling=1_000, lifetime_ms=0)
+    settlement.route, settlement.captured = "search", 150
+    await rig.shard.settle(settle_line(settlement.hold_id, 1_000, DELIVERED))
+    reaches.written = {1: ["chat"], 2: ["search"]}
+    for cseq, reach in ((2, 1), (3, 2)):
+        control = Control("g", cseq, TYPE, 20 + reach, 100, reach=reach)
+        assert await rig.control(ACCOUNT, control) == [b"OK"]
+    late = replace(settlement, hold_id=IDS.mint(rig.shard.session))
+    settler.put(late)
+
+    assert await settler.drain(5) == 0
+    fact = (await rig.facts())[-1]
+    assert isinstance(fact, LateFact)
+    assert ([part.lot for part in fact.allocation], fact.taken, fact.written_off) == ([22], 100, 50)
+    assert reaches.asked == [0]
 
 
 async def test_late_waits_until_postgres_has_the_expiry(

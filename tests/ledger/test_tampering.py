@@ -43,6 +43,7 @@ async def history(bank: Bank) -> int:
     async with bank.database.connection() as connection:
         await charges.refund(connection, hold_id(1), amount=3, reference="r", actor="ann")
     await bank.apply(account.id)
+    await bank.grant(account.id, 30, routes=["asin_query"])
     return account.id
 
 
@@ -123,6 +124,8 @@ CHANGED = {
     "who ordered it": "UPDATE controls SET actor = 'mallory' WHERE kind = 'w'",
     "a freeze into a thaw": "UPDATE controls SET flags = 0 WHERE kind = 'f'",
     "what a grant is said to be": "UPDATE grants SET description = 'a present' WHERE amount = 40",
+    "that a grant is limited": "UPDATE grants SET reach_id = NULL",
+    "what a grant is limited to": "UPDATE grant_reaches SET routes = '{chat}'",
     "what it cost": 'UPDATE grants SET metadata = \'{"order": "other"}\' WHERE amount = 1000',
 }
 

@@ -11,6 +11,19 @@ from ledger.lines import (
     renew_line,
     settle_line,
 )
+from ledger.reach_bytes import reaches_block
+
+
+@dataclass(frozen=True)
+class Within:
+    """Which reaches have the line's route, as far as its gateway knows them."""
+
+    highest: int
+    having: frozenset[int]
+
+    @property
+    def block(self) -> bytes:
+        return reaches_block(self.highest, self.having)
 
 
 @dataclass(frozen=True)
@@ -28,6 +41,7 @@ class HoldLine:
     only_check: bool = False
     limits: tuple[Limit, ...] | None = None
     weight: int = 1
+    reaches: Within | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +58,7 @@ class LateLine:
     key: int
     credit_type: int
     amount: int
+    reaches: Within | None = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +93,7 @@ def packed(line: Line) -> bytes:
                 scope=line.scope,
                 rate=Rate(*line.rate),
                 limits=b"" if line.limits is None else limits_block(line.limits, line.weight),
+                reaches=b"" if line.reaches is None else line.reaches.block,
                 only_check=line.only_check,
             )
         case SettleLine():
@@ -93,6 +109,7 @@ def packed(line: Line) -> bytes:
                 rule=2,
                 reason=1,
                 status=200,
+                reaches=b"" if line.reaches is None else line.reaches.block,
             )
         case RenewLine():
             return renew_line(line.hold_id, line.deadline_ms)

@@ -27,6 +27,7 @@ from ledger.lines import (
     load_limits_args,
     session_args,
 )
+from ledger.reach_bytes import OF_A_LOT
 from ledger.records import (
     AccountRecord,
     KeyRecord,
@@ -224,7 +225,15 @@ class Twin:
         self.agree_on_meta(meta)
         assert {hold: read_hold(raw) for hold, raw in holds.items()} == model.holds
         loans = {hold: read_loans(raw) for hold, raw in holds.items() if raw[:1] == b"H"}
-        assert {hold: lent for hold, lent in loans.items() if lent} == model.limits.lent
+        lent = {
+            i: [one for one in all_lent if one.kind != OF_A_LOT] for i, all_lent in loans.items()
+        }
+        assert {
+            hold: of_limits for hold, of_limits in lent.items() if of_limits
+        } == model.limits.lent
+        for hold, all_lent in loans.items():
+            reaches = {one.amount: one.window for one in all_lent if one.kind == OF_A_LOT}
+            assert reaches == model.lent_reaches.get(hold, {})
         assert {a: t for a, t in zip(ACCOUNTS, tokens, strict=True) if t} == model.tokens
         assert length == len(model.journal)
         for row, expected in zip(rows, model.entries[done:], strict=True):

@@ -142,7 +142,13 @@ def _control(tx: Transaction, control: Row) -> bytes:
     granted = dict.fromkeys(_GRANTED) if grant is None else grant
     values += [granted[name] for name in _GRANTED[:-1]]
     values += [granted["actor"], None if grant is None else MADE_AT]
-    return _array("ordered", values)
+    limited = None if grant is None else grant["reach_id"]
+    reach = tx.get("grant_reaches", control["reach_id"] or limited)
+    if reach is None:
+        return _array("ordered", values)
+    return _array("ordered", values) + _array(
+        "limited", [control["reach_id"], limited, reach["routes"]]
+    )
 
 
 @answers(seals._SQL.last_seal)

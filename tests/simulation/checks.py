@@ -4,6 +4,7 @@ from collections import Counter
 from typing import Any
 
 from ledger.accounts import Status
+from ledger.allocation import read_allocation
 from ledger.books import ChargeState
 from ledger.limits import ALL_ROUTES, Whose, read_tallies, tally_field, window_number
 from ledger.records import account_field
@@ -118,6 +119,20 @@ def _uses(world: World, kept: dict[bytes, bytes]) -> None:
                 world.wrong(f"account {account}: {counted} used in Redis, {posted} in Postgres")
 
 
+def _within_reach(world: World, account: int, charges: list[dict[str, Any]]) -> None:
+    """What is limited to some routes paid for no other, by the books and in both stores alike."""
+    rows = world.postgres.tables
+    for charge in charges:
+        route = rows["price_rules"][1, charge["rule"]]["route"]
+        for part in read_allocation(charge["allocation"]):
+            reach = rows["grants"][part.lot]["reach_id"]
+            if reach is None:
+                continue
+            world.stats["limited"] += 1
+            if route not in rows["grant_reaches"][reach]["routes"]:
+                world.wrong(f"account {account}: lot {part.lot} paid for {route}")
+
+
 def _pool(world: World, account: int, pool: dict[str, Any]) -> None:
     rows = world.postgres.tables
     grants = [row for row in rows["grants"].values() if row["account_id"] == account]
@@ -127,6 +142,7 @@ def _pool(world: World, account: int, pool: dict[str, Any]) -> None:
     numbers = Counter(row["cseq"] for row in moves if row["cseq"] is not None)
     if twice := [number for number, times in numbers.items() if times > 1]:
         world.wrong(f"account {account}: controls {twice} moved a balance more than once")
+    _within_reach(world, account, charges)
     if pool["debt"] > pool["clawed"]:
         world.wrong(f"account {account} owes {pool['debt']}, {pool['clawed']} were clawed back")
     for name, ours, theirs in (

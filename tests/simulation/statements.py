@@ -20,6 +20,7 @@ from ledger import (
     grants,
     partitions,
     posting,
+    reaches,
     reconcile,
     reconcile_limits,
     shards,
@@ -40,7 +41,7 @@ def tables() -> dict[str, dict[Any, Row]]:
     """What the migrations leave behind."""
     names = (
         "accounts", "api_keys", "audit", "batch_lines", "batches", "charges", "control_requests",
-        "controls", "credit_types", "dead_facts", "findings", "grants", "hold_uses", "key_caps", "limit_uses",
+        "controls", "credit_types", "dead_facts", "findings", "grant_reaches", "grants", "hold_uses", "key_caps", "limit_uses",
         "movements", "overtaken_endings", "pools", "price_rules", "shards",
     )  # fmt: skip
     made: dict[str, dict[Any, Row]] = {name: {} for name in names}
@@ -188,6 +189,7 @@ def _(tx: Transaction) -> list[Row]:
 
 _CONTROL = (
     "cseq", "kind", "credit_type_id", "object_id", "amount", "priority", "expires_ms", "flags",
+    "reach_id",
 )  # fmt: skip
 
 
@@ -384,7 +386,7 @@ def _(tx: Transaction, source: str, source_id: str, cseq: Any, object_id: Any) -
 def _(tx: Transaction, account: int, cseq: int, kind: str, *values: Any) -> list[Row]:
     names = (
         "credit_type_id", "object_id", "amount", "priority", "expires_ms", "flags", "actor",
-        "source", "source_id", "entry_kind", "description", "reference", "metadata",
+        "source", "source_id", "entry_kind", "description", "reference", "metadata", "reach_id",
     )  # fmt: skip
     row = {"account_id": account, "cseq": cseq, "kind": kind}
     tx.insert("controls", (account, cseq), row | dict(zip(names, values, strict=True)))
@@ -395,6 +397,38 @@ def _(tx: Transaction, account: int, cseq: int, kind: str, *values: Any) -> list
 def _(tx: Transaction, account: int, cseq: int) -> list[Row]:
     tx.change("accounts", account, cseq_head=cseq)
     return []
+
+
+@answers(charges._SQL.reaches_of_lots)
+def _(tx: Transaction, lots: list[int]) -> list[Row]:
+    granted = [row for row in tx.rows("grants") if row["id"] in lots]
+    found = (tx.get("grant_reaches", row["reach_id"]) for row in granted)
+    return [{"routes": None if row is None else row["routes"]} for row in found]
+
+
+@answers(reaches._SQL.above)
+def _(tx: Transaction, beyond: int) -> list[Row]:
+    rows = sorted(tx.rows("grant_reaches"), key=lambda row: row["id"])
+    return [found for row in rows if row["id"] > beyond for found in only(row, "id", "routes")]
+
+
+@answers(reaches._SQL.find)
+def _(tx: Transaction, routes: list[str]) -> list[Row]:
+    return [{"id": row["id"]} for row in tx.rows("grant_reaches") if row["routes"] == routes]
+
+
+@answers(reaches._SQL.lock, lambda _tx: [("grant_reaches", 0)])
+def _(_tx: Transaction) -> list[Row]:
+    return []
+
+
+@answers(reaches._SQL.add)
+def _(tx: Transaction, routes: list[str], most: int) -> list[Row]:
+    highest = max((row["id"] for row in tx.rows("grant_reaches")), default=0)
+    if highest >= most:
+        return []
+    tx.insert("grant_reaches", highest + 1, {"id": highest + 1, "routes": routes})
+    return [{"id": highest + 1}]
 
 
 @answers(controls._SQL.type_known)
@@ -437,7 +471,7 @@ def _(tx: Transaction, account: int, number: int) -> list[Row]:
 def _(tx: Transaction, *values: Any) -> list[Row]:
     names = (
         "account_id", "credit_type_id", "kind", "amount", "priority", "effective_at", "expires_ms",
-        "state", "charge_id", "description", "reference", "metadata", "actor",
+        "state", "charge_id", "description", "reference", "metadata", "actor", "reach_id",
     )  # fmt: skip
     row = {"id": tx.next("grants"), "remaining": 0, "held": 0, "clawed": 0, "expired": 0}
     tx.insert("grants", row["id"], row | dict(zip(names, values, strict=True)))
@@ -449,7 +483,9 @@ def _(tx: Transaction, account: int, grant: int) -> list[Row]:
     row = tx.get("grants", grant)
     if row is None or row["account_id"] != account:
         return []
-    return only(row, "credit_type_id", "amount", "clawed", "priority", "expires_ms", "state")
+    return only(
+        row, "credit_type_id", "amount", "clawed", "priority", "expires_ms", "state", "reach_id"
+    )
 
 
 @answers(controls._SQL.cut_grant)
@@ -512,11 +548,12 @@ def _(tx: Transaction, account: int) -> list[Row]:
 
 @answers(snapshot._SQL.lots)
 def _(tx: Transaction, account: int) -> list[Row]:
-    columns = ("id", "credit_type_id", "priority", "expires_ms", "remaining")
+    columns = ("id", "credit_type_id", "priority", "expires_ms", "remaining", "reach_id")
     return [
         row
         for grant in tx.rows("grants")
-        if grant["account_id"] == account and grant["state"] == "live" and grant["remaining"] > 0
+        if grant["account_id"] == account and grant["state"] == "live"
+        if grant["remaining"] > 0 or grant["reach_id"] is not None
         for row in only(grant, *columns)
     ]
 
@@ -702,10 +739,10 @@ def _(tx: Transaction, _shard: int, now_ms: int, after: int, limit: int) -> list
 @answers(grants._SQL.due)
 def _(tx: Transaction, _shard: int, now: datetime, lots: int, limit: int) -> list[Row]:
     assert lots == LIVE_LOTS
-    waiting: dict[tuple[int, int], list[Row]] = {}
-    used = Counter[tuple[int, int]]()
+    waiting: dict[tuple[int, int, bool], list[Row]] = {}
+    used = Counter[tuple[int, int, bool]]()
     for row in tx.rows("grants"):
-        pool = row["account_id"], row["credit_type_id"]
+        pool = row["account_id"], row["credit_type_id"], row["reach_id"] is not None
         if row["state"] == "queued" or (row["state"] == "scheduled" and row["effective_at"] <= now):
             waiting.setdefault(pool, []).append(row)
         elif row["state"] == "pending" or (row["state"] == "live" and row["remaining"] > 0):

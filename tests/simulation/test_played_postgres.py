@@ -45,7 +45,8 @@ INSERT INTO price_texts (sha256, text) VALUES (decode(repeat('00', 32), 'hex'), 
 INSERT INTO price_versions (version, sha256, source, actor)
 VALUES (1, decode(repeat('00', 32), 'hex'), 'file', 'test');
 INSERT INTO price_rules (version, rule, route, path, methods, credit_type, price)
-VALUES (1, 0, 'search', '/search', '{GET}', 'credits', '{}');
+VALUES (1, 0, 'search', '/search', '{GET}', 'credits', '{}'),
+       (1, 1, 'query', '/query', '{GET}', 'credits', '{}');
 INSERT INTO accounts (id, external_id) OVERRIDING SYSTEM VALUE VALUES (1, 'a'), (2, 'b'), (3, 'c');
 INSERT INTO api_keys (id, account_id, name, prefix, sha256, scopes, expires_ms)
 OVERRIDING SYSTEM VALUE

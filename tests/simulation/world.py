@@ -39,6 +39,10 @@ from tests.simulation.store import Store
 CREDITS = 1
 ROAD = b"road"
 QUOTA, ALLOWANCE = window_id("Q", "month"), window_id("A", "day")
+ROUTES = ("search", "query")
+LIMITED_TO = ((), ("search",), (), ("query",), ("search", "query"), (), ("query", "gone"))
+"""To which routes a grant is limited, by its amount; nothing: to none."""
+
 LIMITS = limits_block(
     [
         Limit("e", ALL_ROUTES, b"F...", "F", 30),
@@ -365,7 +369,8 @@ class World:
         """Credit type, price, accounts with a key and some credits, in Postgres."""
         rows = self.postgres.tables
         rows["credit_types"][CREDITS] = {"id": CREDITS, "window_units": self.plan.window}
-        rows["price_rules"][1, 0] = {"version": 1, "rule": 0, "route": "search"}
+        for rule, route in enumerate(ROUTES):
+            rows["price_rules"][1, rule] = {"version": 1, "rule": rule, "route": route}
         for number in range(1, self.plan.accounts + 1):
             rows["accounts"][number] = {
                 "id": number, "external_id": "abc"[number - 1], "name": "", "email": "", "plan": "",
@@ -405,15 +410,17 @@ class World:
         self, gateway: Member, account: int, ceiling: int, cost: int, long_s: float
     ) -> None:
         assert gateway.ledger is not None
+        rule = int(ceiling % 3 == 0)
         order = HoldOrder(
             account,
             account,
             CREDITS,
             ceiling,
             1,
-            0,
+            rule,
             lifetime_ms=self.plan.lifetime_ms,
             limits=LIMITS if cost % 2 else b"",
+            route=ROUTES[rule],
         )
         self.stats["requests"] += 1
         try:
@@ -455,6 +462,7 @@ class World:
             expires_at=None
             if ends is None
             else now + timedelta(milliseconds=int(1_000 * (ends + (begins or 0)))),
+            routes=LIMITED_TO[amount % len(LIMITED_TO)],
         )
 
     def _add(self, account: int, control: controls.Control, source_id: str) -> Callable[[Any], Any]:

@@ -1,11 +1,15 @@
 -- An account, field 'a' + I7 of `b`:
 --   <B I4 I5 B   status (1 active, 2 frozen), cseq, aseq, number of pools
 --   <B I6 i8 B   per pool: type, debt, floor, number of lots
---   <I5 B I6 I6  per lot in burn order (priority, expiry, id): id, priority, expiry ms, remaining
+--   <I5 B I6 I6  per lot in burn order (priority, expiry, limited first, id): id, priority, expiry ms, remaining
+--   and behind all pools, only where one of these lots is limited to some routes:
+--   <c1 H         'R', number of such lots, and for each, in their order
+--   <I5 H         id, its reach: the number that stands for a set of routes (parts/reach.lua)
 -- Lots are kept as one flat list, four numbers each: parsing is most of what a call costs.
 local MAX_AMOUNT = 9e13
 local LIVE_LOTS = 32 -- more wait in Postgres until one of these is empty
 local MAX_LOTS = 255 -- what the count's byte can say
+local MOST_REACHES, REACHES_MARK = 4096, byte('R')
 local lot_formats = {}
 
 local function lot_format(count)
@@ -15,6 +19,50 @@ local function lot_format(count)
     lot_formats[count] = found
   end
   return found
+end
+
+-- Lot -> reach; nil if the bytes do not add up.
+local function read_reaches(raw, at, pools)
+  if #raw < at + 9 or byte(raw, at) ~= REACHES_MARK then
+    return nil
+  end
+  local known, reaches = {}, {}
+  for i = 1, #pools do
+    for k = 1, #pools[i].lots, 4 do
+      known[pools[i].lots[k]] = true
+    end
+  end
+  local count = sunpack('<H', raw, at + 1)
+  if #raw ~= at + 2 + 7 * count then
+    return nil
+  end
+  for first = at + 3, #raw, 7 do
+    local lot, reach = sunpack('<I5H', raw, first)
+    if not known[lot] or reaches[lot] or reach < 1 or reach > MOST_REACHES then
+      return nil
+    end
+    reaches[lot] = reach
+  end
+  return reaches
+end
+
+local function pack_reaches(account)
+  local packed, count = '', 0
+  for i = 1, #account.pools do
+    local lots = account.pools[i].lots
+    for k = 1, #lots, 4 do
+      local reach = account.reaches[lots[k]]
+      if reach then
+        packed = packed .. spack('<I5H', lots[k], reach)
+        count = count + 1
+      end
+    end
+  end
+  return count > 0 and spack('<c1H', 'R', count) .. packed or ''
+end
+
+local function is_limited(account)
+  return account.reaches ~= nil and pack_reaches(account) ~= ''
 end
 
 local function read_account(raw)
@@ -48,10 +96,14 @@ local function read_account(raw)
     end
     pools[i] = { type = credit_type, debt = debt, floor = floor_units, lots = lots }
   end
+  local reaches
   if at ~= size + 1 then
-    return nil
+    reaches = read_reaches(raw, at, pools)
+    if not reaches then
+      return nil
+    end
   end
-  return { status = status, cseq = cseq, aseq = aseq, pools = pools }
+  return { status = status, cseq = cseq, aseq = aseq, pools = pools, reaches = reaches }
 end
 
 local one_pool_formats = {}
@@ -69,8 +121,10 @@ local function pack_one_pool(account, pool)
 end
 
 local function pack_account(account)
+  local limited = account.reaches and pack_reaches(account) or ''
   if #account.pools == 1 then
-    return pack_one_pool(account, account.pools[1])
+    local packed = pack_one_pool(account, account.pools[1])
+    return limited == '' and packed or packed .. limited
   end
   local parts = { spack('<BI4I5B', account.status, account.cseq, account.aseq, #account.pools) }
   for i = 1, #account.pools do
@@ -81,6 +135,7 @@ local function pack_account(account)
       parts[#parts + 1] = spack(lot_format(count), unpack(pool.lots))
     end
   end
+  parts[#parts + 1] = limited
   return table.concat(parts)
 end
 
@@ -132,8 +187,25 @@ local function filled_lots(pool)
   return filled
 end
 
-local function insert_lot(pool, id, priority, expiry, remaining)
-  local lots = pool.lots
+-- How many of a pool's lots are in use, of those that are limited or of those that are not: lots that
+-- no request of some routes can use up must not keep others from entering.
+local function places_used(account, pool, limited)
+  local used, lots, reaches = 0, pool.lots, account.reaches
+  for k = 1, #lots, 4 do
+    if lots[k + 3] > 0 and (reaches and reaches[lots[k]] ~= nil or false) == limited then
+      used = used + 1
+    end
+  end
+  return used
+end
+
+-- A lot and its reach, nil or 0 where it is not limited.
+local function insert_lot(account, pool, id, priority, expiry, remaining, reach)
+  if reach and reach > 0 then
+    account.reaches = account.reaches or {}
+    account.reaches[id] = reach
+  end
+  local lots, reaches = pool.lots, account.reaches or {}
   if #lots / 4 >= LIVE_LOTS then
     local kept = {}
     for k = 1, #lots, 4 do
@@ -148,7 +220,11 @@ local function insert_lot(pool, id, priority, expiry, remaining)
   local at = #lots + 1
   for k = 1, #lots, 4 do
     local p, e = lots[k + 1], lots[k + 2]
-    if p > priority or (p == priority and (e > expiry or (e == expiry and lots[k] > id))) then
+    local later = lots[k] > id
+    if (reaches[id] == nil) ~= (reaches[lots[k]] == nil) then
+      later = reaches[id] ~= nil
+    end
+    if p > priority or (p == priority and (e > expiry or (e == expiry and later))) then
       at = k
       break
     end
@@ -160,14 +236,14 @@ local function insert_lot(pool, id, priority, expiry, remaining)
   pool.lots = lots
 end
 
--- Take `amount` in burn order; the caller has expired due lots, and knows that enough is there.
--- Returns the number of lots and their packed allocation.
-local function take(pool, amount)
+-- Take `amount` in burn order, but from lots that are barred (by id, where any is); the caller has
+-- expired due lots, and knows that enough is there. Returns the number of lots and their packed allocation.
+local function take(pool, amount, barred)
   local lots, count, packed = pool.lots, 0, ''
   local k = 1
   while amount > 0 and lots[k] do
     local part = lots[k + 3]
-    if part > 0 then
+    if part > 0 and not (barred and barred[lots[k]]) then
       if part > amount then
         part = amount
       end

@@ -1,6 +1,7 @@
 -- A control: a numbered change that Postgres orders. 27 bytes:
 --   <c1 I4 B I7 I6 B I6 B  kind, cseq, type, object, amount, priority, expiry ms, flags
---   g grant, e enter  lot `object` of `amount`; pays debt first; waits (result q) if no lot is free
+--   g grant, e enter  lot `object` of `amount`; pays debt first; waits (result q) if no lot is free;
+--                     the two bytes of `object` above the lot's five: its reach (parts/account.lua)
 --   w clawback        from lot `object` (or 0), then from others in burn order; the rest is debt
 --   f freeze          flags 1 freeze, 0 thaw
 --   k key put         key `object`, flags its scopes, amount 1 active or 2 revoked
@@ -10,7 +11,8 @@ local CONTROL_BYTES, MAX_LOT = 27, 2 ^ 40
 local put_keys = {} -- key bytes -> record as of this call
 
 local function apply_grant(account, control)
-  if control.type == 0 or control.amount < 1 or control.amount > MAX_AMOUNT or control.object < 1 or control.object >= MAX_LOT then
+  local lot, reach = control.object % MAX_LOT, floor(control.object / MAX_LOT)
+  if control.type == 0 or control.amount < 1 or control.amount > MAX_AMOUNT or lot < 1 or reach > MOST_REACHES then
     return nil, 'BADLINE'
   end
   local pool = pool_or_new(account, control.type)
@@ -19,12 +21,12 @@ local function apply_grant(account, control)
   end
   local paid = math.min(pool.debt, control.amount)
   local rest = control.amount - paid
-  if rest > 0 and filled_lots(pool) >= LIVE_LOTS then
+  if rest > 0 and (places_used(account, pool, reach > 0) >= LIVE_LOTS or filled_lots(pool) >= MAX_LOTS) then
     return { balance = balance_of(pool), result = 'q', paid = 0, added = 0, count = 0, taken = '' }
   end
   pool.debt = pool.debt - paid
   if rest > 0 then
-    insert_lot(pool, control.object, control.priority, control.expiry, rest)
+    insert_lot(account, pool, lot, control.priority, control.expiry, rest, reach)
   end
   return { balance = balance_of(pool), result = 'a', paid = paid, added = 0, count = 0, taken = '' }
 end

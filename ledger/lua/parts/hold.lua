@@ -3,7 +3,8 @@
 --   deadline I6 scope B rate_interval_us I5 rate_burst_us I6, then detail (<= 1024 bytes)
 -- Rate is GCRA: a request passes while the key's tat is at most burst ahead of now, and moves
 -- it by interval; interval 0 is no limit. A refused hold leaves tat as it was. Scope may have the
--- bit of parts/limits.lua: then more limits stand before the detail, counted like the rate.
+-- bit of parts/limits.lua: then more limits stand before the detail, counted like the rate; and that of
+-- parts/reach.lua.
 -- Bytes 2 to 46 of the line begin the fact as they are.
 local MAX_DETAIL, MAX_N = 1024, 9007199254740991
 local SPARE_FACTS = 100 -- room in the journal for what must never wait: controls, late captures
@@ -64,7 +65,7 @@ local function told(key, interval, burst, asked)
   return asked and limits().standing(key, interval, burst, asked) or ''
 end
 
-local function repeated_hold(id, account_id, credit_type)
+local function repeated_hold(id, account_id, credit_type, line, reach_at)
   local raw = hold_states[id]
   if raw == nil then
     raw = redis.call('HGET', KEYS[4], id)
@@ -79,7 +80,12 @@ local function repeated_hold(id, account_id, credit_type)
   end
   local account = account_of(account_id)
   local pool = account and pool_of(account, credit_type)
-  return format('%s %.0f', open.price > 0 and 'HELD' or 'FREE', open.balance - (pool and pool.floor or 0))
+  local left = open.balance - (pool and pool.floor or 0)
+  if pool and is_limited(account) then
+    local _, units = out_of_reach(account, pool, line, reach_at)
+    left = available_in(pool) - units
+  end
+  return format('%s %.0f', open.price > 0 and 'HELD' or 'FREE', left)
 end
 
 local function hold(line, only_check)
@@ -88,11 +94,15 @@ local function hold(line, only_check)
   end
   local n, id_session, account_id, key_id, credit_type, ceiling, _, _, _, scope, interval, burst =
     sunpack('>I8I4<c7c7BI6I4HI6BI5I6', line, 2)
-  local id, asked, detail_at = sub(line, 2, 13), nil, HOLD_BYTES + 1
+  local id, asked, detail_at, reach_at = sub(line, 2, 13), nil, HOLD_BYTES + 1, nil
   if scope >= LIMITED then
     scope = scope - LIMITED
     asked = limits().asked_by[line]
     detail_at = asked and asked.detail
+  end
+  if scope >= REACHES and detail_at then
+    scope = scope - REACHES
+    reach_at, detail_at = detail_at, behind_reaches(line, detail_at)
   end
   if not detail_at or #line - detail_at >= MAX_DETAIL then
     return 'BADLINE'
@@ -106,7 +116,7 @@ local function hold(line, only_check)
       return session_highest == nil and 'NEWID' or 'CORRUPT'
     end
     if n <= session_highest then
-      return repeated_hold(id, account_id, credit_type)
+      return repeated_hold(id, account_id, credit_type, line, reach_at)
     end
   end
   local account, key = authorise(account_id, key_id, scope)
@@ -128,6 +138,15 @@ local function hold(line, only_check)
   end
   local pool = pool_of(account, credit_type)
   local available = pool and available_in(pool) or 0
+  local barred
+  if pool and account.reaches then
+    local units, unknown
+    barred, units, unknown = out_of_reach(account, pool, line, reach_at)
+    if unknown then
+      return 'NEWREACH'
+    end
+    available = available - units
+  end
   if only_check then
     use_rate(key_id, key, interval, asked)
     if asked then
@@ -162,7 +181,10 @@ local function hold(line, only_check)
   local count, allocation, balance = 0, '', 0
   if pool then
     expire_due(account_id, account, pool)
-    count, allocation = take(pool, price)
+    count, allocation = take(pool, price, barred)
+    if barred then
+      loans = loans .. lend_reaches(account, allocation)
+    end
     balance = balance_of(pool)
   end
   window.H = window.H + price

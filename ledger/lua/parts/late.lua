@@ -1,5 +1,6 @@
 -- LATE: book work whose hold is gone; the caller has read in Postgres that it was not captured.
 -- Line 'L': id c12 account I7 key I7 type B amount I6 version I4 rule H reason B status H, detail.
+-- Its reason may have the bit of parts/reach.lua: then the block of reaches stands before the detail.
 -- What the pool cannot cover is written off in the same fact. It is subject to the window.
 local LATE_BYTES = 43
 local passed = {} -- session field -> highest number, of ids booked late in this call
@@ -41,15 +42,20 @@ local function spend_late(id, account_id, key_id, credit_type, taken)
 end
 
 local function late(line)
-  if #line < LATE_BYTES or #line > LATE_BYTES + 1024 then
+  if #line < LATE_BYTES then
     return 'BADLINE'
   end
   local id, account_id, key_id, credit_type, amount, version, rule, reason, status =
     sunpack('<c12c7c7BI6I4HBH', line, 2)
-  local detail = sub(line, LATE_BYTES + 1)
-  if amount > MAX_AMOUNT then
+  local reach_at, detail_at = nil, LATE_BYTES + 1
+  if reason >= LATE_REACHES then
+    reason = reason - LATE_REACHES
+    reach_at, detail_at = detail_at, behind_reaches(line, detail_at)
+  end
+  if amount > MAX_AMOUNT or not detail_at or #line - detail_at >= MAX_DETAIL then
     return 'BADLINE'
   end
+  local detail = sub(line, detail_at)
   local raw = hold_states[id]
   if raw then
     local closed, closed_amount = read_mark(raw)
@@ -73,14 +79,21 @@ local function late(line)
     return 'NOTYPE'
   end
   local pool = pool_of(account, credit_type)
-  local taken = pool and math.max(math.min(amount, available_in(pool)), 0) or 0
+  local barred, units, unknown = nil, 0, false
+  if pool and account.reaches then
+    barred, units, unknown = out_of_reach(account, pool, line, reach_at)
+  end
+  if unknown then
+    return 'NEWREACH'
+  end
+  local taken = pool and math.max(math.min(amount, available_in(pool) - units), 0) or 0
   if window.H - window.K + taken > window.X or meta.q + #facts - meta.kq > meta.J - 2 * meta.open then
     return 'BUSY'
   end
   local count, allocation, balance = 0, '', 0
   if pool then
     expire_due(account_id, account, pool)
-    count, allocation = take(pool, taken)
+    count, allocation = take(pool, taken, barred)
     balance = balance_of(pool)
   end
   window.H = window.H + taken

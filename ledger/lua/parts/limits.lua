@@ -12,6 +12,7 @@
 --                        F holds, Q and A requests, C units spent (id 'C' window type 0), c the cap of `C`
 -- What a hold must give back stands behind its fact in `h`, 20 bytes each:
 --   <c1 c4 c4 c1 I4 I6   whose, route, id, kind, window's number, amount
+-- and among them, kind L, the lots that were limited to some routes: see parts/reach.lua.
 -- Q, A and C come back with an epoch: each use is a fact 'U', hold c12, account c7, key c7, B (0 used,
 -- 1 given back), number B and such 20 bytes. R and F begin anew.
 local MOST_LIMITS, LIMIT_BYTES = 32, 22

@@ -32,6 +32,16 @@ local function read_hold(raw, id)
   }
 end
 
+-- The reach of a lot of an open hold, which the account has forgotten with the empty lot; nil if none.
+local function reach_lent(open, lot)
+  for at = open.loans, #open.raw, 20 do
+    local kind, reach, lent = sunpack('<c1I4I6', open.raw, at + 9)
+    if kind == 'L' and lent == lot then
+      return reach
+    end
+  end
+end
+
 -- Where an open hold's units came from, four numbers a lot; nil if they are not its price.
 -- Apart from the rest because a capture of the whole hold does not ask.
 local function lots_of(open)

@@ -4,7 +4,7 @@ local SETTLE_BYTES = 22
 
 -- Give `amount` of the hold's units back, to the lots that would be used up last.
 -- Returns the number of lots and their packed amounts.
-local function give_back(pool, lots, amount)
+local function give_back(account, pool, lots, amount, open)
   local count, packed = 0, ''
   for k = #lots - 3, 1, -4 do
     if amount <= 0 then
@@ -21,7 +21,7 @@ local function give_back(pool, lots, amount)
         end
       end
       if not found then
-        insert_lot(pool, lots[k], lots[k + 1], lots[k + 2], part)
+        insert_lot(account, pool, lots[k], lots[k + 1], lots[k + 2], part, reach_lent(open, lots[k]))
       end
       amount = amount - part
       count = count + 1
@@ -57,7 +57,7 @@ local function close_hold(id, open, outcome, captured, reason, status, detail)
     local unused = open.price - captured
     local paid = math.min(pool.debt, unused)
     pool.debt = pool.debt - paid
-    local count, packed = give_back(pool, lots, unused - paid)
+    local count, packed = give_back(account, pool, lots, unused - paid, open)
     append('S', spack('<c12c1I6BHc7BI5i8I6B', id, outcome, captured, reason, status, open.account, open.type,
       next_aseq(open.account, account), balance_of(pool), paid, count) .. packed .. detail)
     expire_due(open.account, account, pool)

@@ -5,7 +5,7 @@ local ALL_ROUTES, EVERYONE = string.rep('\0', 4), string.rep('\0', 7)
 local TALLY_BYTES, LOAN_BYTES = 17, 20
 local DAY_MS = 86400000
 local PERIODIC = { [byte('Q')] = true, [byte('A')] = true, [byte('C')] = true }
-local A_RATE, IN_FLIGHT, A_CAP = byte('RFc', 1, 3)
+local A_RATE, IN_FLIGHT, A_CAP, OF_A_LOT = byte('RFcL', 1, 4)
 local tallies = {} -- field -> bytes as of this call, or false where they do not add up
 local counted = {} -- fields that have changed
 local wanted_fields = {} -- those to be read with the rest
@@ -129,7 +129,8 @@ local function want_loans(raw, first, all_captured)
     return -- no hold
   end
   for at = first, #raw, LOAN_BYTES do
-    if not all_captured or byte(raw, at + 9) == IN_FLIGHT then
+    local kind = byte(raw, at + 9)
+    if kind ~= OF_A_LOT and (not all_captured or kind == IN_FLIGHT) then
       local whose, route = sunpack('<c1c4', raw, at)
       wanted_fields[tally_field(whose, route, sub(raw, 16, 22), sub(raw, 23, 29))] = true
     end
@@ -145,7 +146,7 @@ local function give_loans_back(id, open, outcome, captured)
     if outcome == 'c' and kind ~= 'F' then
       back = kind == 'C' and amount - captured or 0
     end
-    if back > 0 then
+    if back > 0 and kind ~= 'L' then
       local field = tally_field(whose, route, open.account, open.key)
       local tally = tally_of(field)
       local place = tally and place_of(tally, limit)

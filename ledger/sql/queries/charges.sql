@@ -55,3 +55,6 @@ SELECT account_id, credit_type_id, captured, refunded, allocation, now() AS now 
 
 -- name: raise_refunded
 UPDATE charges SET refunded = refunded + $2 WHERE id = $1
+
+-- name: reaches_of_lots
+SELECT r.routes FROM grants g LEFT JOIN grant_reaches r ON r.id = g.reach_id WHERE g.id = ANY ($1::bigint[])

@@ -17,8 +17,8 @@ UPDATE control_requests SET cseq = $3, object_id = $4 WHERE source = $1 AND sour
 
 -- name: insert
 INSERT INTO controls (account_id, cseq, kind, credit_type_id, object_id, amount, priority, expires_ms,
-                      flags, actor, source, source_id, entry_kind, description, reference, metadata)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+                      flags, actor, source, source_id, entry_kind, description, reference, metadata, reach_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
 
 -- name: raise_head
 UPDATE accounts SET cseq_head = $2, updated_at = now() WHERE id = $1
@@ -45,12 +45,12 @@ SELECT (SELECT coalesce(sum(debt), 0) FROM pools WHERE account_id = $1 AND credi
 
 -- name: insert_grant
 INSERT INTO grants (account_id, credit_type_id, kind, amount, priority, effective_at, expires_ms, state,
-                    charge_id, description, reference, metadata, actor)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+                    charge_id, description, reference, metadata, actor, reach_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 RETURNING id
 
 -- name: lock_grant
-SELECT credit_type_id, amount, clawed, priority, expires_ms, state
+SELECT credit_type_id, amount, clawed, priority, expires_ms, state, reach_id
   FROM grants WHERE account_id = $1 AND id = $2 FOR UPDATE
 
 -- name: cut_grant
@@ -62,7 +62,7 @@ UPDATE grants
 UPDATE grants SET state = 'pending', enters = enters + 1 WHERE id = $1
 
 -- name: pending
-SELECT k.cseq, k.kind, k.credit_type_id, k.object_id, k.amount, k.priority, k.expires_ms, k.flags
+SELECT k.cseq, k.kind, k.credit_type_id, k.object_id, k.amount, k.priority, k.expires_ms, k.flags, k.reach_id
   FROM accounts a JOIN controls k ON k.account_id = a.id AND k.cseq > a.cseq_applied
  WHERE a.id = $1
  ORDER BY k.cseq

@@ -29,7 +29,7 @@ SELECT id FROM credit_types
 
 -- name: controls
 SELECT k.account_id, k.cseq, k.kind, k.credit_type_id, k.object_id, k.amount, k.priority, k.expires_ms, k.flags,
-       k.entry_kind
+       k.reach_id, k.entry_kind
   FROM unnest($1::bigint[], $2::bigint[]) AS wanted (account_id, cseq)
   JOIN controls k USING (account_id, cseq)
 

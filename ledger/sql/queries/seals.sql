@@ -55,9 +55,12 @@ WITH told AS (
                             g.kind, g.amount, g.priority, (extract(epoch FROM g.effective_at) * 1000000)::bigint,
                             g.expires_ms, encode(g.charge_id, 'hex'), g.description, g.reference, g.metadata, g.actor,
                             (extract(epoch FROM g.created_at) * 1000000)::bigint)::text
+           -- Only where there is something to say: what was sealed before there were limited grants stays as it was.
+           || CASE WHEN r.id IS NULL THEN '' ELSE json_build_array('limited', k.reach_id, g.reach_id, to_jsonb(r.routes))::text END
       FROM unnest($5::integer[], $6::bigint[], $7::bigint[]) WITH ORDINALITY w (batch, account_id, cseq, place)
       JOIN controls k ON k.account_id = w.account_id AND k.cseq = w.cseq
       LEFT JOIN grants g ON g.id = k.object_id AND k.kind IN ('g', 'e')
+      LEFT JOIN grant_reaches r ON r.id = coalesce(k.reach_id, g.reach_id)
 )
 SELECT batch, sha256(string_agg(sha256(convert_to(row, 'UTF8')), ''::bytea ORDER BY kind COLLATE "C", place, row COLLATE "C")) AS sha
   FROM told

@@ -7,9 +7,10 @@ SELECT a.status, a.aseq, a.cseq_applied, s.epoch
 SELECT credit_type_id, debt, floor FROM pools WHERE account_id = $1 ORDER BY credit_type_id
 
 -- name: lots
-SELECT id, credit_type_id, priority, expires_ms, remaining
+-- Limited ones also where all of them is held: a hold that gives back must know their reach.
+SELECT id, credit_type_id, priority, expires_ms, remaining, reach_id
   FROM grants
- WHERE account_id = $1 AND state = 'live' AND remaining > 0
+ WHERE account_id = $1 AND state = 'live' AND (remaining > 0 OR reach_id IS NOT NULL)
 
 -- name: keys
 SELECT id, scopes, expires_ms

@@ -161,9 +161,10 @@ SELECT k.account_id, format('control %s gives %s for %s %s: %s', k.cseq, k.amoun
   FROM controls k
   LEFT JOIN control_requests r ON r.source = k.source AND r.source_id = k.source_id AND r.account_id = k.account_id
                               AND r.cseq = k.cseq AND r.object_id = k.object_id
-                              AND r.request LIKE format('grant %% %s %s', k.credit_type_id, k.amount)
+                              AND r.request LIKE format('grant %% %s %s%s', k.credit_type_id, k.amount, ' limited ' || k.reach_id)
   LEFT JOIN grants g ON g.id = k.object_id AND g.account_id = k.account_id AND g.credit_type_id = k.credit_type_id
                     AND g.amount = k.amount AND g.expires_ms = k.expires_ms AND g.priority = k.priority
+                    AND g.reach_id IS NOT DISTINCT FROM k.reach_id
  WHERE k.account_id BETWEEN $1 AND $2 AND k.kind = 'g'
    AND (r.source IS NULL OR g.id IS NULL
         OR k.source IN ('grant', 'adjust', 'refund')
@@ -172,6 +173,23 @@ SELECT k.account_id, format('control %s gives %s for %s %s: %s', k.cseq, k.amoun
                               AND a.action = CASE k.source WHEN 'refund' THEN 'charge.refund' ELSE k.source END
                               AND a.target = CASE k.source WHEN 'grant' THEN 'grt_' || g.id WHEN 'adjust' THEN 'acc_' || k.account_id
                                                            ELSE encode(g.charge_id, 'hex') END))
+
+-- A later control brings a scheduled or queued grant in, limited as it was given.
+-- name: limits_of_grants
+SELECT k.account_id, format('control %s brings grant %s in for other routes than it was given for', k.cseq, k.object_id) AS detail
+  FROM controls k JOIN grants g ON g.id = k.object_id
+ WHERE k.account_id BETWEEN $1 AND $2 AND k.kind = 'e' AND k.reach_id IS DISTINCT FROM g.reach_id
+
+-- name: limited_lots
+SELECT g.account_id, g.id, r.routes
+  FROM grants g JOIN grant_reaches r ON r.id = g.reach_id
+ WHERE g.account_id BETWEEN $1 AND $2
+
+-- Of accounts that have limited grants, with the route that each charge was priced by.
+-- name: charges_of_limited
+SELECT c.account_id, c.id, c.allocation, r.route
+  FROM charges c JOIN price_rules r ON r.version = c.price_version AND r.rule = c.rule
+ WHERE c.account_id = ANY ($1::bigint[]) AND c.allocation IS NOT NULL
 
 -- name: stray_movements
 SELECT m.account_id, format('fact %s-%s moved a balance, and no batch has it', m.epoch, m.q) AS detail

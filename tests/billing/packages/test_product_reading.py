@@ -94,9 +94,17 @@ def test_flags_may_be_a_json_list() -> None:
     assert read_product("plus", said, [price()], ONE).feature_flags == ("fast", "beta")
 
 
+def test_routes_are_read_and_must_be_there() -> None:
+    said = product(credits="5", routes="/*")
+
+    assert read_product("plus", said, [price()], ONE).routes == ("/*",)
+
+
 @pytest.mark.parametrize(
     ("metadata", "prices", "why"),
     [
+        ({"credits": "5", "routes": "/*, search"}, [price()], "has no route search"),
+        ({"credits": "5", "routes": "[1]"}, [price()], "`routes` must be a list of names"),
         ({}, [price()], "name no `credits`"),
         ({"credits": "0"}, [price()], "more than 0"),
         ({"credits": "-5"}, [price()], "digits"),

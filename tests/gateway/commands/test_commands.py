@@ -107,10 +107,19 @@ def test_grant_takes_decimals_of_the_type(shell: Shell) -> None:
     assert (again["id"], again["repeated"]) == (given["id"], True)
 
 
+def test_grant_may_be_limited_to_routes(shell: Shell) -> None:
+    made = account(shell, "ann")
+
+    code, out, _ = shell("grant", made, "5", "--type", "credits", "--routes", "/*")
+
+    assert (code, out.endswith(f"5 credits for {made}, on /* only")) == (0, True)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (("12.505", "--type", "calling"), "decimal"),
+        (("5", "--type", "credits", "--routes", "search"), "no route `search`; there are: /*"),
         (("5",), "credit_type"),
         (("0", "--type", "credits"), "amount"),
         (("-5", "--type", "credits"), ""),

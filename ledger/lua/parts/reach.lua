@@ -1,0 +1,53 @@
+-- Lots that are limited to some routes. A reach is a number that stands for a set of routes, by name;
+-- which of them have the route of a request, its gateway says: a line whose scope has bit 64 (LATE: its
+-- reason bit 128) goes on, before its detail and behind its limits, with
+--   <H, bytes  the highest reach the gateway knew, and a bit for each from 1 on: whether it has this route
+-- A line without knew none. Who does not know a lot's reach is told so, and asks again when it does.
+-- What a hold took from limited lots stands behind its fact in `h`, like what limits lent it:
+--   <c1 c4 c4 c1 I4 I6  'l', zeros, zeros, 'L', reach, lot
+local REACHES, LATE_REACHES = 64, 128
+local NO_PLACE = string.rep('\0', 4)
+
+-- Where what follows the block begins; nil if the line ends before.
+local function behind_reaches(line, at)
+  if #line < at + 1 then
+    return nil
+  end
+  local ends = at + 2 + floor((sunpack('<H', line, at) + 7) / 8)
+  return #line >= ends - 1 and ends or nil
+end
+
+local function within_reach(line, at, reach)
+  local bits = byte(line, at + 2 + floor((reach - 1) / 8))
+  return bit.band(bits, 2 ^ ((reach - 1) % 8)) ~= 0
+end
+
+-- The lots that a request may not use and the live units in them; and whether its gateway knows too little.
+-- `at` is where its block begins, nil where it has none.
+local function out_of_reach(account, pool, line, at)
+  local barred, units, unknown = {}, 0, false
+  local highest, lots = at and sunpack('<H', line, at) or 0, pool.lots
+  for k = 1, #lots, 4 do
+    local reach = account.reaches[lots[k]]
+    if reach and not (reach <= highest and within_reach(line, at, reach)) then
+      barred[lots[k]] = true
+      if lots[k + 2] > now and lots[k + 3] > 0 then
+        units = units + lots[k + 3]
+        unknown = unknown or reach > highest
+      end
+    end
+  end
+  return barred, units, unknown
+end
+
+-- What a hold must remember of the lots it took from; see reach_lent.
+local function lend_reaches(account, allocation)
+  local lent = ''
+  for at = 1, #allocation, 18 do
+    local lot = sunpack('<I5', allocation, at)
+    if account.reaches[lot] then
+      lent = lent .. spack('<c1c4c4c1I4I6', 'l', NO_PLACE, NO_PLACE, 'L', account.reaches[lot], lot)
+    end
+  end
+  return lent
+end
