@@ -5,8 +5,9 @@ A route under a plan is a route like any other (`on_plan`); nothing that prices,
 a request has to know of plans.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from decimal import Decimal
 from fractions import Fraction
 
 from config.amounts import LARGEST_AMOUNT, total_cost
@@ -57,10 +58,14 @@ class FactoredPrice(Price):
 
     def cost(self, units: Iterable[Unit]) -> int:
         """Compute the cost of measured units, rounded up once, within `min` and `max`."""
+        return self._within(self.sum_of(self.parts(units)))
+
+    def sum_of(self, parts: Sequence[tuple[int, int, int]]) -> int:
+        """Add up the flat part and these: quantity, unit and cost of each (see `total_cost`)."""
         top, bottom = self.factor.numerator, self.factor.denominator
-        parts = [(count, unit * bottom, cost * top) for count, unit, cost in self.parts(units)]
+        times = [(quantity, unit * bottom, cost * top) for quantity, unit, cost in parts]
         # The flat part is a fraction as well.
-        return self._within(total_cost(0, [(self.flat, bottom, top), *parts]))
+        return total_cost(0, [(self.flat, bottom, top), *times])
 
 
 def factored(price: Price, factor: Fraction) -> Price:
@@ -132,14 +137,37 @@ def instead_of(limits: tuple[Limit, ...], others: tuple[Limit, ...]) -> tuple[Li
     return tuple(known.values())
 
 
-def is_open(route: Route, plan: str, features: Iterable[str]) -> bool:
-    """Whether accounts of this plan, which may use these features, may call a route."""
-    if not (route.plans or route.feature) or plan in route.plans:
+def factor_words(factor: Fraction) -> str:
+    """Write a factor as the file does: `0.8`."""
+    return f"{Decimal(factor.numerator) / Decimal(factor.denominator):f}"
+
+
+def is_open(route: Route, plan: Plan | None, features: Iterable[str]) -> bool:
+    """Whether accounts on this plan, which may use these features beside it, may call a route."""
+    if not (route.plans or route.feature):
         return True
-    return route.feature != "" and route.feature in features
+    if plan is not None and (plan.name in route.plans or route.feature in plan.features):
+        return True
+    return route.feature in features
 
 
 def openers(route: Route, plans: Mapping[str, Plan]) -> tuple[str, ...]:
-    """Name the plans that would open a route."""
-    able = [plan.name for plan in plans.values() if is_open(route, plan.name, plan.features)]
-    return tuple(dict.fromkeys((*route.plans, *able)))
+    """Name the plans that would open a route, in the order of the file."""
+    return tuple(plan.name for plan in plans.values() if is_open(route, plan, ()))
+
+
+def plan_required(route: Route, plans: Mapping[str, Plan]) -> str:
+    """Say what would open a route."""
+    names = openers(route, plans)
+    if len(names) > 1:
+        return f"{route.name} is for accounts on one of these plans: {', '.join(names)}."
+    if names:
+        return f"{route.name} is for accounts on the plan {names[0]}."
+    return f"{route.name} is for accounts that have the feature {route.feature}."
+
+
+def total_of(price: Price, parts: Sequence[tuple[int, int, int]]) -> int:
+    """Add up a price before its bounds: quantity, unit and cost of each part (see `total_cost`)."""
+    if isinstance(price, FactoredPrice):
+        return price.sum_of(parts)
+    return total_cost(price.flat, parts)

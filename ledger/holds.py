@@ -23,6 +23,7 @@ from ledger.errors import (
     KeyCapped,
     LedgerBusy,
     LedgerUnavailable,
+    PlanChanged,
     RateLimited,
     ScopeMissing,
 )
@@ -54,6 +55,7 @@ class HoldOrder(NamedTuple):
         renewed by themselves.
     rate: (interval_us, burst_us) of the key's limit, see `ledger.lines.Rate`.
     limits: the others that are counted, see `ledger.limits.limits_block`.
+    plan: number of the plan that it was priced by; None where prices do not depend on plans.
     detail: JSON for the record of the charge, at most 1,024 bytes.
     """
 
@@ -68,6 +70,7 @@ class HoldOrder(NamedTuple):
     rate: tuple[int, int] = (0, 0)
     detail: bytes = b""
     limits: bytes = b""
+    plan: int | None = None
 
 
 class Passed(NamedTuple):
@@ -204,6 +207,7 @@ class Holds:
         Raises (on entering; nothing is held then and the block does not run):
             InsufficientCredits, AccountFrozen, BadKey, ScopeMissing, RateLimited, KeyCapped,
                 LedgerBusy, AboveWindow
+            PlanChanged: The account is on another plan than the order was priced by.
             NotFound: Postgres has no such account.
             LedgerUnavailable: No answer in time. If it was granted all the same, the
                 settler gives it back.
@@ -334,6 +338,7 @@ class Holds:
                 scope=order.scope,
                 rate=Rate(*order.rate),
                 limits=order.limits,
+                plan=order.plan,
                 detail=order.detail,
                 only_check=only_check,
             )
@@ -412,6 +417,8 @@ def _refuse(order: HoldOrder, answer: Answer) -> NoReturn:
             raise RateLimited(int(after_ms), int(number[0]) if number else 0)
         case [b"CAPPED", after_ms, credit_type, per]:
             raise KeyCapped(int(after_ms), int(credit_type), PERIODS[int(per)])
+        case [b"PLAN", number]:
+            raise PlanChanged(int(number))
         case [b"BLOCKED"]:
             raise AccountFrozen("the account is frozen")
         case [b"BADKEY"]:

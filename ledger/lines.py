@@ -16,6 +16,7 @@ from ledger.records import AccountRecord, KeyRecord
 SCOPE_CALL = 1
 SCOPE_MANAGE = 2
 CAPPED = 4  # among a key's scopes in Redis: it has caps
+PLANNED = 64  # beside a line's scope: the plan that it was priced by stands before its detail
 LIMITED = 128  # beside a line's scope: limits stand before its detail
 
 _ORDER = struct.Struct("<c12s7s7sB6sIH")
@@ -54,10 +55,21 @@ def hold_line(
     scope: int = SCOPE_CALL,
     rate: Rate = NO_RATE,
     limits: bytes = b"",
+    plan: int | None = None,
     detail: bytes = b"",
     only_check: bool = False,
 ) -> bytes:
-    """Return the line of a hold, or of the check of a free request; `limits`: `limits_block`."""
+    """
+    Return the line of a hold, or of the check of a free request.
+
+    limits: `ledger.limits.limits_block`. plan: The one that it was priced by; None: it does not
+        matter which.
+    """
+    if plan is not None:
+        scope |= PLANNED
+        limits_and_plan = limits + plan.to_bytes(4, "little")
+    else:
+        limits_and_plan = limits
     return (
         _ORDER.pack(
             b"K" if only_check else b"H",
@@ -75,7 +87,7 @@ def hold_line(
             rate.interval_us.to_bytes(5, "little"),
             rate.burst_us.to_bytes(6, "little"),
         )
-        + limits
+        + limits_and_plan
         + _checked(detail)
     )
 

@@ -49,9 +49,7 @@ def route_limits(
     return limits
 
 
-def limits_of_plan(
-    entry: Entry, parts: Parts, key: str | None, behind: str
-) -> tuple[Limit, ...]:
+def limits_of_plan(entry: Entry, parts: Parts, key: str | None, behind: str) -> tuple[Limit, ...]:
     """
     Make the limits of a plan, or of one of its routes (`key`, and what ends their names).
 

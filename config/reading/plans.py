@@ -86,17 +86,23 @@ def _check(plan: Plan, key: Node, entry: Entry, routes: Sequence[Route], parts: 
             at = written[name][0]
         factor = factor_on(plan, route)
         if factor is not None and _most(route.price) * factor > LARGEST_AMOUNT:
-            message = f"On {route.name} this makes more than {LARGEST_AMOUNT}, the most there can be."
+            message = (
+                f"On {route.name} this makes more than {LARGEST_AMOUNT}, the most there can be."
+            )
             raise WrongValueError(at, message, "Take a smaller factor.")
         kind = parts.credit_types[route.price.credit_type]
         if kind is not None and kind.window is not None and (said or plan.factor):
             most = largest_on(plan, route, largest_of(route.price))
             if most > kind.window:
-                message = f"The price of {route.name} on this plan is above the window of {kind.name}."
+                message = (
+                    f"The price of {route.name} on this plan is above the window of {kind.name}."
+                )
                 raise WrongValueError(at, message, "Raise the window.")
         limits: tuple[Limit, ...] = (*plan.limits, *(said.limits if said else ()))
         if limits and not route.public and (tight := never_passes(route.weight, limits)):
-            message = f"A request of {route.name} counts as {route.weight}, so it can never pass {tight}."
+            message = (
+                f"A request of {route.name} counts as {route.weight}, so it can never pass {tight}."
+            )
             raise WrongValueError(at, message, "Raise the limit.")
 
 

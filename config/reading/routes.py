@@ -92,7 +92,7 @@ def _build_route(index: int, entry: Entry, parts: Parts) -> Route:
         limits=limits,
         weight=check_weight(entry, (*parts.limits.all, *limits)),
         plans=tuple(entry.get("plans", ())),
-        feature=entry.get("feature", ""),
+        feature=entry.get("feature"),
     )
 
 
