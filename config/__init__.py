@@ -16,6 +16,7 @@ from config.model import (
     Upstream,
 )
 from config.paths import BadPath, canonical_path
+from config.plans import Plan, instead_of, is_open, on_plan, plan_required
 from config.price_list import PriceList
 from config.pricing.facts import Measured, RequestFacts, Unit, Unpriceable
 from config.pricing.measure import count
@@ -50,6 +51,7 @@ __all__ = [
     "NoRoute",
     "OpenApiError",
     "Package",
+    "Plan",
     "Price",
     "PriceFileError",
     "PriceList",
@@ -74,8 +76,12 @@ __all__ = [
     "differences",
     "explain",
     "format_amount",
+    "instead_of",
+    "is_open",
     "load_price_list",
+    "on_plan",
     "parse_amount",
+    "plan_required",
     "price_file_schema",
     "quote",
     "read_price_file",

@@ -146,9 +146,10 @@ def is_open(route: Route, plan: Plan | None, features: Iterable[str]) -> bool:
     """Whether accounts on this plan, which may use these features beside it, may call a route."""
     if not (route.plans or route.feature):
         return True
-    if plan is not None and (plan.name in route.plans or route.feature in plan.features):
+    if plan is not None and plan.name in route.plans:
         return True
-    return route.feature in features
+    had = {*features, *(plan.features if plan is not None else ())}
+    return route.feature is not None and route.feature in had
 
 
 def openers(route: Route, plans: Mapping[str, Plan]) -> tuple[str, ...]:

@@ -70,14 +70,15 @@ class RouteLimits:
 NONE = RouteLimits()
 
 
-def limits_of(prices: PriceList, route: Route) -> RouteLimits:
+def limits_of(
+    prices: PriceList, route: Route, of_file: Sequence[Limit] | None = None
+) -> RouteLimits:
     """Work out what requests of a route are counted by: the file's limits and the route's."""
+    over_all = prices.limits.all if of_file is None else of_file
     if route.public:
         return NONE
     type_of = route.price.credit_type
-    applying = [
-        one for one in (*prices.limits.all, *route.limits) if one.credit_type in (None, type_of)
-    ]
+    applying = [one for one in (*over_all, *route.limits) if one.credit_type in (None, type_of)]
     if not applying:
         return NONE
     limits = [one for one in applying if one.free is None]

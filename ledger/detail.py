@@ -2,8 +2,9 @@
 What a fact carries besides money: JSON of the gateway, made safe for Postgres.
 
 Keys: u units measured before the call, m measured on the response (null: it did not tell),
-r recorded values, p the plan that the account is on, o uncollected amount, ms duration in milliseconds, x a note. What does not
-fit is left out: nobody's balance may hang on it, and a fact must never be refused for it.
+r recorded values, p the plan that the account is on, o uncollected amount, ms duration in
+milliseconds, x a note. What does not fit is left out: nobody's balance may hang on it, and a fact
+must never be refused for it.
 """
 
 import json

@@ -104,9 +104,7 @@ async def subscribe(
         else:
             name = clean_text("plan", on.name)
             features = sorted({clean_text("feature", one) for one in on.features if one})
-            await connection.execute(
-                _SQL.subscribe, account_id, name, features[:MOST_FEATURES]
-            )
+            await connection.execute(_SQL.subscribe, account_id, name, features[:MOST_FEATURES])
         return await follow(connection, account_id, actor=actor)
 
 
@@ -160,6 +158,22 @@ class PlanDirectory:
     def remembered(self, number: int) -> OnPlan | None:
         """Return the plan where that was found out before; asks nobody."""
         return self._known.get(number)
+
+    async def of_account(self, account: int) -> OnPlan:
+        """
+        Return what an account is on, as it was ordered last; nothing where there is no account.
+
+        Raises:
+            LedgerUnavailable: Postgres is away.
+
+        """
+        try:
+            async with self._database.connection(limit_s=PROMPT_LIMIT_S) as connection:
+                return (await standing(connection, account)).on
+        except NotFound:
+            return NOTHING
+        except OUTAGE as away:
+            raise LedgerUnavailable(f"Postgres does not answer: {away}") from away
 
     async def find(self, number: int) -> OnPlan:
         """
