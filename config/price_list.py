@@ -33,11 +33,15 @@ class PriceList:
     prices: Literal["file", "database"] = "file"
     """Where they live: changed by editing the file, or by publishing them."""
     upstream_client: Literal["own", "httpx"] = "own"
+    asks_plans: bool = field(init=False, repr=False, compare=False)
+    """Whether it matters for any request which plan its account is on."""
     _table: RouteTable = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Build the table once; every request walks it."""
         object.__setattr__(self, "_table", RouteTable(self.routes))
+        closed = any(route.plans or route.feature for route in self.routes)
+        object.__setattr__(self, "asks_plans", closed or bool(self.plans))
 
     def match(self, method: bytes, path: bytes) -> Matched:
         """
@@ -47,11 +51,6 @@ class PriceList:
             BadPath: The path has a `%2F` and its route does not take it.
         """
         return self._table.match(method, path)
-
-    @property
-    def asks_plans(self) -> bool:
-        """Whether it matters for any request which plan its account is on."""
-        return bool(self.plans) or any(route.plans or route.feature for route in self.routes)
 
     def plan_of(self, name: str) -> Plan | None:
         """Give what is said of an account's plan; of one that is not known, the default."""

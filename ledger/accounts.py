@@ -141,6 +141,25 @@ async def put(
         return _account(await connection.fetchrow(_SQL.by_external_id, values[0])), False
 
 
+async def set_plan(connection: Connection, account_id: int, plan: str, *, actor: str) -> Account:
+    """
+    Put an account on a plan of its own; empty: on none. A repeat changes nothing.
+
+    Raises:
+        NotFound: There is none.
+        InvalidInput: A text that cannot be kept.
+
+    """
+    text = clean_text("plan", plan)
+    async with connection.transaction():
+        row = await connection.fetchrow(_SQL.set_plan, account_id, text)
+        if row is None:
+            return await get(connection, account_id)
+        account = _account(row)
+        await _audited(connection, actor, "account.update", account)
+        return await _on_its_plan(connection, account, actor)
+
+
 async def get(connection: Connection, account_id: int) -> Account:
     """
     Return the account with this number.

@@ -10,7 +10,7 @@ beside it.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from ledger import controls
@@ -54,6 +54,18 @@ class Standing(NamedTuple):
     applied: bool
 
 
+async def lock(connection: Connection, account_id: int) -> None:
+    """
+    Keep others from changing what an account is on until the transaction ends.
+
+    Raises:
+        NotFound: No such account.
+
+    """
+    if await connection.fetchval(_SQL.lock, account_id) is None:
+        raise NotFound(f"no account {account_id}")
+
+
 async def follow(connection: Connection, account_id: int, *, actor: str) -> int | None:
     """
     Order what the account's own plan and its subscriptions come to, if it is not ordered yet.
@@ -70,12 +82,10 @@ async def follow(connection: Connection, account_id: int, *, actor: str) -> int 
         NotFound: No such account.
 
     """
-    row = await connection.fetchrow(_SQL.lock, account_id)
-    if row is None:
-        raise NotFound(f"no account {account_id}")
-    standing = await connection.fetchrow(_SQL.standing, account_id)
-    number = await _number(connection, _comes_to(standing))
-    if number == (standing["ordered"] or 0):
+    await lock(connection, account_id)
+    row = await connection.fetchrow(_SQL.standing, account_id)
+    number = await _number(connection, _comes_to(row))
+    if number == (row["ordered"] or 0):
         return None
     added = await controls.add(connection, account_id, PlanPut(number), "plan", None, actor)
     return added.cseq
@@ -97,8 +107,7 @@ async def subscribe(
 
     """
     async with connection.transaction():
-        if await connection.fetchrow(_SQL.lock, account_id) is None:
-            raise NotFound(f"no account {account_id}")
+        await lock(connection, account_id)
         if on is None or on == NOTHING:
             await connection.execute(_SQL.unsubscribe, account_id)
         else:
@@ -128,6 +137,12 @@ async def standing(connection: Connection, account_id: int) -> Standing:
 async def names(connection: Connection) -> list[str]:
     """Return the plans that accounts are on, by name; empty: features alone."""
     return [row["name"] for row in await connection.fetch(_SQL.names)]
+
+
+async def names_of(connection: Connection, account_ids: Iterable[int]) -> dict[int, str]:
+    """Return the plan that each of these accounts is on, by account; empty: none."""
+    rows = await connection.fetch(_SQL.of_accounts, list(account_ids))
+    return {row["id"]: row["name"] for row in rows}
 
 
 def _comes_to(row: Mapping[str, Any]) -> OnPlan:

@@ -64,6 +64,11 @@ async def put_account(call: Asked) -> accounts.AccountAnswer:
     return await accounts.put(desk(call), call.path["account"], call.body)
 
 
+async def put_plan(call: Asked) -> accounts.AccountAnswer:
+    """Put an account on a plan."""
+    return await accounts.set_plan(desk(call), call.path["account"], call.body)
+
+
 async def freeze(call: Asked) -> accounts.AccountChanged:
     """Freeze an account."""
     return await accounts.freeze(desk(call), call.path["account"], call.body)

@@ -69,10 +69,18 @@ def check(file: Path | None, document: Path | None, base_path: str | None) -> in
 @click.argument("path")
 @click.option("-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A header.")
 @click.option("-d", "--data", "body", help="The body; JSON unless a header says otherwise.")
+@click.option("--plan", default="", help="For an account on this plan.")
+@click.option("--feature", "features", multiple=True, help="That has this feature beside it.")
 @click.option("--config", "file", type=FILE, help="The price file (farebox.yaml).")
 @json_option
-def quote(
-    method: str, path: str, headers: tuple[str, ...], body: str | None, file: Path | None
+def quote(  # noqa: PLR0917 - one for each option
+    method: str,
+    path: str,
+    headers: tuple[str, ...],
+    body: str | None,
+    plan: str,
+    features: tuple[str, ...],
+    file: Path | None,
 ) -> int:
     """Say what a request would cost, and why, without sending it."""
     settings = _settings(file)
@@ -86,6 +94,8 @@ def quote(
             path,
             sent,
             None if body is None else body.encode(),
+            plan=plan,
+            features=features,
         )
     except PriceFileError as error:
         first, count = error.problems[0], len(error.problems)
@@ -225,6 +235,7 @@ def _quoted(priced: Quote) -> dict[str, Any]:
         "observe": priced.observe,
         "public": priced.public,
         "strict": priced.strict,
+        "plan": priced.plan,
     }
 
 

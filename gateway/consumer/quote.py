@@ -14,9 +14,9 @@ from gateway.operations.explained import CostPart
 from gateway.operations.shown import Display, display
 from gateway.problems import Problem
 from gateway.routes import Call
-from ledger import accounts
+from ledger import accounts, plans
 
-REFUSALS = (400, 404, 405, 411, 413, 415, 422)
+REFUSALS = (400, 403, 404, 405, 411, 413, 415, 422)
 """What the call itself would be refused with."""
 
 Method = Annotated[str, Field(pattern="^[A-Za-z]{1,20}$")]
@@ -55,6 +55,7 @@ class QuoteAnswer(Answer):
     final: bool
     units: list[CostPart]
     arithmetic: str
+    plan: Annotated[str, Field(description="The price file's plan that counts; empty: none.")]
     observed: Annotated[bool, Field(description="The route only records: nothing is charged.")]
     available: int
     sufficient: bool
@@ -99,12 +100,15 @@ async def _quoted(
     body: bytes | None = None,
 ) -> QuoteAnswer:
     prices, version = services.prices.current, services.prices.version
-    try:
-        found = quote(prices, method.upper(), target, headers, body)
-    except Unpriceable as refused:
-        raise Problem(refused.code, refused.message, status=refused.status) from None
     async with services.ledger.database.connection() as connection:
         balances = await accounts.balances(connection, caller.account)
+        on = (await plans.standing(connection, caller.account)).on
+    try:
+        found = quote(
+            prices, method.upper(), target, headers, body, plan=on.name, features=on.features
+        )
+    except Unpriceable as refused:
+        raise Problem(refused.code, refused.message, status=refused.status) from None
     available = sum(row.available for row in balances if row.credit_type == found.credit_type)
     return answer(found, version, available)
 
@@ -122,6 +126,7 @@ def answer(found: Quote, version: int, available: int) -> QuoteAnswer:
         final=found.final,
         units=[CostPart.of(line) for line in found.lines],
         arithmetic=found.arithmetic,
+        plan=found.plan,
         observed=found.observe,
         available=available,
         sufficient=shortfall == 0,

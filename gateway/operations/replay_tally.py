@@ -2,7 +2,7 @@
 
 import json
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import add
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from config import HeirFinder, PriceList
 from config.words import route_words
 from gateway.operations.price_book import PriceBook
+from gateway.plan_repricing import ChargePlans, repricing_on
 from gateway.repricing import NotRepriced, Recorded, Repricing, not_repriced
 from ledger import price_versions
 from ledger.database import Connection
@@ -37,9 +38,10 @@ class Rule:
     now: str | None = None
     old_type: str = ""
     new_type: str = ""
+    plan: str = ""
 
     @classmethod
-    def of(cls, repricing: Repricing) -> "Rule":
+    def of(cls, repricing: Repricing, plan: str) -> "Rule":
         """Name what a repricing is about."""
         old, new = repricing.old, repricing.new
         return cls(
@@ -49,6 +51,7 @@ class Rule:
             now=None if new is None else route_words(new.path, new.methods),
             old_type=old.price.credit_type,
             new_type=(old if new is None else new).price.credit_type,
+            plan=plan,
         )
 
 
@@ -61,12 +64,13 @@ class Rules:
         self._new = new
         self._book = PriceBook(None)
         self._versions: OrderedDict[int, tuple[PriceList, HeirFinder] | None] = OrderedDict()
-        self._rules: dict[tuple[int, int], Rule] = {}
+        self._rules: dict[tuple[int, int, str], Rule] = {}
+        self.plans = ChargePlans(connection, new)
         self._amounts: dict[tuple[Any, ...], int | NotRepriced] = {}
 
     def amount(self, rule: Rule, row: Sequence[Any]) -> int | NotRepriced:
         """Return what a charge comes to now, or why nobody knows: the same for all alike."""
-        key = (row[1] is None, *row[2:])
+        key = (row[1] is None, rule.plan, *row[2:])
         found = self._amounts.get(key)
         if found is None:
             if len(self._amounts) >= MOST_REMEMBERED:
@@ -74,12 +78,25 @@ class Rules:
             found = self._amounts[key] = _amount(rule, row)
         return found
 
-    def known(self, version: int, number: int) -> Rule | None:
-        """Return a rule that was asked for before."""
-        return self._rules.get((version, number))
+    def known(self, row: Sequence[Any]) -> Rule | None:
+        """Return the rule of a charge, on the plan that counts for it, if it was made before."""
+        found = self._versions.get(row[2])
+        plan = self.plans.of(found[0], row[1], row[-1]) if found is not None else ""
+        return self._rules.get((row[2], row[3], plan))
 
-    async def of(self, version: int, number: int) -> Rule:
+    async def of_charge(self, row: Sequence[Any]) -> Rule:
+        """Return the same, made where it is the first."""
+        version, number = row[2], row[3]
+        if version not in self._versions:
+            await self.of(version, number)
+        found = self._versions[version]
+        plan = "" if found is None else self.plans.of(found[0], row[1], row[-1])
+        return await self.of(version, number, plan)
+
+    async def of(self, version: int, number: int, plan: str = "") -> Rule:
         """Return a rule of a version, read from its text when it is the first."""
+        if len(self._rules) >= MOST_REMEMBERED:
+            self._rules.clear()
         if version not in self._versions:
             prices = await self._book.version(self._connection, version)
             self._versions[version] = (
@@ -88,7 +105,7 @@ class Rules:
             if len(self._versions) > MOST_VERSIONS:
                 gone, _ = self._versions.popitem(last=False)
                 self._rules = {key: one for key, one in self._rules.items() if key[0] != gone}
-        made = self._rules[version, number] = self._made(version, number)
+        made = self._rules[version, number, plan] = self._made(version, number, plan)
         return made
 
     async def free(self) -> list[Rule]:
@@ -102,13 +119,13 @@ class Rules:
         free = [one.index for one in routes if one.price.is_free and not one.observe]
         return [await self.of(current.version, number) for number in free]
 
-    def _made(self, version: int, number: int) -> Rule:
+    def _made(self, version: int, number: int, plan: str) -> Rule:
         found = self._versions[version]
         if found is None or number >= len(found[0].routes):
             return Rule(None, f"rule {number} of version {version}")
         prices, finder = found
         old = prices.routes[number]
-        return Rule.of(Repricing(old, finder.of(old)))
+        return Rule.of(repricing_on(plan, prices, self._new, old, finder.of(old)), plan)
 
 
 @dataclass(slots=True)
@@ -136,12 +153,13 @@ class Tally:
         return found
 
 
-async def count(rows: Iterable[Sequence[Any]], rules: Rules, tally: Tally) -> None:
+async def count(rows: Sequence[Sequence[Any]], rules: Rules, tally: Tally) -> None:
     """Reprice rows of `replays.recorded` and add them up."""
+    await rules.plans.learn({row[1] for row in rows if row[1] is not None})
     for row in rows:
         tally.charges += 1
         account, due = row[1], row[8]
-        rule = rules.known(row[2], row[3]) or await rules.of(row[2], row[3])
+        rule = rules.known(row) or await rules.of_charge(row)
         after = rules.amount(rule, row)
         if isinstance(after, NotRepriced):
             key = (after.code, after.sentence, rule.route, rule.old_type)
@@ -159,7 +177,7 @@ async def count(rows: Iterable[Sequence[Any]], rules: Rules, tally: Tally) -> No
 def _amount(rule: Rule, row: Sequence[Any]) -> int | NotRepriced:
     if rule.repricing is None:
         return not_repriced("version-unknown")
-    _, account, _, _, state, reason, status, held, due, *texts, note = row
+    _, account, _, _, state, reason, status, held, due, *texts, note, _ = row
     units, measured, record = (None if text is None else json.loads(text) for text in texts)
     charge = Recorded(account, state, reason, status, held, due, units, measured, record, note)
     try:

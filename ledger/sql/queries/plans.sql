@@ -31,3 +31,8 @@ SELECT name, features FROM plans WHERE number = $1
 SELECT DISTINCT coalesce(nullif(s.name, ''), a.plan) AS name
   FROM accounts a LEFT JOIN subscribed_plans s ON s.account_id = a.id
  WHERE a.plan <> '' OR s.name <> ''
+
+-- name: of_accounts
+SELECT a.id, coalesce(nullif(s.name, ''), a.plan) AS name
+  FROM accounts a LEFT JOIN subscribed_plans s ON s.account_id = a.id
+ WHERE a.id = ANY ($1::bigint[])
