@@ -27,7 +27,7 @@ from ledger.lines import (
 from ledger.records import AccountRecord, SessionRecord
 from ledger.scripts import SETTLING, Scripts
 from tests.ledger import model as modelled
-from tests.ledger.drawn_lines import LATER_TYPE, DrawnLines
+from tests.ledger.drawn_lines import LATER_TYPE, PLANS, DrawnLines
 from tests.ledger.script_rig import A_DAY_MS, SCRIPTS
 from tests.ledger.tick_lines import HoldLine, LateLine, Line, SettleLine, packed
 from tests.ledger.twin import (
@@ -159,7 +159,11 @@ class ShardMachine(Twin, RuleBasedStateMachine):
         """With controls that the account has already, or with one missing, as `back` says."""
         stored = self.model.stored.get(account, modelled.Account())
         record = AccountRecord(
-            stored.status, stored.cseq, stored.aseq, tuple(pool_records(stored.pools))
+            stored.status,
+            stored.cseq,
+            stored.aseq,
+            tuple(pool_records(stored.pools)),
+            stored.plan,
         )
         keys = [
             (number, key_record(key))
@@ -220,7 +224,7 @@ class ShardMachine(Twin, RuleBasedStateMachine):
 
     @rule(
         account=accounts,
-        kind=st.sampled_from("gggggewwfkcc"),
+        kind=st.sampled_from("gggggewwfkccpp"),
         credit_type=st.sampled_from((1, 1, 2, LATER_TYPE)),
         amount=st.integers(1, 300),
         priority=st.integers(0, 2),
@@ -251,6 +255,8 @@ class ShardMachine(Twin, RuleBasedStateMachine):
             control = Control(
                 "k", 0, 0, 10 * account, 1 + int(pick % 10 == 0), 0, expiry, 1 + pick % 2
             )
+        elif kind == "p":
+            control = Control("p", 0, object_id=PLANS[pick % 3])
         elif kind == "c":
             cap = (amount % 60, pick % 3, NEVER, int(pick // 3 % 3 > 0))
             control = Control("c", 0, credit_type, 10 * account, *cap)

@@ -28,6 +28,7 @@ class HoldLine:
     only_check: bool = False
     limits: tuple[Limit, ...] | None = None
     weight: int = 1
+    plan: int | None = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ def packed(line: Line) -> bytes:
                 scope=line.scope,
                 rate=Rate(*line.rate),
                 limits=b"" if line.limits is None else limits_block(line.limits, line.weight),
+                plan=line.plan,
                 only_check=line.only_check,
             )
         case SettleLine():
