@@ -16,7 +16,8 @@ from config.model import (
     Upstream,
 )
 from config.paths import BadPath, canonical_path
-from config.plans import Plan, instead_of, is_open, on_plan, plan_required
+from config.plan_words import plan_warnings
+from config.plans import DEFAULT_PLAN, Plan, instead_of, is_open, on_plan, plan_required
 from config.price_list import PriceList
 from config.pricing.facts import Measured, RequestFacts, Unit, Unpriceable
 from config.pricing.measure import count
@@ -31,6 +32,7 @@ from config.starter import starter_file
 from config.watch import PriceWatch, read_price_file
 
 __all__ = [
+    "DEFAULT_PLAN",
     "LARGEST_AMOUNT",
     "BadPath",
     "Cors",
@@ -82,6 +84,7 @@ __all__ = [
     "on_plan",
     "parse_amount",
     "plan_required",
+    "plan_warnings",
     "price_file_schema",
     "quote",
     "read_price_file",

@@ -6,6 +6,7 @@ from fractions import Fraction
 from config.limits import Limit
 from config.model import Route
 from config.plans import DEFAULT_PLAN, Plan, PlanRoute, factor_words
+from config.price_list import PriceList
 from config.words import NONE, amount_words, route_words, words
 
 Told = dict[str, tuple[object, str]]
@@ -44,3 +45,28 @@ def _priced(price: int | None, factor: Fraction | None, route: Route | None) -> 
 
 def _limits(limits: Sequence[Limit]) -> tuple[object, str]:
     return frozenset(limits), words("limits", tuple(limits))
+
+
+def plan_warnings(prices: PriceList) -> list[str]:
+    """Say what is right by itself and will surprise: plans and features that nothing here gives."""
+    if not prices.asks_plans:
+        return []
+    sentences = []
+    for package in prices.packages.values():
+        if package.plan_tier and package.plan_tier not in prices.plans:
+            instead = (
+                "the plan default counts" if DEFAULT_PLAN in prices.plans else "nothing changes"
+            )
+            sentences.append(
+                f"The package {package.id} puts its subscribers on the plan {package.plan_tier},"
+                f" which is not among `plans`: for them {instead}."
+            )
+    given = {feature for plan in prices.plans.values() for feature in plan.features}
+    given |= {flag for package in prices.packages.values() for flag in package.feature_flags}
+    sentences += [
+        f"The route {route.name} asks for the feature {route.feature}, which no plan and no package"
+        " here has: only a product at Stripe can open it."
+        for route in prices.routes
+        if route.feature is not None and not route.plans and route.feature not in given
+    ]
+    return sentences

@@ -135,7 +135,7 @@ async def standing(connection: Connection, account_id: int) -> Standing:
 
 
 async def names(connection: Connection) -> list[str]:
-    """Return the plans that accounts are on, by name; empty: features alone."""
+    """Return the names of the plans that accounts are on."""
     return [row["name"] for row in await connection.fetch(_SQL.names)]
 
 

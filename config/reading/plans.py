@@ -42,6 +42,8 @@ def _plan(name: str, entry: Entry, named: dict[str, list[Route]], parts: Parts) 
         if one is None:
             continue
         routes = named.get(route_name)
+        if routes is None and parts.reading.problems.found:
+            raise WrongValueError  # it may be one of those that are wrong
         if routes is None:
             near = difflib.get_close_matches(route_name[:100], named, n=1)
             hint = f"Did you mean `{near[0]}`?" if near else "Give a route's name or its path."

@@ -16,6 +16,7 @@ from config import (
     Unpriceable,
     format_amount,
     load_price_list,
+    plan_warnings,
     read_price_file,
     starter_file,
 )
@@ -58,6 +59,7 @@ def check(file: Path | None, document: Path | None, base_path: str | None) -> in
         click.echo(f"{path}: fine. {_sentence(price_list)}")
         if found is None or document is None:
             lines = [f"{path}:{one.line}: {_unpriced(one)}" for one in price_list.unpriced]
+            lines += [f"{path}: {sentence}" for sentence in plan_warnings(price_list)]
         else:
             lines = in_words(found, path, document)
         click.echo("\n".join(lines), nl=bool(lines))
@@ -185,6 +187,8 @@ def _summary(price_list: PriceList) -> dict[str, Any]:
         "packages": len(price_list.packages),
         "observe": price_list.observe,
         "strict_routes": [route.name for route in price_list.routes if route.strict],
+        "plans": list(price_list.plans),
+        "warnings": plan_warnings(price_list),
         "unpriced": [
             {"name": route.name, "path": route.path, "methods": route.methods, "line": route.line}
             for route in price_list.unpriced
@@ -200,6 +204,7 @@ def _sentence(price_list: PriceList) -> str:
         (len(price_list.routes), "route"),
         (len(price_list.upstreams), "upstream"),
         (len(price_list.packages), "package"),
+        *([(len(price_list.plans), "plan")] if price_list.plans else []),
     )
     sentence = ", ".join(f"{n} {word}{'' if n == 1 else 's'}" for n, word in counts) + "."
     strict = sum(route.strict and not route.observe for route in price_list.routes)

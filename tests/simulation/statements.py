@@ -486,8 +486,7 @@ def _(tx: Transaction, account: int) -> list[Row]:
     applied = [
         (one["cseq"], one["object_id"])
         for one in tx.rows("controls")
-        if (one["account_id"], one["kind"]) == (account, "p")
-        and one["cseq"] <= row["cseq_applied"]
+        if (one["account_id"], one["kind"]) == (account, "p") and one["cseq"] <= row["cseq_applied"]
     ]
     return [
         {

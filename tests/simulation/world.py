@@ -328,7 +328,9 @@ class World:
         self.names["sale"] += 1
         source_id = f"sale{self.names['sale']}"
         account = self.chance.randint(1, self.plan.accounts)
-        kind = self.chance.choice(("grant",) * 6 + ("claw", "claw", "refund", "refund", "freeze", "plan"))
+        kind = self.chance.choice(
+            ("grant",) * 6 + ("claw", "claw", "refund", "refund", "freeze", "plan")
+        )
         order: Callable[[Any], Any]
         granted = (account, 0)
         if kind == "grant":

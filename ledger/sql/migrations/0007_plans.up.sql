@@ -27,6 +27,8 @@ SELECT id FROM accounts WHERE plan <> '' ORDER BY id FOR NO KEY UPDATE;
 ALTER TABLE controls
     DROP CONSTRAINT controls_kind_check,
     ADD CONSTRAINT controls_kind_check CHECK (kind IN ('g', 'w', 'f', 'k', 'e', 'c', 'p'));
+CREATE INDEX accounts_of_plans ON accounts (plan) WHERE plan <> '';
+CREATE INDEX subscribed_plans_names ON subscribed_plans (name);
 CREATE INDEX controls_of_plans ON controls (account_id, cseq) WHERE kind = 'p';
 
 INSERT INTO plans (name, features) SELECT DISTINCT plan, '{}'::text[] FROM accounts WHERE plan <> '';

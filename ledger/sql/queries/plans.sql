@@ -27,10 +27,16 @@ INSERT INTO plans (name, features) VALUES ($1, $2) ON CONFLICT (name, features) 
 -- name: by_number
 SELECT name, features FROM plans WHERE number = $1
 
+-- Of the few plans there are, each looked up by an index: probes ask this again and again.
 -- name: names
-SELECT DISTINCT coalesce(nullif(s.name, ''), a.plan) AS name
-  FROM accounts a LEFT JOIN subscribed_plans s ON s.account_id = a.id
- WHERE a.plan <> '' OR s.name <> ''
+SELECT DISTINCT p.name
+  FROM plans p
+ WHERE p.name <> ''
+   AND (EXISTS (SELECT FROM subscribed_plans s WHERE s.name = p.name)
+        OR EXISTS (SELECT FROM accounts a
+                    WHERE a.plan = p.name AND a.plan <> ''
+                      AND NOT EXISTS (SELECT FROM subscribed_plans s WHERE s.account_id = a.id AND s.name <> '')))
+ ORDER BY 1
 
 -- name: of_accounts
 SELECT a.id, coalesce(nullif(s.name, ''), a.plan) AS name
