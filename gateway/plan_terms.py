@@ -7,8 +7,8 @@ from config import Limit, Plan, PriceList, Route, instead_of, is_open, on_plan, 
 from gateway.limits import RouteLimits, limits_of
 from ledger.plans import OnPlan
 
-MOST_KEPT: Final = 20_000
-"""Routes on plans that differ from the usual; then all are forgotten, and worked out anew."""
+MOST_KEPT: Final = 100_000
+"""Routes on plans that were called: some 50 MB. Then all are forgotten, and worked out anew."""
 
 
 class Terms(NamedTuple):
@@ -31,29 +31,49 @@ class PlanTerms:
     def __init__(self, prices: PriceList, usual: Sequence[RouteLimits]) -> None:
         self._prices = prices
         self._usual = usual
-        self._of_file: dict[str, tuple[Limit, ...]] = {}
-        self._worked_out: dict[tuple[str, int], tuple[Route, RouteLimits]] = {}
+        self._on: dict[str, list[Terms | None]] = {}
+        self._limits: dict[str, tuple[Limit, ...]] = {}
+        self._shared: dict[tuple[str, str, bool, int], RouteLimits] = {}
+        self._kept = 0
 
     def on(self, plan: OnPlan, route: Route) -> Terms:
         """Return a route of the list as it is for accounts that are on this."""
         known = self._prices.plan_of(plan.name)
-        closed = ""
-        if not is_open(route, known, plan.features):
-            closed = plan_required(route, self._prices.plans)
-        if known is None:
-            return Terms(route, self._usual[route.index], closed)
-        place = (known.name, route.index)
-        found = self._worked_out.get(place)
-        if found is None:
-            if len(self._worked_out) >= MOST_KEPT:
-                self._worked_out.clear()
-            found = self._worked_out[place] = self._work_out(known, route)
-        return Terms(*found, closed)
+        name = "" if known is None else known.name
+        on = self._on.get(name)
+        if on is None:
+            on = self._on[name] = [None] * len(self._prices.routes)
+        terms = on[route.index] or self._work_out(known, route, on)
+        if terms.closed and plan.features and is_open(route, known, plan.features):
+            return terms._replace(closed="")
+        return terms
 
-    def _work_out(self, plan: Plan, route: Route) -> tuple[Route, RouteLimits]:
+    def _work_out(self, plan: Plan | None, route: Route, on: list[Terms | None]) -> Terms:
+        if self._kept >= MOST_KEPT:
+            self._on.clear()  # `on` itself goes with the request that asks
+            self._kept = 0
+        self._kept += 1
         other = on_plan(plan, route)
-        if other is route and not plan.limits:
-            return route, self._usual[route.index]
-        if plan.name not in self._of_file:
-            self._of_file[plan.name] = instead_of(self._prices.limits.all, plan.limits)
-        return other, limits_of(self._prices, other, self._of_file[plan.name])
+        limits = self._usual[route.index]
+        if plan is not None and (other is not route or plan.limits):
+            limits = self._limits_of(plan, other)
+        closed = ""
+        if not is_open(route, plan, ()):
+            closed = plan_required(route, self._prices.plans)
+        terms = on[route.index] = Terms(other, limits, closed)
+        return terms
+
+    def _limits_of(self, plan: Plan, route: Route) -> RouteLimits:
+        of_file = self._limits.get(plan.name)
+        if of_file is None:
+            of_file = instead_of(self._prices.limits.all, plan.limits)
+            self._limits[plan.name] = of_file
+        if not plan.limits and route.limits is self._prices.routes[route.index].limits:
+            return self._usual[route.index]
+        if route.limits:
+            return limits_of(self._prices, route, of_file)
+        # All that differs between routes without limits of their own.
+        alike = (plan.name, route.price.credit_type, route.websocket, route.weight)
+        if alike not in self._shared:
+            self._shared[alike] = limits_of(self._prices, route, of_file)
+        return self._shared[alike]
