@@ -99,7 +99,9 @@ class AccountAnswer(AccountRow):
         str, Field(description="What it is on: its subscription's plan, else its own.")
     ]
     features: Annotated[list[str], Field(description="What subscriptions opened beside it.")]
-    plan_applied: Annotated[bool, Field(description="Whether calls are priced by it yet.")]
+    plan_applied: Annotated[
+        bool, Field(description="Whether calls are priced by it yet, as far as posted.")
+    ]
     balances: list[Balance]
 
 
