@@ -16,6 +16,8 @@ from config.model import (
     Upstream,
 )
 from config.paths import BadPath, canonical_path
+from config.plan_words import plan_warnings
+from config.plans import DEFAULT_PLAN, Plan, instead_of, is_open, on_plan, plan_required
 from config.price_list import PriceList
 from config.pricing.facts import Measured, RequestFacts, Unit, Unpriceable
 from config.pricing.measure import count
@@ -30,6 +32,7 @@ from config.starter import starter_file
 from config.watch import PriceWatch, read_price_file
 
 __all__ = [
+    "DEFAULT_PLAN",
     "LARGEST_AMOUNT",
     "BadPath",
     "Cors",
@@ -50,6 +53,7 @@ __all__ = [
     "NoRoute",
     "OpenApiError",
     "Package",
+    "Plan",
     "Price",
     "PriceFileError",
     "PriceList",
@@ -74,8 +78,13 @@ __all__ = [
     "differences",
     "explain",
     "format_amount",
+    "instead_of",
+    "is_open",
     "load_price_list",
+    "on_plan",
     "parse_amount",
+    "plan_required",
+    "plan_warnings",
     "price_file_schema",
     "quote",
     "read_price_file",

@@ -11,13 +11,14 @@ from typing import Literal, NamedTuple
 
 from config.amounts import format_amount
 from config.model import CreditType, Package, Route, Upstream
+from config.plan_words import plan_facts
 from config.price_list import PriceList
 from config.reading.load import load_price_list
 from config.reading.written import Written, read_written
 from config.routing import shape
 from config.words import NONE, field_words, route_words, words
 
-FIRST = ("routes", "packages", "credit types", "limits")
+FIRST = ("routes", "plans", "packages", "credit types", "limits")
 """The groups that people look for, in this order; then the others by name, the file itself last."""
 LAST = "file"
 
@@ -106,6 +107,10 @@ class _Described:
                     package, scale=prices.credit_types[package.credit_type].scale, without=["id"]
                 )
                 for name, package in prices.packages.items()
+            },
+            "plans": {
+                name: {key: Fact(*told) for key, told in plan_facts(plan, prices.routes).items()}
+                for name, plan in prices.plans.items()
             },
             "upstreams": {
                 name: _upstream(upstream, written) for name, upstream in prices.upstreams.items()

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
-from config.amounts import format_amount, total_cost
+from config.amounts import format_amount
 from config.paths import BadPath, canonical_path
+from config.plans import FactoredPrice, factor_words, is_open, on_plan, plan_required, total_of
 from config.price_list import PriceList
 from config.pricing.facts import Headers, RequestFacts, Unit, Unpriceable
 from config.pricing.price import Line, Price
@@ -54,6 +56,8 @@ class Quote:
     observe: bool
     public: bool
     strict: bool
+    plan: str = ""
+    """The plan of the file that it was priced by; empty where there is none."""
 
 
 def explain(price: Price, units: Sequence[Unit]) -> Explanation:
@@ -73,16 +77,26 @@ def _arithmetic(price: Price, measured: Sequence[tuple[Line, int]], amount: int)
         divided = f"{quantity} / {line.unit}" if line.unit != 1 else str(quantity)
         terms.append(f"{divided} x {format_amount(line.cost, price.scale)}")
     parts = [(quantity, line.unit, line.cost) for line, quantity in measured]
-    total = total_cost(price.flat, parts)
+    factor = price.factor if isinstance(price, FactoredPrice) else Fraction(1)
     text = " + ".join(terms)
-    if measured:
-        exact = all(quantity * cost % unit == 0 for quantity, unit, cost in parts)
+    if factor != 1:
+        text = f"({text})" if len(terms) > 1 else text
+        text += f" x {factor_words(factor)}"
+    total = total_of(price, parts)
+    if measured or factor != 1:
+        exact = _exact(price.flat, parts, factor)
         text += f"{'' if exact else ', rounded up'} = {format_amount(total, price.scale)}"
     if amount > total:
         text += f", at least {format_amount(amount, price.scale)}"
     if amount < total:
         text += f", at most {format_amount(amount, price.scale)}"
     return text
+
+
+def _exact(flat: int, parts: Sequence[tuple[int, int, int]], factor: Fraction) -> bool:
+    """Whether the sum needs no rounding."""
+    each = (Fraction(quantity * cost, unit) for quantity, unit, cost in parts)
+    return ((flat + sum(each)) * factor).denominator == 1
 
 
 def units_of(
@@ -110,7 +124,14 @@ def units_of(
 
 
 def quote(
-    price_list: PriceList, method: str, target: str, headers: Headers, body: bytes | None
+    price_list: PriceList,
+    method: str,
+    target: str,
+    headers: Headers,
+    body: bytes | None,
+    *,
+    plan: str = "",
+    features: Sequence[str] = (),
 ) -> Quote:
     """
     Price a request that is not sent.
@@ -121,9 +142,11 @@ def quote(
         target: Path, with the query if there is one.
         headers: As they would be sent.
         body: None or empty for none.
+        plan: What the account is on, as accounts have it.
+        features: What it may use beside what the plan has.
 
     Raises:
-        Unpriceable: It would be refused: 400, 404, 405, or as `Price.before` refuses.
+        Unpriceable: It would be refused: 400, 403, 404, 405, or as `Price.before` refuses.
     """
     path, _, query = target.partition("?")
     try:
@@ -136,7 +159,11 @@ def quote(
     if isinstance(matched, MethodNotAllowed):
         allowed = ", ".join(matched.allow)
         raise Unpriceable(405, "method-not-allowed", f"This path takes {allowed}.")
-    route, price = matched.route, matched.route.price
+    known = price_list.plan_of(plan)
+    route = on_plan(known, matched.route)
+    if not is_open(route, known, features) and not route.observe:
+        raise Unpriceable(403, "plan-required", plan_required(route, price_list.plans))
+    price = route.price
     lowered = [(name.lower(), value) for name, value in headers]
     facts = RequestFacts(matched.params, query.encode(), lowered, body, len(body or b""))
     measured = price.before(facts)
@@ -160,4 +187,5 @@ def quote(
         observe=route.observe,
         public=route.public,
         strict=route.strict,
+        plan="" if known is None else known.name,
     )

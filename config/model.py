@@ -139,6 +139,9 @@ class Route:
     """Of this route alone, besides those of the file."""
     weight: int = 1
     """How many requests one counts as in rates, quotas and allowances."""
+    plans: tuple[str, ...] = ()
+    """Only accounts on one of these may call it, or those that have its `feature`; empty: all."""
+    feature: str | None = None
 
     def recorded(self, facts: RequestFacts) -> dict[str, str]:
         """Give the values to keep; absent or unreadable ones are left out, never a refusal."""

@@ -8,6 +8,7 @@ from typing import Literal
 from config.amounts import LARGEST_AMOUNT
 from config.limits import Limits
 from config.model import Cors, CreditType, Network, Package, Route, SellingRules, Upstream
+from config.plans import DEFAULT_PLAN, Plan, largest_on
 from config.pricing.price import Price
 from config.routing import Matched, RouteTable
 
@@ -20,6 +21,7 @@ class PriceList:
     upstreams: Mapping[str, Upstream]
     routes: tuple[Route, ...]
     packages: Mapping[str, Package] = field(default_factory=dict)
+    plans: Mapping[str, Plan] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     prefix: str = "/farebox"
     """Where our own routes are."""
@@ -31,11 +33,15 @@ class PriceList:
     prices: Literal["file", "database"] = "file"
     """Where they live: changed by editing the file, or by publishing them."""
     upstream_client: Literal["own", "httpx"] = "own"
+    asks_plans: bool = field(init=False, repr=False, compare=False)
+    """Whether it matters for any request which plan its account is on."""
     _table: RouteTable = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Build the table once; every request walks it."""
         object.__setattr__(self, "_table", RouteTable(self.routes))
+        closed = any(route.plans or route.feature for route in self.routes)
+        object.__setattr__(self, "asks_plans", closed or bool(self.plans))
 
     def match(self, method: bytes, path: bytes) -> Matched:
         """
@@ -45,6 +51,10 @@ class PriceList:
             BadPath: The path has a `%2F` and its route does not take it.
         """
         return self._table.match(method, path)
+
+    def plan_of(self, name: str) -> Plan | None:
+        """Give what is said of an account's plan; of one that is not known, the default."""
+        return self.plans.get(name) or self.plans.get(DEFAULT_PLAN)
 
     def trusts(self, peer: str) -> bool:
         """Whether a peer's X-Forwarded-* headers are believed."""
@@ -65,8 +75,12 @@ class PriceList:
         A price without `max` has no largest one: it counts with what its defaults and one
         `unit` of each quantity cost (see `unbounded`).
         """
-        prices = [route.price for route in self.routes if route.price.credit_type == credit_type]
-        return max((largest_of(price) for price in prices), default=0)
+        of_type = [route for route in self.routes if route.price.credit_type == credit_type]
+        usual = [(route, largest_of(route.price)) for route in of_type]
+        on_plans = (
+            largest_on(plan, route, most) for plan in self.plans.values() for route, most in usual
+        )
+        return max(max((most for _, most in usual), default=0), max(on_plans, default=0))
 
     @property
     def unpriced(self) -> tuple[Route, ...]:

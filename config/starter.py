@@ -34,6 +34,11 @@ routes:
 # packages:
 #   starter: {{ name: Starter, credits: 100, price: {{ usd: 1000 }} }}
 
+# What is other for accounts on a plan (`farebox account plan ACCOUNT pro`, or a subscription's).
+# plans:
+#   default: {{ limits: {{ per_account: {{ quota: {{ requests: 1000, per: day }} }} }} }}
+#   pro: {{ factor: 0.8, routes: {{ product: {{ price: 1 }} }} }}
+
 # limits: {{ per_key: {{ requests: 600, per: minute }} }}
 """
 

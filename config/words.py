@@ -6,6 +6,7 @@ from dataclasses import fields, is_dataclass
 
 from config.amounts import format_amount
 from config.model import Recorded, StatusSet, Upstream
+from config.plans import FactoredPrice, factor_words
 from config.pricing.price import Line, Price
 
 NONE = "none"
@@ -45,6 +46,9 @@ def price_words(price: Price) -> str:
     parts = [amount(price.flat)] if price.flat or not price.lines else []
     parts += [f"{amount(line.cost)} for each {_measure(line)}" for line in price.lines]
     words = " + ".join(parts)
+    if isinstance(price, FactoredPrice):
+        words = f"({words})" if len(parts) > 1 else words
+        words += f" x {factor_words(price.factor)}"
     if price.minimum:
         words += f", at least {amount(price.minimum)}"
     if price.maximum is not None:

@@ -21,6 +21,7 @@ from gateway.control import Control, OpenBilling
 from gateway.framing import FramingLimits, StrictHttpProtocol, Turn, strict_http
 from gateway.identify import Identification
 from gateway.metrics import Metrics, MetricsFile
+from gateway.plans import Plans
 from gateway.presence import Presence
 from gateway.prices import LivePrices
 from gateway.proxy import Proxy
@@ -97,6 +98,7 @@ class App:
             prices=prices,
             upstreams=self._upstreams,
             presence=self._presence,
+            plans=Plans(ledger.plans, ledger.holds, self._clock),
             access_log=self._access_log,
             metrics=self._metrics,
             buy_link=self.buy_link,

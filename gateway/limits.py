@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from config import Limit, PriceList, Route
+from config import Limit, Plan, PriceList, Route, instead_of
 from gateway.headers import Headers
 from gateway.problems import Problem, retry_after
 from ledger import limits as ledger
@@ -71,22 +71,31 @@ class RouteLimits:
 NONE = RouteLimits()
 
 
-def limits_on(prices: PriceList, route: Route) -> tuple[Limit, ...]:
-    """Return what requests of a route are counted by: the file's limits and the route's."""
+def limits_over_all(prices: PriceList, plan: Plan | None) -> tuple[Limit, ...]:
+    """Return the limits of the file that count for all routes, as they are on a plan."""
+    return prices.limits.all if plan is None else instead_of(prices.limits.all, plan.limits)
+
+
+def limits_on(
+    prices: PriceList, route: Route, over_all: Sequence[Limit] | None = None
+) -> tuple[Limit, ...]:
+    """Return what requests of a route are counted by: the limits over all routes and its own."""
     if route.public:
         return ()
     return tuple(
         one
-        for one in (*prices.limits.all, *route.limits)
+        for one in (*(prices.limits.all if over_all is None else over_all), *route.limits)
         # A connection is no call that could be free.
         if one.credit_type in (None, route.price.credit_type)
         and not (route.websocket and one.free is not None)
     )
 
 
-def limits_of(prices: PriceList, route: Route) -> RouteLimits:
+def limits_of(
+    prices: PriceList, route: Route, over_all: Sequence[Limit] | None = None
+) -> RouteLimits:
     """Work out a route's limits as the ledger and clients are told them."""
-    applying = limits_on(prices, route)
+    applying = limits_on(prices, route, over_all)
     if not applying:
         return NONE
     limits = [one for one in applying if one.free is None]

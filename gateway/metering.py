@@ -104,23 +104,25 @@ class Metering:
             return self._elapsed_ms
         return max(0, self._clock.now_us() - self._since_us) // 1000
 
-    def detail_before(self, record: Mapping[str, str]) -> bytes:
-        """Return what the hold keeps: the units measured (u), and the route's record (r)."""
-        if not (record or self._note or self.measured.units):
+    def detail_before(self, record: Mapping[str, str], plan: str = "") -> bytes:
+        """Return what the hold keeps: units measured (u), the route's record (r), the plan (p)."""
+        if not (record or self._note or self.measured.units or plan):
             return b""
-        return _document(self._before(record))
+        return _document(self._before(record, plan))
 
     def detail_after(self, uncollected: int) -> bytes:
         """Return what the settlement keeps: units of the answer (m), uncollected (o), ms (ms)."""
         return b"" if self._cost is None else _document(self._after(uncollected))
 
-    def detail_observed(self, record: Mapping[str, str], uncollected: int, note: str) -> bytes:
+    def detail_observed(
+        self, record: Mapping[str, str], uncollected: int, note: str, plan: str = ""
+    ) -> bytes:
         """Return both at once, for a request that was only watched; `note`: what it met (x)."""
         noted = {"x": note} if note else {}
-        return _document({**self._before(record), **self._after(uncollected), **noted})
+        return _document({**self._before(record, plan), **self._after(uncollected), **noted})
 
-    def _before(self, record: Mapping[str, str]) -> dict[str, object]:
-        kept: dict[str, object] = {}
+    def _before(self, record: Mapping[str, str], plan: str) -> dict[str, object]:
+        kept: dict[str, object] = {"p": plan} if plan else {}
         if self.measured.units:
             kept["u"] = [unit.quantity for unit in self.measured.units]
         if record:

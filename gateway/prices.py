@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from config import PriceList, Route, Upstream
 from gateway.headers import Headers
 from gateway.limits import RouteLimits, limits_of
+from gateway.plan_terms import PlanTerms
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class Prices:
         backends: By `Route.index`.
         prefix: Where our own routes are, as it stands in a path.
         limits: By `Route.index`.
+        plans: What is other on plans; None where it does not matter what accounts are on.
     """
 
     list: PriceList
@@ -44,6 +46,7 @@ class Prices:
     backends: tuple[Backend, ...]
     prefix: bytes
     limits: tuple[RouteLimits, ...]
+    plans: PlanTerms | None = None
 
     def credit_type(self, number: int) -> str:
         """Return the name of a credit type, for people."""
@@ -80,7 +83,8 @@ def _prepare(current: PriceList, version: int, type_numbers: Mapping[str, int]) 
     backends = tuple(_backend(route) for route in current.routes)
     limits = tuple(limits_of(current, route) for route in current.routes)
     prefix = current.prefix.encode()
-    return Prices(current, version, dict(type_numbers), backends, prefix, limits)
+    plans = PlanTerms(current, limits) if current.asks_plans else None
+    return Prices(current, version, dict(type_numbers), backends, prefix, limits, plans)
 
 
 def _backend(route: Route) -> Backend:

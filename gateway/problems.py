@@ -37,6 +37,7 @@ CATALOGUE: Mapping[str, tuple[int, str]] = {
     "card-declined": (402, "The card was declined"),
     "account-frozen": (403, "The account is frozen"),
     "scope-missing": (403, "The API key may not do this"),
+    "plan-required": (403, "The route is for accounts on other plans"),
     "key-cap": (403, "The API key may spend no more"),
     "link-invalid": (403, "The link is not valid or has run out"),
     "no-route": (404, "Nothing is served under this path"),

@@ -10,6 +10,7 @@ per request and takes what it needs by constructor.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 from config import (
@@ -33,6 +34,7 @@ from gateway.identify import Caller, Identification
 from gateway.metering import Metering, detail_unpriced
 from gateway.metrics import Metrics
 from gateway.outcome import NOTHING, End, Ending, Outcome, outcome
+from gateway.plans import Plans
 from gateway.presence import Presence
 from gateway.prices import LivePrices
 from gateway.problems import (
@@ -83,6 +85,7 @@ class Proxy:
         prices: LivePrices,
         upstreams: UpstreamClient,
         presence: Presence,
+        plans: Plans,
         access_log: AccessLog,
         metrics: Metrics,
         buy_link: Callable[[int, Request], str],
@@ -102,6 +105,7 @@ class Proxy:
         self._prices = prices
         self._upstreams = upstreams
         self._presence = presence
+        self._plans = plans
         self._access_log = access_log
         self._metrics = metrics
         self._buy_link = buy_link
@@ -159,15 +163,28 @@ class Proxy:
             return self._observe(visit, path)
         if route.public:
             return self._forward_free(visit, path)
+        if visit.prices.plans is not None:
+            return self._charge_on_plan(visit, path)
         return self._charge(visit, path, match)
 
-    async def _charge(self, visit: Visit, path: bytes, match: Match) -> None:
-        """Key, price, hold, forward, settle."""
-        request, route = visit.request, match.route
+    async def _charge_on_plan(self, visit: Visit, path: bytes) -> None:
+        """Charge by what the account is on at the moment of the hold."""
+        request = visit.request
         secret = self._identification.secret(request)
         visit.caller = caller = self._identification.remembered(
             secret
         ) or await self._identification.find(secret, request, visit.prices.list)
+        await self._plans.charge(visit, caller, partial(self._charge, visit, path))
+
+    async def _charge(self, visit: Visit, path: bytes, match: Match) -> None:
+        """Key, price, hold, forward, settle."""
+        request, route = visit.request, match.route
+        caller = visit.caller
+        if caller is None:
+            secret = self._identification.secret(request)
+            visit.caller = caller = self._identification.remembered(
+                secret
+            ) or await self._identification.find(secret, request, visit.prices.list)
         body = await _priced_body(request, route) if route.price.needs_body else None
         facts = _facts(request, match, body)
         metering = Metering(route.price, route.price.before(facts), request, self._clock)
@@ -231,10 +248,10 @@ class Proxy:
         async def next_link() -> Link:
             metering = first.metering.next_slice(visit.request_id)
             ceiling = metering.measured.ceiling
-            detail = metering.detail_before(visit.record)
-            # It is no request of its own, so it does not count as one.
+            detail = metering.detail_before(visit.record, visit.plan_name)
+            # It is no request of its own, so it does not count as one, and it keeps its plan.
             again = order._replace(
-                ceiling=ceiling, rate=(0, 0), limits=visit.limits.slices, detail=detail
+                ceiling=ceiling, rate=(0, 0), limits=visit.limits.slices, plan=None, detail=detail
             )
             if ceiling == 0:
                 await self._holds.check(again)
@@ -258,6 +275,9 @@ class Proxy:
             visit.request, visit.prices.list
         )
         visit.caller = caller
+        if visit.prices.plans is not None and caller is not None:
+            problem = await self._plans.watched(visit, caller)
+            route = visit.route
         metering = await self._price_if_possible(visit)
         head = watched_head(visit.request, route)
         met = Met(head or ("" if route.public else problem), visit.reason)
@@ -275,7 +295,9 @@ class Proxy:
             # A watched WebSocket is no chain of charges: all of it stands in this one.
             over = result.uncollected if route.websocket else 0
             amount = result.amount + over
-            detail = metering.detail_observed(visit.record, result.uncollected - over, met.note)
+            detail = metering.detail_observed(
+                visit.record, result.uncollected - over, met.note, visit.plan_name
+            )
         self._holds.observe(
             bytes.fromhex(self._id_of(visit)),
             account=caller.account if caller else 0,
@@ -346,9 +368,10 @@ class Proxy:
             lifetime_ms=route.lifetime_ms,
             scope=SCOPE_CALL,
             rate=limits.rate,
-            detail=metering.detail_before(visit.record),
+            detail=metering.detail_before(visit.record, visit.plan_name),
             limits=limits.block,
             route=route.name,
+            plan=visit.plan,
         )
 
     async def _forward(

@@ -2,10 +2,15 @@
 
 from dataclasses import dataclass
 
+from config import DEFAULT_PLAN, PriceList
 from gateway.problems import Problem
-from ledger import gateways, price_versions
+from ledger import gateways, plans, price_versions
+from ledger.database import Connection
 from ledger.errors import LedgerUnavailable
 from ledger.ledger import Ledger
+
+MOST_NAMED = 10
+"""Plans in one sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,20 @@ async def readiness(ledger: Ledger) -> Readiness:
     if current is None:
         raise Problem("not-ready", "No price version is published yet.", status=503)
     return Readiness(current.version, warnings_of(rows))
+
+
+async def unnamed_plans(connection: Connection, prices: PriceList) -> list[str]:
+    """Say which plans accounts are on that the price file has no word about."""
+    if not prices.asks_plans:
+        return []
+    unknown = [name for name in await plans.names(connection) if name not in prices.plans]
+    if not unknown:
+        return []
+    shown = ", ".join(unknown[:MOST_NAMED]) + (", ..." if len(unknown) > MOST_NAMED else "")
+    instead = f"plan {DEFAULT_PLAN}" if DEFAULT_PLAN in prices.plans else "usual prices"
+    return [
+        f"accounts are on plans that the price file does not name: {shown}; the {instead} count"
+    ]
 
 
 def warnings_of(rows: list[gateways.Gateway]) -> list[str]:

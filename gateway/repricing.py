@@ -108,10 +108,11 @@ class _Source:
 class Repricing:
     """One route of an old price list against those that take its requests in the new one."""
 
-    def __init__(self, old: Route, heirs: Heirs) -> None:
+    def __init__(self, old: Route, heirs: Heirs, *, refusal: NotRepriced | None = None) -> None:
+        """`refusal`: why the new route would be closed to the charge's account."""
         self.old = old
         self.new: Route | None = None
-        self._why = _why_not(old, heirs)
+        self._why = _why_not(old, heirs) or refusal
         if self._why is None:
             self.new = heirs.routes[0]
             self._alike = _alike(old, self.new)

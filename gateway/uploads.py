@@ -25,8 +25,8 @@ class Uploads:
         Raises:
             UpstreamBusy: Its body is not here, and too many others are on their way already.
         """
-        if request.arrived:
-            return
+        if request.arrived or request.when_body_ended is not None:
+            return  # a request that is priced twice enters once
         place = (upstream.scheme, upstream.host, upstream.port)
         if self._under_way[place] >= max(1, upstream.max_connections // LARGEST_SHARE):
             raise UpstreamBusy("too many bodies are on their way")

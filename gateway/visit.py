@@ -26,6 +26,8 @@ class Visit:
         status: What the client was answered; 0 while it was not.
         reason: Why it was refused (a problem's name), or how it ended (a reason's word).
         captured: What its settlement takes, smallest units.
+        limits: What limits its route has; none before there is a route.
+        plan, plan_name: What its account is on; None and empty where that does not matter.
         standings: How the limits stand, once the ledger said it.
     """
 
@@ -34,7 +36,10 @@ class Visit:
         "caller",
         "captured",
         "exchange",
+        "limits",
         "match",
+        "plan",
+        "plan_name",
         "prices",
         "reason",
         "record",
@@ -54,6 +59,9 @@ class Visit:
         self.began_us = began_us
         self.request_id = ""
         self.match: Match | None = None
+        self.limits: RouteLimits = NONE
+        self.plan: int | None = None
+        self.plan_name = ""
         self.caller: Caller | None = None
         self.exchange: Exchange | None = None
         self.record: Mapping[str, str] = _NOTHING_RECORDED
@@ -64,11 +72,6 @@ class Visit:
         self.standings: Sequence[bytes] = ()
 
     @property
-    def limits(self) -> RouteLimits:
-        """What limits its route has; none before there is a route."""
-        return NONE if self.match is None else self.prices.limits[self.match.route.index]
-
-    @property
     def told_limits(self) -> Headers:
         """What an answer says of them."""
         return self.limits.headers(self.standings)
@@ -77,6 +80,15 @@ class Visit:
         """Note its route."""
         self.match = match
         self.route = match.route
+        self.limits = self.prices.limits[match.route.index]
+
+    def on_plan(self, match: Match, limits: RouteLimits, number: int | None, name: str) -> None:
+        """Note its route as it is on the plan that the account is on."""
+        self.match = match
+        self.route = match.route
+        self.limits = limits
+        self.plan = number
+        self.plan_name = name
 
     @property
     def route_name(self) -> str:

@@ -1,14 +1,14 @@
 """Accounts: who they are, what they have, and whether they may call."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from typing import Any
 
 import asyncpg
 
-from ledger import audit, controls, dead_facts
+from ledger import audit, controls, dead_facts, plans
 from ledger.controls import Added
 from ledger.database import Connection, Queries
 from ledger.errors import Conflict, InvalidInput, NotFound
@@ -121,7 +121,7 @@ async def create(
             raise Conflict("external-id-used", f"there is an account {external_id}") from used
         account = _account(row)
         await _audited(connection, actor, "account.create", account)
-    return account
+        return await _on_its_plan(connection, account, actor)
 
 
 async def put(
@@ -149,13 +149,32 @@ async def put(
         if row is not None:
             account = _account(row)
             await _audited(connection, actor, "account.create", account)
-            return account, True
+            return await _on_its_plan(connection, account, actor), True
         row = await connection.fetchrow(_SQL.put_change, *values)
         if row is not None:
             account = _account(row)
             await _audited(connection, actor, "account.update", account)
-            return account, False
+            return await _on_its_plan(connection, account, actor), False
         return _account(await connection.fetchrow(_SQL.by_external_id, values[0])), False
+
+
+async def set_plan(connection: Connection, account_id: int, plan: str, *, actor: str) -> Account:
+    """
+    Put an account on a plan of its own; empty: on none. A repeat changes nothing.
+
+    Raises:
+        NotFound: There is none.
+        InvalidInput: A text that cannot be kept.
+
+    """
+    text = clean_text("plan", plan)
+    async with connection.transaction():
+        row = await connection.fetchrow(_SQL.set_plan, account_id, text)
+        if row is None:
+            return await get(connection, account_id)
+        account = _account(row)
+        await _audited(connection, actor, "account.update", account)
+        return await _on_its_plan(connection, account, actor)
 
 
 async def get(connection: Connection, account_id: int) -> Account:
@@ -291,6 +310,12 @@ def _texts(external_id: str | None, *others: str | None) -> list[str | None]:
     if email and "@" not in email:
         raise InvalidInput("email", "an address has an @")
     return cleaned
+
+
+async def _on_its_plan(connection: Connection, account: Account, actor: str) -> Account:
+    """Order of Redis what the account's plan has become; push it where the answer is awaited."""
+    cseq = await plans.follow(connection, account.id, actor=actor)
+    return account if cseq is None else replace(account, cseq_head=cseq)
 
 
 async def _audited(connection: Connection, actor: str, action: str, account: Account) -> None:

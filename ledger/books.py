@@ -135,6 +135,7 @@ class ChargeBook:
     uncollected: int | None = None
     duration_ms: int | None = None
     note: str | None = None
+    plan: str | None = None
     new: bool = False
     changed: bool = False
 

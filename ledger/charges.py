@@ -36,6 +36,7 @@ class Charge:
     gone. uncollected: the cost above the hold. balance_after: available after it.
     units, measured: what the price measured before the call, and on the response, where None
     stands for what it did not tell.
+    plan: which the account was on when it was priced, where that mattered.
     price: the rule as its price version has it, None if that version is not known here.
     """
 
@@ -63,6 +64,7 @@ class Charge:
     measured: list[int | None] | None
     record: dict[str, Any]
     note: str | None
+    plan: str | None
     duration_ms: int | None
     opened_at: datetime
     closed_at: datetime | None

@@ -97,13 +97,20 @@ class CapPut:
 
 
 @dataclass(frozen=True, slots=True)
+class PlanPut:
+    """Put the account on the plan with this number (see `ledger.plans`); 0 takes it off."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class Enter:
     """Give a scheduled or queued grant its lot."""
 
     grant_id: int
 
 
-Control: TypeAlias = Grant | Clawback | Freeze | KeyPut | CapPut | Enter
+Control: TypeAlias = Grant | Clawback | Freeze | KeyPut | CapPut | PlanPut | Enter
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +314,8 @@ async def _prepare(
                 flags=control.scopes,
             )
             return row, control.key_id
+        case PlanPut():
+            return _Row("p", object_id=control.number), control.number
         case CapPut():
             if not await connection.fetchval(_SQL.type_known, control.credit_type_id):
                 raise NotFound(f"no credit type {control.credit_type_id}")
@@ -448,6 +457,8 @@ def _request(control: Control, reach: int) -> str:
             return f"freeze {control.frozen}"
         case KeyPut():
             return f"key {control.key_id} {control.scopes} {control.active} {control.expires_ms}"
+        case PlanPut():
+            return f"plan {control.number}"
         case CapPut():
             return f"cap {control.key_id} {control.credit_type_id} {control.per} {control.units}"
         case Enter():

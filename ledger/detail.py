@@ -2,8 +2,9 @@
 What a fact carries besides money: JSON of the gateway, made safe for Postgres.
 
 Keys: u units measured before the call, m measured on the response (null: it did not tell),
-r recorded values, o uncollected amount, ms duration in milliseconds, x a note. What does not
-fit is left out: nobody's balance may hang on it, and a fact must never be refused for it.
+r recorded values, p the plan that the account is on, o uncollected amount, ms duration in
+milliseconds, x a note. What does not fit is left out: nobody's balance may hang on it, and a fact
+must never be refused for it.
 """
 
 import json
@@ -15,6 +16,7 @@ from ledger.facts import MAX_AMOUNT
 MAX_NAMES = 5
 MAX_VALUE_CHARACTERS = 100
 MAX_NOTE_CHARACTERS = 200
+MAX_PLAN_CHARACTERS = 200
 MAX_UNITS = 64
 MOST_REMEMBERED = 1_024
 """Thousands of charges a second say the same; a detail has 1,024 bytes at most."""
@@ -32,6 +34,7 @@ class Detail(NamedTuple):
     uncollected: int | None = None
     duration_ms: int | None = None
     note: str | None = None
+    plan: str | None = None
 
 
 NOTHING = Detail()
@@ -48,7 +51,7 @@ def read_detail(raw: bytes) -> Detail:
         return Detail(note="unreadable detail")
     if not isinstance(value, dict):
         return NOTHING
-    note = value.get("x")
+    note, plan = value.get("x"), value.get("p")
     return Detail(
         units=_whole_numbers(value.get("u")),
         measured=_measured(value.get("m")),
@@ -56,6 +59,7 @@ def read_detail(raw: bytes) -> Detail:
         uncollected=_whole(value.get("o"), 1, MAX_AMOUNT),
         duration_ms=_whole(value.get("ms"), 0, _INTEGER_MAX),
         note=_text(note, MAX_NOTE_CHARACTERS) if isinstance(note, str) else None,
+        plan=_text(plan, MAX_PLAN_CHARACTERS) if isinstance(plan, str) and plan else None,
     )
 
 

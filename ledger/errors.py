@@ -8,6 +8,7 @@ What can go wrong in the ledger.
     - AccountFrozen         an admin or a dispute froze the account
     - BadKey                the key is unknown, revoked or expired
     - ScopeMissing          the key may not do this
+    - PlanChanged           the account is on another plan than the price is of
     - RateLimited           too many requests; ask again after `retry_after_ms`
     - KeyCapped             the key may spend no more, until its window ends or for ever
     - LedgerBusy            the window of unposted credit or the journal is full; ask again
@@ -74,6 +75,14 @@ class BadKey(Refused):
 
 class ScopeMissing(Refused):
     """The key is good, but not for this."""
+
+
+class PlanChanged(Refused):
+    """The account is on plan `number` (0: on none), not on the one that the order was priced by."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"the account is on plan {number} now")
+        self.number = number
 
 
 class RateLimited(Refused):

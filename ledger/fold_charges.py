@@ -273,6 +273,7 @@ def _describe(charge: ChargeBook, detail: Detail) -> None:
     charge.measured = charge.measured if detail.measured is None else detail.measured
     charge.uncollected = detail.uncollected or charge.uncollected
     charge.note = detail.note or charge.note
+    charge.plan = detail.plan or charge.plan
     if detail.record is not None:
         charge.record = (charge.record or {}) | detail.record
     if detail.duration_ms is not None:

@@ -22,6 +22,7 @@ class _Account:
         record = snapshot.record
         self.id = snapshot.account_id
         self.status, self.cseq, self.aseq = record.status, record.cseq, record.aseq
+        self.plan = record.plan
         self.debts = {pool.credit_type: pool.debt for pool in record.pools}
         self.floors = {pool.credit_type: pool.floor for pool in record.pools}
         self.places: dict[int, Place] = {}
@@ -60,7 +61,7 @@ class _Account:
             )
             for credit_type in sorted(self.debts.keys() | lots.keys())
         )
-        return AccountRecord(self.status, self.cseq, self.aseq, pools)
+        return AccountRecord(self.status, self.cseq, self.aseq, pools, self.plan)
 
 
 def followed(snapshot: Snapshot, facts: Iterable[Fact], aseq: int) -> AccountRecord | None:
@@ -111,6 +112,8 @@ def _apply_control(account: _Account, fact: ControlFact) -> None:
     account.cseq = control.cseq
     if control.kind == "f":
         account.status = FROZEN if control.flags else ACTIVE
+    elif control.kind == "p":
+        account.plan = control.object_id
     elif control.kind in ("g", "e") and fact.result == "a":
         account.places[control.object_id] = (control.priority, control.expiry_ms)
         if control.reach:

@@ -23,6 +23,7 @@ from ledger.errors import (
     KeyCapped,
     LedgerBusy,
     LedgerUnavailable,
+    PlanChanged,
     RateLimited,
     ScopeMissing,
 )
@@ -58,6 +59,7 @@ class HoldOrder(NamedTuple):
         renewed by themselves.
     rate: (interval_us, burst_us) of the key's limit, see `ledger.lines.Rate`.
     limits: the others that are counted, see `ledger.limits.limits_block`.
+    plan: number of the plan that it was priced by; None where prices do not depend on plans.
     detail: JSON for the record of the charge, at most 1,024 bytes.
     route: its name, by which credits that are limited to some routes are found.
     """
@@ -74,6 +76,7 @@ class HoldOrder(NamedTuple):
     detail: bytes = b""
     limits: bytes = b""
     route: str = ""
+    plan: int | None = None
 
 
 class Passed(NamedTuple):
@@ -217,6 +220,7 @@ class Holds:
         Raises (on entering; nothing is held then and the block does not run):
             InsufficientCredits, AccountFrozen, BadKey, ScopeMissing, RateLimited, KeyCapped,
                 LedgerBusy, AboveWindow
+            PlanChanged: The account is on another plan than the order was priced by.
             NotFound: Postgres has no such account.
             LedgerUnavailable: No answer in time. If it was granted all the same, the
                 settler gives it back.
@@ -352,6 +356,7 @@ class Holds:
                 rate=Rate(*order.rate),
                 limits=order.limits,
                 reaches=reaches,
+                plan=order.plan,
                 detail=order.detail,
                 only_check=only_check,
             )
@@ -433,6 +438,8 @@ def _refuse(order: HoldOrder, answer: Answer) -> NoReturn:
             raise RateLimited(int(after_ms), int(number[0]) if number else 0)
         case [b"CAPPED", after_ms, credit_type, per]:
             raise KeyCapped(int(after_ms), int(credit_type), PERIODS[int(per)])
+        case [b"PLAN", number]:
+            raise PlanChanged(int(number))
         case [b"BLOCKED"]:
             raise AccountFrozen("the account is frozen")
         case [b"BADKEY"]:

@@ -30,6 +30,7 @@ from ledger.link import Link, RedisError
 from ledger.loader import Loader
 from ledger.outage import OUTAGE, told
 from ledger.peaks import Peaks
+from ledger.plans import PlanDirectory
 from ledger.ports import Clock, SystemClock
 from ledger.posted_holds import PostedHolds
 from ledger.poster import Poster
@@ -133,6 +134,7 @@ class Ledger:
         self.holds = Holds(self.shard, self.settler, self.loader, self.reaches, clock)
         self.posted_holds = PostedHolds(self._open_among, clock)
         self.keys = KeyDirectory(database)
+        self.plans = PlanDirectory(database)
         self._asking_postgres: asyncio.Task[None] | None = None
         self._peaks = Peaks(clock)
         self._least: dict[int, int] = {}

@@ -19,7 +19,8 @@ SCOPE_CALL = 1
 SCOPE_MANAGE = 2
 CAPPED = 4  # among a key's scopes in Redis: it has caps
 LIMITED = 128  # beside a line's scope: limits stand before its detail
-REACHING = 64  # beside a line's scope: the reaches that have its route stand before its detail
+REACHING = 64  # the same: behind them the reaches that have its route
+PLANNED = 32  # the same: behind those the plan that it was priced by
 LATE_REACHING = 128  # the same, beside the reason of a late line
 
 _ORDER = struct.Struct("<c12s7s7sB6sIH")
@@ -59,18 +60,24 @@ def hold_line(
     rate: Rate = NO_RATE,
     limits: bytes = b"",
     reaches: bytes = b"",
+    plan: int | None = None,
     detail: bytes = b"",
     only_check: bool = False,
 ) -> bytes:
     """
     Return the line of a hold, or of the check of a free request.
 
-    `limits`: see `limits_block`; `reaches`: see `ledger.reach_bytes.reaches_block`.
+    `limits`: see `limits_block`; `reaches`: see `ledger.reach_bytes.reaches_block`. `plan`: the one
+    that it was priced by; None: it does not matter which.
     """
+    planned = b""
     if limits:
         scope |= LIMITED
     if reaches:
         scope |= REACHING
+    if plan is not None:
+        scope |= PLANNED
+        planned = plan.to_bytes(4, "little")
     return (
         _ORDER.pack(
             b"K" if only_check else b"H",
@@ -90,6 +97,7 @@ def hold_line(
         )
         + limits
         + reaches
+        + planned
         + _checked(detail)
     )
 

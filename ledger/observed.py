@@ -75,6 +75,7 @@ class Event:
     amount: what the request would have cost (0: it would not have been charged, or has no
     price), or was charged. captured: what moved the balance, signed; None where nothing did.
     failed: a charge that was given back whole. ended: None while it is under way.
+    plan: what its account was on, where prices asked for it.
     """
 
     id: bytes
@@ -90,6 +91,7 @@ class Event:
     note: str | None
     failed: bool
     ended: datetime | None
+    plan: str | None
     route: str | None
 
 

@@ -248,7 +248,7 @@ def differences_of(redis: AccountRecord, postgres: AccountRecord) -> list[str]:
     """Say what two records of one account, at the same fact, do not have in common."""
     differences = [
         f"{field}: {getattr(redis, field)} in Redis, {getattr(postgres, field)} in Postgres"
-        for field in ("status", "cseq")
+        for field in ("status", "cseq", "plan")
         if getattr(redis, field) != getattr(postgres, field)
     ]
     ours, theirs = _by_type(redis), _by_type(postgres)

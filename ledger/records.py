@@ -81,6 +81,8 @@ FIRST_CHAIN = "0" * 16
 _META = struct.Struct("<ddddddB16sB")
 _META_TYPE = struct.Struct("<Bdddd")
 _ACCOUNT = struct.Struct("<BI5sB")
+_ON_A_PLAN = 128  # beside the status: the plan's number follows
+_PLAN = struct.Struct("<I")
 _POOL = struct.Struct("<B6sqB")
 _LOT = struct.Struct("<5sB6s6s")
 _REACHES = struct.Struct("<cH")
@@ -178,17 +180,25 @@ class Pool(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AccountRecord:
-    """An account as the scripts see it. status: ACTIVE or FROZEN; cseq: last control."""
+    """
+    An account as the scripts see it.
+
+    status: ACTIVE or FROZEN. cseq: last control. plan: number of what it is on, 0 for nothing.
+    """
 
     status: int
     cseq: int
     aseq: int
     pools: tuple[Pool, ...]
+    plan: int = 0
 
     def pack(self) -> bytes:
         """Return the bytes for field `account_field(...)`; sorts the lots into burn order."""
-        parts = [_ACCOUNT.pack(self.status, self.cseq, _u(self.aseq, 5), len(self.pools))]
         limited = []
+        status = self.status | _ON_A_PLAN if self.plan else self.status
+        parts = [_ACCOUNT.pack(status, self.cseq, _u(self.aseq, 5), len(self.pools))]
+        if self.plan:
+            parts.append(_PLAN.pack(self.plan))
         for pool in self.pools:
             lots = sorted(pool.lots, key=lambda lot: lot.burn_order)
             parts.append(_POOL.pack(pool.credit_type, _u(pool.debt, 6), pool.floor, len(lots)))
@@ -208,6 +218,10 @@ class AccountRecord:
             status, cseq, aseq, count = _ACCOUNT.unpack_from(raw)
             at = _ACCOUNT.size
             pools: list[Pool] = []
+            plan = 0
+            if status & _ON_A_PLAN:
+                (plan,) = _PLAN.unpack_from(raw, at)
+                at += _PLAN.size
             for _ in range(count):
                 credit_type, debt, floor, lots = _POOL.unpack_from(raw, at)
                 at += _POOL.size
@@ -228,7 +242,7 @@ class AccountRecord:
                 pools = _with_reaches(pools, raw[at:])
         except struct.error as error:
             raise CorruptRecord(f"account: {error}") from error
-        return cls(status, cseq, _n(aseq), tuple(pools))
+        return cls(status & ~_ON_A_PLAN, cseq, _n(aseq), tuple(pools), plan)
 
 
 @dataclass(frozen=True, slots=True)

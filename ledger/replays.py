@@ -70,7 +70,7 @@ async def recorded(
     Read the charges begun from `since` to before `until`, the oldest first, in heaps of rows.
 
     A row is id, account, price version, rule, state, reason, status, held, due, then units,
-    measured and record as JSON text, the note, and the key. due: captured or written off.
+    measured and record as JSON text, the note, the key and the plan. due: captured or written off.
     Only inside a transaction, after `partitions.hold_still`.
     """
     span = (id_at(since), id_at(until))

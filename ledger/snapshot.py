@@ -106,7 +106,7 @@ async def read_snapshot(database: Database, account_id: int) -> Snapshot:
         return Snapshot(
             epoch=row["epoch"],
             account_id=account_id,
-            record=AccountRecord(status, row["cseq_applied"], row["aseq"], pools),
+            record=AccountRecord(status, row["cseq_applied"], row["aseq"], pools, row["plan"] or 0),
             keys=keys,
             holds=holds,
             controls=tuple(await controls.pending(connection, account_id)),

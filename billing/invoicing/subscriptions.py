@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from billing.errors import NoSuchObject, Quarantined, StateConflict, StripeRefused
+from billing.invoicing import entitlement
 from billing.invoicing.recurring import offer_for
 from billing.marks import is_ours
 from billing.purchases import orders
@@ -97,6 +98,9 @@ async def settle(shop: Shop, subscription_id: str) -> Settled:
         await orders.link(connection, order.id, subscription_id=now.id, customer_id=now.customer_id)
         if now.status in ENDED:
             await _ended(connection, order, now)
+        ordered = await entitlement.follow(connection, now.account_id, livemode=shop.livemode)
+    if ordered is not None:
+        await shop.push(now.account_id)
     same = before is not None and _without_fetch(before) == _without_fetch(now)
     outcome: Outcome = "updated"
     if now.status in ENDED:

@@ -49,6 +49,25 @@ def route_limits(
     return limits
 
 
+def limits_of_plan(entry: Entry, parts: Parts, key: str | None, behind: str) -> tuple[Limit, ...]:
+    """
+    Make the limits of a plan, or of one of its routes (`key`, and what ends their names).
+
+    Raises:
+        WrongValueError: One of them cannot be.
+    """
+    return _limits(entry.get("limits"), key, behind, parts)
+
+
+def never_passes(weight: int, limits: tuple[Limit, ...]) -> str:
+    """Name a limit that no request passes which counts as so many; empty where there is none."""
+    for limit in limits:
+        most = limit.rate.at_once if limit.rate is not None else limit.quota or weight
+        if weight > most:
+            return limit.name
+    return ""
+
+
 def check_weight(route: Entry, limits: tuple[Limit, ...]) -> int:
     """
     Give how many requests one of this route counts as.

@@ -14,6 +14,7 @@ from config.reading.nodes import Node, Problems, read_nodes
 from config.reading.nodes import Sequence as SequenceNode
 from config.reading.packages import build_package
 from config.reading.parts import USUAL_TYPE, Parts, amount, amount_of
+from config.reading.plans import build_plans
 from config.reading.routes import build_routes
 from config.reading.scalars import AmountText
 from config.reading.shape import PRICE_FILE
@@ -68,6 +69,7 @@ def _build(entry: Entry, reading: Reading) -> PriceList:
         upstreams={name: known for name, known in parts.upstreams.items() if known},
         routes=tuple(route for route, _ in routes),
         packages=packages,
+        plans=build_plans(entry, [route for route, _ in routes], parts),
         limits=parts.limits,
         prefix=parts.prefix,
         cors=parts.cors,

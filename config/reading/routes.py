@@ -91,6 +91,8 @@ def _build_route(index: int, entry: Entry, parts: Parts) -> Route:
         upstream_cost=_upstream_cost(entry),
         limits=limits,
         weight=check_weight(entry, (*parts.limits.all, *limits)),
+        plans=tuple(entry.get("plans", ())),
+        feature=entry.get("feature"),
     )
 
 

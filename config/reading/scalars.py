@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from fractions import Fraction
 
 from config.reading.kinds import Reading, Schema, WrongValueError
 from config.reading.nodes import Node, Scalar
@@ -13,6 +14,8 @@ _NOT_TEXT = re.compile(
 )
 _WHOLE = re.compile(r"0|[1-9][0-9]{0,18}")
 _AMOUNT = r"(0|[1-9][0-9]*)(\.[0-9]+)?"
+_FACTOR = r"(?:0|[1-9][0-9]{0,3})(?:\.[0-9]{1,6})?"
+LARGEST_FACTOR = 1000
 _DURATIONS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _SIZES = {"": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 
@@ -198,6 +201,28 @@ class AmountOr:
     def schema(self) -> Schema:
         """Describe an amount or the word."""
         return {"anyOf": [Amount().schema(), {"enum": [self.word]}]}
+
+
+class Factor:
+    """What an amount is multiplied by: an exact decimal, never a float."""
+
+    def read(self, node: Node, reading: Reading) -> Fraction:  # noqa: ARG002
+        """Read decimal text above 0 and up to 1000, with at most six decimals."""
+        scalar = _written(node, "A factor")
+        if not re.fullmatch(_FACTOR, scalar.text):
+            hint = "Write digits with at most one point and six decimals, like 0.8."
+            raise WrongValueError(node, "A factor is needed here.", hint)
+        factor = Fraction(scalar.text)
+        if factor == 0:
+            raise WrongValueError(node, "A factor of 0 makes this free.", "Write price: 0.")
+        if factor > LARGEST_FACTOR:
+            raise WrongValueError(node, f"A factor is at most {LARGEST_FACTOR}.")
+        return factor
+
+    def schema(self) -> Schema:
+        """Describe a number or decimal text."""
+        number = {"type": "number", "exclusiveMinimum": 0, "maximum": LARGEST_FACTOR}
+        return {"anyOf": [number, {"type": "string", "pattern": f"^(?:{_FACTOR})$"}]}
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from config.reading.scalars import (
     Choice,
     Duration,
     Expanded,
+    Factor,
     Present,
     Size,
     Status,
@@ -26,6 +27,7 @@ WINDOWS_S = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 LARGEST_BODY = 1024**4
 MOST_ROUTES = 10_000
 MOST_PACKAGES = 1_000
+MOST_PLANS = 1_000
 UNPRICED = "unpriced"
 """Stands where a price will be; such a route can only observe."""
 
@@ -208,8 +210,34 @@ ROUTE = Fields(
         "weight": Field(
             Whole(1, 10_000), "How many requests one counts as in rates, quotas and allowances; 1."
         ),
+        "plans": Field(ListOf(LABEL, 100, 1), "Only accounts on one of these plans may call it."),
+        "feature": Field(NAME, "Only accounts that have this feature may call it."),
     },
     title="Route",
+)
+
+PLAN = Fields(
+    {
+        "factor": Field(Factor(), "Of the price of all routes that `routes` does not price."),
+        "routes": Field(
+            MapOf(
+                LABEL,
+                Fields(
+                    {
+                        "price": Field(Amount(), "Credits for every request."),
+                        "factor": Field(Factor(), "Of the route's own price; rounded up."),
+                        "limits": Field(LIMITS, "Of this route, instead of its own."),
+                    },
+                    title="Plan's route",
+                ),
+                MOST_ROUTES,
+            ),
+            "What is other on single routes, by their name or path.",
+        ),
+        "limits": Field(LIMITS, "Over all routes: instead of the file's, or beside them."),
+        "features": Field(ListOf(NAME, 50), "What its accounts may use: see a route's `feature`."),
+    },
+    title="Plan",
 )
 
 UPSTREAM = Fields(
@@ -324,6 +352,10 @@ PRICE_FILE = Fields(
         "upstreams": Field(MapOf(NAME, UPSTREAM, 1_000), "Backends by name."),
         "routes": Field(
             ListOf(ROUTE, MOST_ROUTES, 1, partial=True), "What is served, at what price.", True
+        ),
+        "plans": Field(
+            MapOf(LABEL, PLAN, MOST_PLANS),
+            "What is other for accounts on a plan; `default` is for those on none of these.",
         ),
         "packages": Field(MapOf(NAME, PACKAGE, MOST_PACKAGES), "Credits for sale."),
         "selling": Field(

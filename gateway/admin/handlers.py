@@ -64,6 +64,11 @@ async def put_account(call: Asked) -> accounts.AccountAnswer:
     return await accounts.put(desk(call), call.path["account"], call.body)
 
 
+async def put_plan(call: Asked) -> accounts.AccountAnswer:
+    """Put an account on a plan."""
+    return await accounts.set_plan(desk(call), call.path["account"], call.body)
+
+
 async def freeze(call: Asked) -> accounts.AccountChanged:
     """Freeze an account."""
     return await accounts.freeze(desk(call), call.path["account"], call.body)
@@ -234,7 +239,7 @@ async def resolve(call: Asked) -> health.Resolved:
 
 async def gateways(call: Asked) -> health.GatewayList:
     """List running gateways."""
-    return await health.running(call.services.ledger)
+    return await health.running(call.services.ledger, call.services.prices())
 
 
 async def metrics(call: Call[Services, None, Any, None]) -> Response:
@@ -245,7 +250,7 @@ async def metrics(call: Call[Services, None, Any, None]) -> Response:
 
 async def readyz(call: Call[Services, None, Any, None]) -> health.Ready:
     """Say that requests can be charged."""
-    return await health.ready(call.services.ledger)
+    return await health.ready(call.services.ledger, call.services.prices())
 
 
 async def _account(call: Asked, text: str) -> int:

@@ -93,6 +93,8 @@ TABLE: tuple[Operation, ...] = (
          handlers.show_account, accounts.AccountAnswer),
     changes("PUT", ACCOUNT, "put-account", "Make or change the account with an external id",
             handlers.put_account, accounts.AccountAnswer, accounts.AccountChange),
+    changes("PUT", f"{ACCOUNT}/plan", "put-plan", "The plan its calls are priced by",
+            handlers.put_plan, accounts.AccountAnswer, accounts.PlanChange),
     changes("POST", f"{ACCOUNT}/freeze", "freeze-account", "Refuse all its requests",
             handlers.freeze, accounts.AccountChanged, accounts.Why),
     changes("POST", f"{ACCOUNT}/thaw", "thaw-account", "Let it call again",

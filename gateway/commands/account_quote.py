@@ -1,35 +1,46 @@
 """`farebox quote --account`: held against what an account has, and what its limits say."""
 
+from collections.abc import Callable, Sequence
+
 from config import PriceList, Quote, format_amount
 from gateway.commands.failed import CommandFailed
 from gateway.commands.session import Said
 from gateway.consumer.quote import QuoteAnswer, held_against
 from gateway.operations.desk import Desk
 from gateway.operations.limit_standing import Asker
-from ledger import accounts, api_keys
+from ledger import accounts, api_keys, plans
 from ledger.ids import parse_key
 from ledger.ports import SystemClock
 
 
 async def quoted_for(
-    desk: Desk, prices: PriceList, found: Quote, said: str, whose: tuple[str, str | None]
+    desk: Desk,
+    prices: PriceList,
+    ask: Callable[[str, Sequence[str]], Quote],
+    said: Callable[[Quote], str],
+    whose: tuple[str, str | None],
 ) -> Said:
     """
-    Say what a request would cost an account (and key), behind what it costs anybody.
+    Say what a request would cost an account (and key), on the plan that it has.
+
+    `ask` prices the request for a plan and features, `said` puts that into words.
 
     Raises:
         NotFound: No such account or key.
         CommandFailed: The key is another account's.
+        Unpriceable: As `ask`.
 
     """
     async with desk.ledger.database.connection() as connection:
         account, key = whose
         owner = (await accounts.find(connection, account)).id
         number = 0 if key is None else await _key_of(desk, owner, key)
+        on = (await plans.standing(connection, owner)).on
+        found = ask(on.name, on.features)
         asker = Asker(owner, number, SystemClock().now_ms())
         answer = await held_against(connection, prices, found, asker, version=None)
     return Said(
-        answer, "\n".join([said, *(f"{name:<11} {value}" for name, value in _rows(answer))])
+        answer, "\n".join([said(found), *(f"{name:<11} {value}" for name, value in _rows(answer))])
     )
 
 

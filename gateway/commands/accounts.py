@@ -21,7 +21,7 @@ def account() -> None:
 @click.argument("external_id", required=False)
 @click.option("--name", default="", help="Shown to people.")
 @click.option("--email", default="", help="Where messages go.")
-@click.option("--plan", default="", help="The operator's own word; sent to nobody.")
+@click.option("--plan", default="", help="What it is on: see `plans` in the price file.")
 @operates
 async def create(desk: Desk, external_id: str | None, name: str, email: str, plan: str) -> Said:
     """Make an account and print its id. EXTERNAL_ID is your own name for it, unique."""
@@ -69,6 +69,19 @@ async def sign_in(desk: Desk, account: str, pages_url: str | None) -> Said:
     return Said(made, made.url, aside="It works once, within ten minutes.")
 
 
+@account.command("plan")
+@click.argument("account", metavar="ACCOUNT")
+@click.argument("plan", metavar="PLAN")
+@operates
+async def plan(desk: Desk, account: str, plan: str) -> Said:
+    """Put an account on PLAN from its next call on ('' for none). A subscription's goes first."""
+    shown = await accounts.set_plan(desk, account, accounts.PlanChange(plan=plan))
+    named = f"is on {shown.plan_in_force}" if shown.plan_in_force else "is on no plan"
+    if not shown.plan_applied:
+        return Said(shown, f"pending: {shown.id} {named} once Redis answers", code=1)
+    return Said(shown, f"{shown.id} {named}")
+
+
 @account.command("freeze")
 @click.argument("account", metavar="ACCOUNT")
 @click.option("--reason", required=True, help="Kept in the audit.")
@@ -104,6 +117,13 @@ def changed(shown: accounts.AccountChanged, word: str) -> Said:
     return Said(shown, f"pending: {shown.id} will be {word} once Redis answers", code=1)
 
 
+def _plan_words(shown: accounts.AccountAnswer) -> str:
+    words = shown.plan_in_force or "-"
+    if shown.features:
+        words += f", with {', '.join(shown.features)}"
+    return words if shown.plan_applied else f"{words} (pending)"
+
+
 def account_facts(shown: accounts.AccountAnswer) -> list[tuple[str, str]]:
     """Return what `show` prints, a name and a value each."""
     rows = [
@@ -112,6 +132,7 @@ def account_facts(shown: accounts.AccountAnswer) -> list[tuple[str, str]]:
         ("name", shown.name),
         ("e-mail", shown.email),
         ("plan", shown.plan),
+        ("plan in force", _plan_words(shown)),
         ("status", shown.status),
         ("created", shown.created_at.isoformat(timespec="seconds")),
     ]

@@ -1,6 +1,8 @@
 """The commands about the price file: `check`, `quote`, `init`. Only --account needs a store."""
 
 import json
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from config import (
     Unpriceable,
     format_amount,
     load_price_list,
+    plan_warnings,
     read_price_file,
     starter_file,
 )
@@ -60,6 +63,7 @@ def check(file: Path | None, document: Path | None, base_path: str | None) -> in
         click.echo(f"{path}: fine. {_sentence(price_list)}")
         if found is None or document is None:
             lines = [f"{path}:{one.line}: {_unpriced(one)}" for one in price_list.unpriced]
+            lines += [f"{path}: {sentence}" for sentence in plan_warnings(price_list)]
         else:
             lines = in_words(found, path, document)
         click.echo("\n".join(lines), nl=bool(lines))
@@ -71,6 +75,8 @@ def check(file: Path | None, document: Path | None, base_path: str | None) -> in
 @click.argument("path")
 @click.option("-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A header.")
 @click.option("-d", "--data", "body", help="The body; JSON unless a header says otherwise.")
+@click.option("--plan", default="", help="For an account on this plan.")
+@click.option("--feature", "features", multiple=True, help="That has this feature beside it.")
 @click.option("--config", "file", type=FILE, help="The price file (farebox.yaml).")
 @click.option("--account", help="What it would cost this account: allowances, quotas, balance.")
 @click.option("--key", help="With this key of the account: its quotas and caps as well.")
@@ -83,6 +89,8 @@ def quote(  # noqa: PLR0917 - click gives them by name
     file: Path | None,
     account: str | None,
     key: str | None,
+    plan: str,
+    features: tuple[str, ...],
 ) -> int:
     """
     Say what a request would cost, and why, without sending it.
@@ -92,19 +100,23 @@ def quote(  # noqa: PLR0917 - click gives them by name
     """
     if key is not None and account is None:
         raise click.UsageError("--key needs --account")
+    if account is not None and (plan or features):
+        raise click.UsageError("--account has a plan of its own: leave out --plan and --feature")
     settings = _settings(file)
     sent = [_header(text) for text in headers]
     if body is not None and not any(name == b"content-type" for name, _ in sent):
         sent.append((b"content-type", b"application/json"))
+    data = None if body is None else body.encode()
+
+    def ask(plan: str, features: Sequence[str]) -> Quote:
+        return quote_request(prices, method.upper(), path, sent, data, plan=plan, features=features)
+
     try:
         prices = _load(settings.config)
-        priced = quote_request(
-            prices,
-            method.upper(),
-            path,
-            sent,
-            None if body is None else body.encode(),
-        )
+        if account is not None:
+            said = partial(_said, path=settings.config)
+            return printed(at_a_desk(quoted_for, False, prices, ask, said, (account, key)))
+        priced = ask(plan, features)
     except PriceFileError as error:
         first, count = error.problems[0], len(error.problems)
         more = f" (and {count - 1} more; see `farebox check`)" if count > 1 else ""
@@ -117,9 +129,6 @@ def quote(  # noqa: PLR0917 - click gives them by name
         else:
             click.echo(f"refused with {error.status} {error.code}: {error.message}")
         return FOUND_WRONG
-    if account is not None:
-        said = _said(priced, settings.config)
-        return printed(at_a_desk(quoted_for, False, prices, priced, said, (account, key)))
     if chosen("as_json"):
         _print_json({"priced": True, **_quoted(priced)})
     else:
@@ -196,6 +205,8 @@ def _summary(price_list: PriceList) -> dict[str, Any]:
         "packages": len(price_list.packages),
         "observe": price_list.observe,
         "strict_routes": [route.name for route in price_list.routes if route.strict],
+        "plans": list(price_list.plans),
+        "warnings": plan_warnings(price_list),
         "unpriced": [
             {"name": route.name, "path": route.path, "methods": route.methods, "line": route.line}
             for route in price_list.unpriced
@@ -211,6 +222,7 @@ def _sentence(price_list: PriceList) -> str:
         (len(price_list.routes), "route"),
         (len(price_list.upstreams), "upstream"),
         (len(price_list.packages), "package"),
+        *([(len(price_list.plans), "plan")] if price_list.plans else []),
     )
     sentence = ", ".join(f"{n} {word}{'' if n == 1 else 's'}" for n, word in counts) + "."
     strict = sum(route.strict and not route.observe for route in price_list.routes)
@@ -246,6 +258,7 @@ def _quoted(priced: Quote) -> dict[str, Any]:
         "observe": priced.observe,
         "public": priced.public,
         "strict": priced.strict,
+        "plan": priced.plan,
     }
 
 

@@ -15,10 +15,10 @@ from gateway.operations.limit_standing import Asker, LimitStanding, Standing, st
 from gateway.operations.shown import Display, display
 from gateway.problems import Problem
 from gateway.routes import Call
-from ledger import accounts
+from ledger import accounts, plans
 from ledger.database import Connection
 
-REFUSALS = (400, 404, 405, 411, 413, 415, 422)
+REFUSALS = (400, 403, 404, 405, 411, 413, 415, 422)
 """What the call itself would be refused with."""
 
 Method = Annotated[str, Field(pattern="^[A-Za-z]{1,20}$")]
@@ -65,6 +65,7 @@ class QuoteAnswer(Answer):
     final: bool
     units: list[CostPart]
     arithmetic: str
+    plan: Annotated[str, Field(description="The price file's plan that counts; empty: none.")]
     observed: Annotated[bool, Field(description="The route only records: nothing is charged.")]
     available: Annotated[int, Field(description="For this route.")]
     sufficient: bool
@@ -117,11 +118,14 @@ async def _quoted(
     body: bytes | None = None,
 ) -> QuoteAnswer:
     prices, version = services.prices.current, services.prices.version
-    try:
-        found = quote(prices, method.upper(), target, headers, body)
-    except Unpriceable as refused:
-        raise Problem(refused.code, refused.message, status=refused.status) from None
     async with services.ledger.database.connection() as connection:
+        on = (await plans.standing(connection, caller.account)).on
+        try:
+            found = quote(
+                prices, method.upper(), target, headers, body, plan=on.name, features=on.features
+            )
+        except Unpriceable as refused:
+            raise Problem(refused.code, refused.message, status=refused.status) from None
         asker = Asker(caller.account, caller.key, services.clock.now_ms())
         return await held_against(connection, prices, found, asker, version=version)
 
@@ -154,6 +158,7 @@ def answer(found: Quote, version: int | None, available: int, met: Standing) -> 
         final=found.final,
         units=[CostPart.of(line) for line in found.lines],
         arithmetic=found.arithmetic,
+        plan=found.plan,
         observed=found.observe,
         available=available,
         sufficient=shortfall == 0,

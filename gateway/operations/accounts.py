@@ -9,7 +9,7 @@ from gateway.models import Answer, GivenBody, LongText, Text, Time
 from gateway.operations.desk import Desk
 from gateway.operations.shown import Display, display
 from gateway.paging import PageQuery, pack_cursor, unpack_number
-from ledger import accounts, admins
+from ledger import accounts, admins, plans
 from ledger.database import Connection
 from ledger.ids import account_text
 
@@ -34,6 +34,12 @@ class AccountChange(GivenBody):
     name: Line | None = None
     email: Line | None = None
     plan: Line | None = None
+
+
+class PlanChange(GivenBody):
+    """What an account is to be on; empty: on no plan."""
+
+    plan: Line
 
 
 class AccountQuery(PageQuery):
@@ -103,6 +109,13 @@ class AccountAnswer(AccountRow):
     """An account; `balances` is empty until the first grant is posted."""
 
     updated_at: Time
+    plan_in_force: Annotated[
+        str, Field(description="What it is on: its subscription's plan, else its own.")
+    ]
+    features: Annotated[list[str], Field(description="What subscriptions opened beside it.")]
+    plan_applied: Annotated[
+        bool, Field(description="Whether calls are priced by it yet, as far as posted.")
+    ]
     balances: list[Balance]
 
 
@@ -139,7 +152,7 @@ async def create(desk: Desk, draft: AccountDraft) -> AccountAnswer:
             email=draft.email,
             plan=draft.plan,
         )
-    return _answer(made, [])
+    return await _pushed(desk, made)
 
 
 async def put(desk: Desk, external_id: str, change: AccountChange) -> AccountAnswer:
@@ -153,14 +166,22 @@ async def put(desk: Desk, external_id: str, change: AccountChange) -> AccountAns
             email=change.email,
             plan=change.plan,
         )
-        return _answer(account, await balances(connection, account.id))
+    return await _pushed(desk, account)
+
+
+async def set_plan(desk: Desk, account: str, change: PlanChange) -> AccountAnswer:
+    """Put an account on a plan from its next call on; a repeat changes nothing."""
+    async with desk.ledger.database.connection() as connection:
+        found = await accounts.find(connection, account)
+        changed = await accounts.set_plan(connection, found.id, change.plan, actor=desk.actor)
+    return await _pushed(desk, changed)
 
 
 async def show(desk: Desk, account: str) -> AccountAnswer:
     """Return an account with its balances."""
     async with desk.ledger.database.connection() as connection:
         found = await accounts.find(connection, account)
-        return _answer(found, await balances(connection, found.id))
+        return await _answer(connection, found)
 
 
 async def listed(desk: Desk, query: AccountQuery) -> AccountPage:
@@ -217,8 +238,24 @@ async def _set_frozen(desk: Desk, account: str, why: Why, *, frozen: bool) -> Ac
     )
 
 
-def _answer(account: accounts.Account, held: list[Balance]) -> AccountAnswer:
-    return AccountAnswer(**_who(account), updated_at=account.updated_at, balances=held)
+async def _pushed(desk: Desk, account: accounts.Account) -> AccountAnswer:
+    """Answer once Redis has the plan; where it does not answer, `plan_applied` says so."""
+    ordered = account.cseq_head > account.cseq_applied
+    applied = await desk.push(account.id, account.cseq_head if ordered else None)
+    async with desk.ledger.database.connection() as connection:
+        return (await _answer(connection, account)).model_copy(update={"plan_applied": applied})
+
+
+async def _answer(connection: Connection, account: accounts.Account) -> AccountAnswer:
+    standing = await plans.standing(connection, account.id)
+    return AccountAnswer(
+        **_who(account),
+        updated_at=account.updated_at,
+        plan_in_force=standing.on.name,
+        features=list(standing.on.features),
+        plan_applied=standing.applied,
+        balances=await balances(connection, account.id),
+    )
 
 
 def _who(account: accounts.Account) -> dict[str, Any]:

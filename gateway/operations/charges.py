@@ -55,6 +55,9 @@ class ChargeRow(Answer):
     opened_at: Time
     closed_at: Time | None
     duration_ms: int | None
+    plan: Annotated[
+        str | None, Field(description="The plan the account was on, where prices ask for it.")
+    ]
     record: Annotated[dict[str, Any], Field(description="What the route's `record` kept.")]
     display: Display
 
@@ -156,6 +159,7 @@ def _fields(charge: charges.Charge) -> dict[str, Any]:
         "opened_at": charge.opened_at,
         "closed_at": charge.closed_at,
         "duration_ms": charge.duration_ms,
+        "plan": charge.plan,
         "record": charge.record,
         "display": display(charge.scale, amounts),
     }

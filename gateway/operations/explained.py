@@ -1,6 +1,6 @@
 """Why a charge is what it is, in sentences and figures a person can check."""
 
-from config import CostLine, PriceList, explain, format_amount, units_of
+from config import CostLine, PriceList, explain, format_amount, on_plan, units_of
 from gateway.models import Answer
 from gateway.watched import read_note
 from ledger.books import ChargeState
@@ -60,7 +60,12 @@ class Explanation(Answer):
 def explanation(charge: Charge, prices: PriceList | None) -> Explanation:
     """Explain a charge by the price list of its version."""
     arithmetic, parts = _arithmetic(charge, prices)
-    sentences = [_rule(charge), *([f"Cost: {arithmetic}."] if arithmetic else []), _end(charge)]
+    sentences = [
+        _rule(charge),
+        *_plan(charge, prices),
+        *([f"Cost: {arithmetic}."] if arithmetic else []),
+        _end(charge),
+    ]
     if charge.refunded:
         sentences.append(f"Refunded later: {_shown(charge, charge.refunded)}.")
     if charge.note and charge.state is not ChargeState.OBSERVED:
@@ -73,10 +78,23 @@ def _rule(charge: Charge) -> str:
     return f"Rule {charge.rule}{name} of price version {charge.price_version}."
 
 
+def _plan(charge: Charge, prices: PriceList | None) -> list[str]:
+    """Say which plan counted, where it matters in that version."""
+    if prices is None or not prices.asks_plans:
+        return []
+    known = prices.plan_of(charge.plan or "")
+    name = "" if known is None else known.name
+    if charge.plan and charge.plan != name:
+        instead = f"the plan {name} counts" if name else "the usual prices count"
+        return [f"The account's plan {charge.plan} is not in that version: {instead}."]
+    return [f"Priced by the plan {name}."] if name else []
+
+
 def _arithmetic(charge: Charge, prices: PriceList | None) -> tuple[str | None, list[CostPart]]:
     if prices is None or charge.rule >= len(prices.routes):
         return None, []
-    price = prices.routes[charge.rule].price
+    plan = prices.plan_of(charge.plan or "")
+    price = on_plan(plan, prices.routes[charge.rule]).price
     measured = charge.measured or []
     if price.after_lines and not measured:
         return None, []  # the answer decides, and it has not told

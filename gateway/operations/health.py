@@ -6,10 +6,11 @@ from typing import Literal
 
 from pydantic import Field
 
+from config import PriceList
 from gateway.models import Answer, GivenBody, LongText, Time
 from gateway.operations.desk import Desk
 from gateway.paging import PageQuery, pack_cursor, unpack_number
-from gateway.readiness import readiness, warnings_of
+from gateway.readiness import readiness, unnamed_plans, warnings_of
 from ledger import findings, gateways
 from ledger import verify as verifying
 from ledger.heads import Head
@@ -166,10 +167,11 @@ async def resolve(desk: Desk, finding: int, resolution: Resolution) -> Resolved:
     return Resolved(id=finding)
 
 
-async def running(ledger: Ledger) -> GatewayList:
+async def running(ledger: Ledger, prices: PriceList) -> GatewayList:
     """Return the running gateways, and what is odd about them."""
     async with ledger.database.connection() as connection:
         rows = await gateways.running(connection)
+        odd = [*warnings_of(rows), *await unnamed_plans(connection, prices)]
     return GatewayList(
         items=[
             GatewayRow(
@@ -183,20 +185,24 @@ async def running(ledger: Ledger) -> GatewayList:
             )
             for row in rows
         ],
-        warnings=warnings_of(rows),
+        warnings=odd,
     )
 
 
-async def ready(ledger: Ledger) -> Ready:
+async def ready(ledger: Ledger, prices: PriceList | None = None) -> Ready:
     """
-    Say that requests can be charged.
+    Say that requests can be charged; with `prices` also what is odd about accounts' plans.
 
     Raises:
         Problem: `not-ready`, see `readiness`.
 
     """
     found = await readiness(ledger)
-    return Ready(ready=True, price_version=found.price_version, warnings=found.warnings)
+    odd = list(found.warnings)
+    if prices is not None:
+        async with ledger.database.connection() as connection:
+            odd += await unnamed_plans(connection, prices)
+    return Ready(ready=True, price_version=found.price_version, warnings=odd)
 
 
 def _finding(row: findings.FindingRow) -> FindingRow:

@@ -12,8 +12,8 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
-from config import Limit, PriceList, Quote
-from gateway.limits import limits_on, use_of
+from config import Limit, PriceList, Quote, on_plan
+from gateway.limits import limits_on, limits_over_all, use_of
 from gateway.models import Answer, Time
 from ledger import credit_types, key_caps, limit_uses
 from ledger.database import Connection
@@ -61,13 +61,14 @@ async def standing(
 ) -> Standing:
     """Look up how a caller stands."""
     account, key, now_ms = asker
-    route = prices.routes[found.rule]
+    plan = prices.plan_of(found.plan)
+    route = on_plan(plan, prices.routes[found.rule])
     if found.public or found.observe:
         return Standing([])
     used = await limit_uses.of_caller(connection, account, key, now_ms)
     asked = [
         (one, _standing(one, used(use_of(one, account, key)), now_ms))
-        for one in limits_on(prices, route)
+        for one in limits_on(prices, route, limits_over_all(prices, plan))
         if one.rate is None and one.in_flight is None and (key or one.whose != "key")
     ]
     types = {row.name: row.id for row in await credit_types.every(connection)}

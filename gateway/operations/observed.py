@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from config import Price, units_of
-from gateway.limits import limits_on
+from config import Price, on_plan, units_of
+from gateway.limits import limits_on, limits_over_all
 from gateway.metering import CONTINUES
 from gateway.models import Answer, Given, Time
 from gateway.operations.history import Since, Until
@@ -186,7 +186,7 @@ class _TermsOf:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._book = PriceBook(None)
-        self._known: dict[tuple[int, int], tuple[Price | None, Terms]] = {}
+        self._known: dict[tuple[int, int, str], tuple[Price | None, Terms]] = {}
         self.unread: set[int] = set()
 
     async def request(self, row: observed.Event) -> Request:
@@ -210,7 +210,7 @@ class _TermsOf:
     async def _terms(self, row: observed.Event, *, priced: bool) -> Terms:
         assert row.price_version is not None
         assert row.rule is not None
-        rule = row.price_version, row.rule
+        rule = row.price_version, row.rule, row.plan or ""
         known = self._known.get(rule)
         if known is None:
             known = self._known[rule] = await self._read(*rule)
@@ -225,14 +225,15 @@ class _TermsOf:
         checked = ceiling == 0 and not any(one.quota is not None for one in terms.limits)
         return replace(terms, ceiling=ceiling, checked=checked)
 
-    async def _read(self, version: int, rule: int) -> tuple[Price | None, Terms]:
+    async def _read(self, version: int, rule: int, on: str) -> tuple[Price | None, Terms]:
         prices = await self._book.version(self._connection, version)
         if prices is None or rule >= len(prices.routes):
             self.unread.add(version)
             return None, Terms()
-        route = prices.routes[rule]
+        plan = prices.plan_of(on)
+        route = on_plan(plan, prices.routes[rule])
         price = None if route.price.unpriced else route.price
-        limits = limits_on(prices, route)
+        limits = limits_on(prices, route, limits_over_all(prices, plan))
         return price, Terms(public=route.public, limits=limits, weight=route.weight)
 
 

@@ -2,16 +2,17 @@
 
 import json
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import add
 from typing import Any
 
 from config import HeirFinder, Limit, PriceList, Route
 from config.words import route_words
-from gateway.limits import limits_on
+from gateway.limits import limits_on, limits_over_all
 from gateway.operations.price_book import PriceBook
 from gateway.operations.rehearsed_limits import Asking, Tallies
+from gateway.plan_repricing import ChargePlans, repricing_on
 from gateway.repricing import NotRepriced, Recorded, Repriced, Repricing, not_repriced
 from ledger import price_versions
 from ledger.database import Connection
@@ -43,10 +44,11 @@ class Rule:
     new_type: str = ""
     allowances: tuple[Limit, ...] = ()
     weight: int = 1
+    plan: str = ""
 
     @classmethod
-    def of(cls, repricing: Repricing, prices: PriceList) -> "Rule":
-        """Name what a repricing is about; `prices` is the new list."""
+    def of(cls, repricing: Repricing, prices: PriceList, plan: str) -> "Rule":
+        """Name what a repricing is about, for accounts on a plan; `prices` is the new list."""
         old, new = repricing.old, repricing.new
         return cls(
             repricing,
@@ -55,8 +57,9 @@ class Rule:
             now=None if new is None else route_words(new.path, new.methods),
             old_type=old.price.credit_type,
             new_type=(old if new is None else new).price.credit_type,
-            allowances=_allowances(prices, new) if new else (),
+            allowances=_allowances(prices, new, plan) if new else (),
             weight=new.weight if new else 1,
+            plan=plan,
         )
 
 
@@ -69,12 +72,13 @@ class Rules:
         self._new = new
         self._book = PriceBook(None)
         self._versions: OrderedDict[int, tuple[PriceList, HeirFinder] | None] = OrderedDict()
-        self._rules: dict[tuple[int, int], Rule] = {}
+        self._rules: dict[tuple[int, int, str], Rule] = {}
+        self.plans = ChargePlans(connection, new)
         self._amounts: dict[tuple[Any, ...], Repriced | NotRepriced] = {}
 
     def repriced(self, rule: Rule, row: Sequence[Any]) -> Repriced | NotRepriced:
         """Return what a charge comes to now, or why nobody knows: the same for all alike."""
-        key = (row[1] is None, *row[2:-1])
+        key = (row[1] is None, rule.plan, *row[2:-2])
         found = self._amounts.get(key)
         if found is None:
             if len(self._amounts) >= MOST_REMEMBERED:
@@ -82,12 +86,25 @@ class Rules:
             found = self._amounts[key] = _repriced(rule, row)
         return found
 
-    def known(self, version: int, number: int) -> Rule | None:
-        """Return a rule that was asked for before."""
-        return self._rules.get((version, number))
+    def known(self, row: Sequence[Any]) -> Rule | None:
+        """Return the rule of a charge, on the plan that counts for it, if it was made before."""
+        found = self._versions.get(row[2])
+        plan = self.plans.of(found[0], row[1], row[-1]) if found is not None else ""
+        return self._rules.get((row[2], row[3], plan))
 
-    async def of(self, version: int, number: int) -> Rule:
+    async def of_charge(self, row: Sequence[Any]) -> Rule:
+        """Return the same, made where it is the first."""
+        version, number = row[2], row[3]
+        if version not in self._versions:
+            await self.of(version, number)
+        found = self._versions[version]
+        plan = "" if found is None else self.plans.of(found[0], row[1], row[-1])
+        return await self.of(version, number, plan)
+
+    async def of(self, version: int, number: int, plan: str = "") -> Rule:
         """Return a rule of a version, read from its text when it is the first."""
+        if len(self._rules) >= MOST_REMEMBERED:
+            self._rules.clear()
         if version not in self._versions:
             prices = await self._book.version(self._connection, version)
             self._versions[version] = (
@@ -96,7 +113,7 @@ class Rules:
             if len(self._versions) > MOST_VERSIONS:
                 gone, _ = self._versions.popitem(last=False)
                 self._rules = {key: one for key, one in self._rules.items() if key[0] != gone}
-        made = self._rules[version, number] = self._made(version, number)
+        made = self._rules[version, number, plan] = self._made(version, number, plan)
         return made
 
     async def free(self) -> list[Rule]:
@@ -110,13 +127,14 @@ class Rules:
         free = [one.index for one in routes if one.price.is_free and not one.observe]
         return [await self.of(current.version, number) for number in free]
 
-    def _made(self, version: int, number: int) -> Rule:
+    def _made(self, version: int, number: int, plan: str) -> Rule:
         found = self._versions[version]
         if found is None or number >= len(found[0].routes):
             return Rule(None, f"rule {number} of version {version}")
         prices, finder = found
         old = prices.routes[number]
-        return Rule.of(Repricing(old, finder.of(old)), self._new)
+        repricing = repricing_on(plan, prices, self._new, old, finder.of(old))
+        return Rule.of(repricing, self._new, plan)
 
 
 @dataclass(slots=True)
@@ -147,12 +165,13 @@ class Tally:
         return found
 
 
-async def count(rows: Iterable[Sequence[Any]], rules: Rules, tally: Tally) -> None:
+async def count(rows: Sequence[Sequence[Any]], rules: Rules, tally: Tally) -> None:
     """Reprice rows of `replays.recorded` and add them up."""
+    await rules.plans.learn({row[1] for row in rows if row[1] is not None})
     for row in rows:
         tally.charges += 1
         account, due = row[1], row[8]
-        rule = rules.known(row[2], row[3]) or await rules.of(row[2], row[3])
+        rule = rules.known(row) or await rules.of_charge(row)
         now = rules.repriced(rule, row)
         if isinstance(now, NotRepriced):
             key = (now.code, now.sentence, rule.route, rule.old_type)
@@ -171,13 +190,14 @@ async def count(rows: Iterable[Sequence[Any]], rules: Rules, tally: Tally) -> No
             _add(tally, rule, account, rule.new_type, (0, 0, after))
 
 
-def _allowances(prices: PriceList, route: Route) -> tuple[Limit, ...]:
-    return tuple(limit for limit in limits_on(prices, route) if limit.free is not None)
+def _allowances(prices: PriceList, route: Route, plan: str) -> tuple[Limit, ...]:
+    over_all = limits_over_all(prices, prices.plan_of(plan))
+    return tuple(limit for limit in limits_on(prices, route, over_all) if limit.free is not None)
 
 
 def _is_free(tally: Tally, rule: Rule, row: Sequence[Any]) -> bool:
     """Count a charge by the allowances of its route; one that has room pays for it."""
-    at_us, account, key = minted_us(row[0]), row[1], row[-1]
+    at_us, account, key = minted_us(row[0]), row[1], row[-2]
     if account is None:
         return False
     asking = Asking(at_us, at_us, account, key or 0, 0, limits=rule.allowances, weight=rule.weight)
@@ -191,7 +211,7 @@ def _is_free(tally: Tally, rule: Rule, row: Sequence[Any]) -> bool:
 def _repriced(rule: Rule, row: Sequence[Any]) -> Repriced | NotRepriced:
     if rule.repricing is None:
         return not_repriced("version-unknown")
-    _, account, _, _, state, reason, status, held, due, *texts, note, _ = row
+    _, account, _, _, state, reason, status, held, due, *texts, note, _, _ = row
     units, measured, record = (None if text is None else json.loads(text) for text in texts)
     charge = Recorded(account, state, reason, status, held, due, units, measured, record, note)
     try:

@@ -127,6 +127,8 @@ async def _scales(connection: Connection, new: PriceList) -> dict[str, int]:
 async def _notes(connection: Connection, rules: Rules, since: datetime) -> list[str]:
     """Say what the record cannot show."""
     notes = []
+    if rules.plans.guessed:
+        notes.append("charges of files without plans are repriced by the plan of their account now")
     complete = await partitions.complete_since(connection)
     if complete is not None and since < complete:
         notes.append(f"charges before {complete.isoformat(timespec='seconds')} were not kept")

@@ -8,6 +8,7 @@ ARGV[2..65]  lines by kind: S settle, L late, R renew, O observed, then H hold, 
 
 Returns {word, q, answer of each line}; word: OK | NOMETA | STALE | FROZEN | REGRESS | SKEW
   H  HELD available | FREE available (an allowance, or a quota of what is free: held at price 0) | NEWID | GONE | NOACCOUNT | BLOCKED | BADKEY | SCOPE
+     | PLAN number (the account is on this one, not on the line's)
      | LIMITED retry_after_ms | CAPPED retry_after_ms (0: never) type window
      | NEWREACH (a lot is limited to routes that the caller does not know yet)
      | INSUFFICIENT available | TOOLARGE window | BUSY | NOTYPE | CORRUPT

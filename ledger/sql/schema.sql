@@ -5,6 +5,7 @@ SEQUENCE api_keys_id_seq 1..9223372036854775807
 SEQUENCE audit_id_seq 1..9223372036854775807
 SEQUENCE findings_id_seq 1..9223372036854775807
 SEQUENCE grants_id_seq 1..9223372036854775807
+SEQUENCE plans_number_seq 1..9223372036854775807
 SEQUENCE price_refusals_id_seq 1..9223372036854775807
 SEQUENCE session_numbers 1..4294967295
 TABLE charges PARTITION BY RANGE (id)
@@ -28,6 +29,7 @@ TABLE limit_uses WITH (fillfactor=70)
 TABLE movements
 TABLE overtaken_endings
 TABLE page_sessions
+TABLE plans
 TABLE pools WITH (fillfactor=70)
 TABLE price_refusals
 TABLE price_rules
@@ -37,6 +39,7 @@ TABLE retired_partitions
 TABLE secrets
 TABLE shards
 TABLE sign_in_links
+TABLE subscribed_plans
 VIEW entries AS
  SELECT c.account_id,
     c.id,
@@ -155,6 +158,7 @@ charges.units jsonb
 charges.measured jsonb
 charges.record jsonb
 charges.note text
+charges.plan text
 control_requests.source text NOT NULL
 control_requests.source_id text NOT NULL
 control_requests.account_id bigint NOT NULL
@@ -269,6 +273,10 @@ page_sessions.account_id bigint
 page_sessions.admin_id bigint
 page_sessions.created_at timestamp with time zone NOT NULL DEFAULT now()
 page_sessions.expires_at timestamp with time zone NOT NULL
+plans.number bigint NOT NULL IDENTITY
+plans.name text NOT NULL
+plans.features text[] NOT NULL
+plans.created_at timestamp with time zone NOT NULL DEFAULT now()
 pools.account_id bigint NOT NULL
 pools.credit_type_id smallint NOT NULL
 pools.remaining bigint NOT NULL DEFAULT 0
@@ -323,6 +331,10 @@ sign_in_links.token_sha256 bytea NOT NULL
 sign_in_links.account_id bigint NOT NULL
 sign_in_links.expires_at timestamp with time zone NOT NULL
 sign_in_links.used_at timestamp with time zone
+subscribed_plans.account_id bigint NOT NULL
+subscribed_plans.name text NOT NULL
+subscribed_plans.features text[] NOT NULL
+subscribed_plans.updated_at timestamp with time zone NOT NULL DEFAULT now()
 
 -- constraints
 accounts CHECK ((((length(external_id) >= 1) AND (length(external_id) <= 200)) AND (external_id !~ '^(acc|key|grt)_[0-9]+$'::text)))
@@ -385,7 +397,7 @@ controls CHECK (((priority >= 0) AND (priority <= 255)))
 controls CHECK ((actor <> ''::text))
 controls CHECK ((cseq >= 1))
 controls CHECK ((entry_kind = ANY (ARRAY['clawback'::text, 'adjustment'::text])))
-controls CHECK ((kind = ANY (ARRAY['g'::text, 'w'::text, 'f'::text, 'k'::text, 'e'::text, 'c'::text])))
+controls CHECK ((kind = ANY (ARRAY['g'::text, 'w'::text, 'f'::text, 'k'::text, 'e'::text, 'c'::text, 'p'::text])))
 controls CHECK ((object_id >= 0))
 controls FOREIGN KEY (account_id) REFERENCES accounts(id)
 controls FOREIGN KEY (reach_id) REFERENCES grant_reaches(id)
@@ -453,6 +465,10 @@ page_sessions CHECK ((length(token_sha256) = 32))
 page_sessions FOREIGN KEY (account_id) REFERENCES accounts(id)
 page_sessions FOREIGN KEY (admin_id) REFERENCES admins(id)
 page_sessions PRIMARY KEY (token_sha256)
+plans CHECK (((name <> ''::text) OR (features <> '{}'::text[])))
+plans CHECK (((number >= 1) AND (number <= '4294967295'::bigint)))
+plans PRIMARY KEY (number)
+plans UNIQUE (name, features)
 pools CHECK ((captured >= 0))
 pools CHECK ((clawed >= 0))
 pools CHECK ((debt >= 0))
@@ -491,13 +507,17 @@ shards PRIMARY KEY (id)
 sign_in_links CHECK ((length(token_sha256) = 32))
 sign_in_links FOREIGN KEY (account_id) REFERENCES accounts(id)
 sign_in_links PRIMARY KEY (token_sha256)
+subscribed_plans FOREIGN KEY (account_id) REFERENCES accounts(id)
+subscribed_plans PRIMARY KEY (account_id)
 
 -- indexes
+CREATE INDEX accounts_of_plans ON public.accounts USING btree (plan) WHERE (plan <> ''::text)
 CREATE INDEX accounts_waiting ON public.accounts USING btree (shard, id) WHERE (cseq_head > cseq_applied)
 CREATE INDEX api_keys_of_account ON public.api_keys USING btree (account_id, id)
 CREATE INDEX audit_of_target ON public.audit USING btree (target, id)
 CREATE INDEX charges_of_account ON ONLY public.charges USING btree (account_id, id)
 CREATE INDEX charges_overdue ON ONLY public.charges USING btree (deadline_ms) WHERE (state = 1)
+CREATE INDEX controls_of_plans ON public.controls USING btree (account_id, cseq) WHERE (kind = 'p'::text)
 CREATE INDEX grants_due ON public.grants USING btree (expires_ms) WHERE ((state = 'live'::text) AND (expires_ms < '281474976710655'::bigint))
 CREATE INDEX grants_limited ON public.grants USING btree (account_id, credit_type_id) WHERE ((reach_id IS NOT NULL) AND (state = 'live'::text))
 CREATE INDEX grants_of_account ON public.grants USING btree (account_id, id)
@@ -511,6 +531,7 @@ CREATE INDEX movements_in_order ON public.movements USING btree (account_id, id)
 CREATE INDEX overtaken_endings_in_journal ON public.overtaken_endings USING btree (epoch, q)
 CREATE INDEX overtaken_endings_of_account ON public.overtaken_endings USING btree (account_id)
 CREATE INDEX page_sessions_expiry ON public.page_sessions USING btree (expires_at)
+CREATE INDEX subscribed_plans_names ON public.subscribed_plans USING btree (name)
 CREATE UNIQUE INDEX accounts_external_id_key ON public.accounts USING btree (external_id)
 CREATE UNIQUE INDEX accounts_pkey ON public.accounts USING btree (id)
 CREATE UNIQUE INDEX admins_name_key ON public.admins USING btree (name)
@@ -542,6 +563,8 @@ CREATE UNIQUE INDEX limit_uses_pkey ON public.limit_uses USING btree (whose, own
 CREATE UNIQUE INDEX movements_pkey ON public.movements USING btree (account_id, aseq)
 CREATE UNIQUE INDEX overtaken_endings_pkey ON public.overtaken_endings USING btree (charge_id)
 CREATE UNIQUE INDEX page_sessions_pkey ON public.page_sessions USING btree (token_sha256)
+CREATE UNIQUE INDEX plans_name_features_key ON public.plans USING btree (name, features)
+CREATE UNIQUE INDEX plans_pkey ON public.plans USING btree (number)
 CREATE UNIQUE INDEX pools_pkey ON public.pools USING btree (account_id, credit_type_id)
 CREATE UNIQUE INDEX price_refusals_pkey ON public.price_refusals USING btree (id)
 CREATE UNIQUE INDEX price_rules_pkey ON public.price_rules USING btree (version, rule)
@@ -551,6 +574,7 @@ CREATE UNIQUE INDEX retired_partitions_pkey ON public.retired_partitions USING b
 CREATE UNIQUE INDEX secrets_pkey ON public.secrets USING btree (purpose)
 CREATE UNIQUE INDEX shards_pkey ON public.shards USING btree (id)
 CREATE UNIQUE INDEX sign_in_links_pkey ON public.sign_in_links USING btree (token_sha256)
+CREATE UNIQUE INDEX subscribed_plans_pkey ON public.subscribed_plans USING btree (account_id)
 
 -- triggers
 CREATE CONSTRAINT TRIGGER batch_lines_balance AFTER INSERT ON public.batch_lines DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION batch_balances()

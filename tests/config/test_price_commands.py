@@ -125,3 +125,25 @@ def test_init_refuses_an_address_that_cannot_be_called(tmp_path: Path, url: str)
     path = tmp_path / "new.yaml"
     assert run(init, "--upstream", url, "--config", str(path))[1] == 2
     assert not path.exists()
+
+
+def test_check_and_quote_know_plans(path: Path) -> None:
+    plans = "plans: { pro: { factor: 0.5, routes: { asin_query: { price: 1 } } } }\n"
+    closed = EXAMPLE.replace("price: 2\n", "price: 2\n    feature: fast\n")
+    path.write_text(closed + plans)
+
+    checked, code = run(check, str(path))
+    assert code == 0
+    assert "fine. 6 routes, 1 upstream, 1 package, 1 plan." in checked.output
+    assert "asks for the feature fast, which no plan and no package here has" in checked.output
+    refused, code = run(quote, "GET", "/v1/products/B1", "--plan", "pro")
+    assert code == 1
+    assert (
+        "403 plan-required: asin_query is for accounts that have the feature fast."
+        in refused.output
+    )
+    result, code = run(
+        quote, "GET", "/v1/products/B1", "--plan", "pro", "--feature", "fast", "--json"
+    )
+    assert code == 0
+    assert (json.loads(result.output)["amount"], json.loads(result.output)["plan"]) == (1, "pro")

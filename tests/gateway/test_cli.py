@@ -44,8 +44,8 @@ def test_every_command_explains_itself(capsys) -> None:
         assert len(capsys.readouterr().out.splitlines()) > 3
 
     assert {" ".join(words) for words in found} == {
-        "account create", "account freeze", "account list", "account release", "account show", "account sign-in",
-        "account thaw",
+        "account create", "account freeze", "account list", "account plan", "account release", "account show",
+        "account sign-in", "account thaw",
         "admin create", "admin list", "admin revoke", "adjust", "backup", "check", "demo", "diff",
         "fact list", "fact resolve", "fact show", "finding list", "finding resolve", "finding show", "grant", "grants import", "heads", "init",
         "import", "key caps", "key create", "key list", "key revoke", "key rotate", "migrate", "observed",

@@ -20,6 +20,7 @@ from tests.ledger.twin import ACCOUNTS, NEVER_MINTED
 
 LATER_TYPE, NO_TYPE = 3, 4
 """A credit type that the operator may add, and one that nobody adds."""
+PLANS = (0, 1, 2**32 - 1)
 REASONS = (1, 5, 20, 26, 40)
 BY_DAY = Limit("a", ALL_ROUTES, window_id("Q", "day"), "Q", 4)
 REACHES = (1, 2, 9)
@@ -114,7 +115,15 @@ class DrawnLines:
             only_check,
             *_limits(chance),
             _within(chance),
+            plan=self._plan(account, chance),
         )
+
+    def _plan(self, account: int, chance: Random) -> int | None:
+        """Mostly the account's, or none at all; now and then what it was, or will be."""
+        known = self.model.accounts.get(account)
+        if chance.random() < 0.1:
+            return chance.choice(PLANS)
+        return known.plan if known is not None and chance.random() < 0.5 else None
 
     def of_a_quota(self, session: int, account: int) -> HoldLine:
         """A small hold that uses a quota by day."""

@@ -66,6 +66,36 @@ MUTANTS = (
     ),
     Mutant("tick: another account's key", "parts/hold", "key.account ~= account_id or ", ""),
     Mutant(
+        "tick: hold by a plan that the account is not on",
+        "parts/hold",
+        "if plan and plan ~= account.plan then",
+        "if false then",
+    ),
+    Mutant(
+        "tick: hold asks for the plan of lines that have none",
+        "parts/hold",
+        "if plan and plan ~= account.plan then",
+        "if plan ~= account.plan then",
+    ),
+    Mutant(
+        "control: a plan is forgotten",
+        "parts/control",
+        "    account.plan = control.object\n",
+        "",
+    ),
+    Mutant(
+        "account: kept as one that is on no plan",
+        "parts/account",
+        "if #account.pools == 1 and account.plan == 0 then",
+        "if #account.pools == 1 then",
+    ),
+    Mutant(
+        "account: the plan is not read",
+        "parts/account",
+        "plan, at = sunpack('<I4', raw, at)",
+        "plan, at = 1, at + 4",
+    ),
+    Mutant(
         "tick: a due lot is still spent",
         "parts/hold",
         "  expire_due(account_id, account, pool)\n",

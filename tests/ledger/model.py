@@ -98,6 +98,7 @@ class Account:
     cseq: int = 0
     aseq: int = 0
     pools: dict[int, Pool] = field(default_factory=dict)
+    plan: int = 0
 
     @property
     def is_limited(self) -> bool:
@@ -371,6 +372,8 @@ class Model:
             return "BADKEY"
         if key.scopes & line.scope != line.scope:
             return "SCOPE"
+        if line.plan not in (None, account.plan):
+            return f"PLAN {account.plan}"
         if refusal := self.limits.refusal(line, key.tat_us, self.now):
             return refusal
         window = self.windows.get(line.credit_type)
@@ -612,6 +615,8 @@ class Model:
                     control.expiry_ms,
                     old.tat_us if old else 0,
                 )
+            case "p":
+                account.plan = control.object_id
             case "c":
                 capped = self.limits.set_cap(control, self.now)
                 key = self.keys.get(control.object_id)

@@ -27,7 +27,7 @@ from ledger.lines import (
 from ledger.records import AccountRecord, SessionRecord
 from ledger.scripts import SETTLING, Scripts
 from tests.ledger import model as modelled
-from tests.ledger.drawn_lines import LATER_TYPE, REACHES, DrawnLines
+from tests.ledger.drawn_lines import LATER_TYPE, PLANS, REACHES, DrawnLines
 from tests.ledger.script_rig import A_DAY_MS, SCRIPTS
 from tests.ledger.tick_lines import HoldLine, LateLine, Line, SettleLine, packed
 from tests.ledger.twin import (
@@ -176,7 +176,7 @@ class ShardMachine(Twin, RuleBasedStateMachine):
             pool._replace(lots=tuple(lot for lot in pool.lots if lot.remaining))
             for pool in pool_records(stored.pools)
         ]
-        record = AccountRecord(stored.status, stored.cseq, stored.aseq, tuple(pools))
+        record = AccountRecord(stored.status, stored.cseq, stored.aseq, tuple(pools), stored.plan)
         keys = [
             (number, key_record(key))
             for number, key in self.model.stored_keys.items()
@@ -243,7 +243,7 @@ class ShardMachine(Twin, RuleBasedStateMachine):
 
     @rule(
         account=accounts,
-        kind=st.sampled_from("gggggewwfkcc"),
+        kind=st.sampled_from("gggggewwfkccpp"),
         credit_type=st.sampled_from((1, 1, 2, LATER_TYPE)),
         amount=st.integers(1, 300),
         priority=st.integers(0, 2),
@@ -277,6 +277,8 @@ class ShardMachine(Twin, RuleBasedStateMachine):
             control = Control(
                 "k", 0, 0, 10 * account, 1 + int(pick % 10 == 0), 0, expiry, 1 + pick % 2
             )
+        elif kind == "p":
+            control = Control("p", 0, object_id=PLANS[pick % 3])
         elif kind == "c":
             cap = (amount % 60, pick % 3, NEVER, int(pick // 3 % 3 > 0))
             control = Control("c", 0, credit_type, 10 * account, *cap)

@@ -197,3 +197,11 @@ async def test_a_finding_is_kept_once(parts: Parts, customer: Customer) -> None:
             await findings.record(connection, await found_in(parts))
     async with parts.database.connection() as connection:
         assert len(await findings.rows(connection)) == 1
+
+
+async def test_another_plan_in_redis_is_found(customer: Customer) -> None:
+    """Its calls would cost something else."""
+    record = await record_of(customer)
+    await put(customer, replace(record, plan=9))
+
+    assert await checks_failing(customer.parts) == {"accounts_equal"}

@@ -42,6 +42,7 @@ class HoldLine:
     limits: tuple[Limit, ...] | None = None
     weight: int = 1
     reaches: Within | None = None
+    plan: int | None = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,7 @@ def packed(line: Line) -> bytes:
                 rate=Rate(*line.rate),
                 limits=b"" if line.limits is None else limits_block(line.limits, line.weight),
                 reaches=b"" if line.reaches is None else line.reaches.block,
+                plan=line.plan,
                 only_check=line.only_check,
             )
         case SettleLine():

@@ -263,6 +263,7 @@ class Twin:
         for account, known in model.accounts.items():
             real = AccountRecord.unpack(balances.pop(account_field(account)))
             assert (real.status, real.cseq, real.aseq) == (known.status, known.cseq, known.aseq)
+            assert real.plan == known.plan
             pools = {pool.credit_type: pool for pool in real.pools}
             for expected in pool_records(known.pools):
                 # An empty pool is kept once something was put into it.

@@ -536,7 +536,18 @@ def _(tx: Transaction, account: int) -> list[Row]:
         return []
     shard = tx.get("shards", row["shard"])
     assert shard is not None
-    return [{**only(row, "status", "aseq", "cseq_applied")[0], "epoch": shard["epoch"]}]
+    applied = [
+        (one["cseq"], one["object_id"])
+        for one in tx.rows("controls")
+        if (one["account_id"], one["kind"]) == (account, "p") and one["cseq"] <= row["cseq_applied"]
+    ]
+    return [
+        {
+            **only(row, "status", "aseq", "cseq_applied")[0],
+            "epoch": shard["epoch"],
+            "plan": max(applied)[1] if applied else None,
+        }
+    ]
 
 
 @answers(snapshot._SQL.pools)

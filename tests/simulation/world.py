@@ -328,11 +328,13 @@ class World:
             self.loop.later(self.loop.time() + self.chance.random() * 0.2, self._hang_up, task)
 
     def sell(self) -> None:
-        """Let the till order something: a grant, a clawback, a refund, a freeze."""
+        """Let the till order something: a grant, a clawback, a refund, a freeze, a plan."""
         self.names["sale"] += 1
         source_id = f"sale{self.names['sale']}"
         account = self.chance.randint(1, self.plan.accounts)
-        kind = self.chance.choice(("grant",) * 6 + ("claw", "claw", "refund", "refund", "freeze"))
+        kind = self.chance.choice(
+            ("grant",) * 6 + ("claw", "claw", "refund", "refund", "freeze", "plan")
+        )
         order: Callable[[Any], Any]
         granted = (account, 0)
         if kind == "grant":
@@ -348,6 +350,8 @@ class World:
             order = self._add(account, controls.Freeze(frozen=True), source_id)
             thaw = self._add(account, controls.Freeze(frozen=False), f"{source_id}-end")
             self.loop.spawn(self.till, self._order(account, thaw, f"{source_id}-end", granted, 0.8))
+        elif kind == "plan":
+            order = self._add(account, controls.PlanPut(self.chance.randint(0, 2)), source_id)
         else:
             captured = [
                 row["id"] for row in self.postgres.tables["charges"].values() if row["captured"]

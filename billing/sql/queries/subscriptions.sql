@@ -21,3 +21,9 @@ ON CONFLICT (livemode, id) DO UPDATE
 
 -- name: get
 SELECT * FROM billing.subscriptions WHERE livemode = $1 AND id = $2
+
+-- name: entitling
+SELECT plan_tier, feature_flags
+  FROM billing.subscriptions
+ WHERE account_id = $1 AND livemode = $2 AND status = ANY ($3::text[])
+ ORDER BY created_at DESC, id DESC

@@ -1,5 +1,6 @@
 -- An account, field 'a' + I7 of `b`:
---   <B I4 I5 B   status (1 active, 2 frozen), cseq, aseq, number of pools
+--   <B I4 I5 B   status (1 active, 2 frozen; 128 beside it: on a plan), cseq, aseq, number of pools
+--   <I4          the plan's number, above 0, where it is on one
 --   <B I6 i8 B   per pool: type, debt, floor, number of lots
 --   <I5 B I6 I6  per lot in burn order (priority, expiry, limited first, id): id, priority, expiry ms, remaining
 --   and behind all pools, only where one of these lots is limited to some routes:
@@ -8,6 +9,7 @@
 -- Lots are kept as one flat list, four numbers each: parsing is most of what a call costs.
 local MAX_AMOUNT = 9e13
 local LIVE_LOTS = 32 -- more wait in Postgres until one of these is empty
+local ON_A_PLAN = 128
 local MAX_LOTS = 255 -- what the count's byte can say
 local MOST_REACHES, REACHES_MARK = 4096, byte('R')
 local lot_formats = {}
@@ -71,6 +73,17 @@ local function read_account(raw)
     return nil
   end
   local status, cseq, aseq, count, at = sunpack('<BI4I5B', raw)
+  local plan = 0
+  if status >= ON_A_PLAN then
+    if size < 15 then
+      return nil
+    end
+    status = status - ON_A_PLAN
+    plan, at = sunpack('<I4', raw, at)
+    if plan == 0 then
+      return nil
+    end
+  end
   if status ~= 1 and status ~= 2 then
     return nil
   end
@@ -103,7 +116,7 @@ local function read_account(raw)
       return nil
     end
   end
-  return { status = status, cseq = cseq, aseq = aseq, pools = pools, reaches = reaches }
+  return { status = status, cseq = cseq, aseq = aseq, plan = plan, pools = pools, reaches = reaches }
 end
 
 local one_pool_formats = {}
@@ -122,11 +135,15 @@ end
 
 local function pack_account(account)
   local limited = account.reaches and pack_reaches(account) or ''
-  if #account.pools == 1 then
+  if #account.pools == 1 and account.plan == 0 then
     local packed = pack_one_pool(account, account.pools[1])
     return limited == '' and packed or packed .. limited
   end
-  local parts = { spack('<BI4I5B', account.status, account.cseq, account.aseq, #account.pools) }
+  local status = account.plan > 0 and account.status + ON_A_PLAN or account.status
+  local parts = { spack('<BI4I5B', status, account.cseq, account.aseq, #account.pools) }
+  if account.plan > 0 then
+    parts[2] = spack('<I4', account.plan)
+  end
   for i = 1, #account.pools do
     local pool = account.pools[i]
     local count = #pool.lots / 4

@@ -5,9 +5,10 @@
 --   w clawback        from lot `object` (or 0), then from others in burn order; the rest is debt
 --   f freeze          flags 1 freeze, 0 thaw
 --   k key put         key `object`, flags its scopes, amount 1 active or 2 revoked
+--   p plan            number `object` of what the account is on; 0 takes it off
 --   c cap             of key `object` on `type`, `amount` in window `priority`; flags 1 set, 0 lifted
 -- Its fact carries its number, so a rollback rolls back "applied" together with the balance.
-local CONTROL_BYTES, MAX_LOT = 27, 2 ^ 40
+local CONTROL_BYTES, MAX_LOT, MAX_PLAN = 27, 2 ^ 40, 2 ^ 32 - 1
 local put_keys = {} -- key bytes -> record as of this call
 
 local function apply_grant(account, control)
@@ -130,6 +131,9 @@ local function apply_control(account_id, account, line)
     done, wrong = apply_clawback(account_id, account, control)
   elseif control.kind == 'f' and control.flags <= 1 then
     account.status = control.flags == 1 and 2 or 1
+    done = { balance = 0, result = 'a', paid = 0, added = 0, count = 0, taken = '' }
+  elseif control.kind == 'p' and control.object <= MAX_PLAN then
+    account.plan = control.object
     done = { balance = 0, result = 'a', paid = 0, added = 0, count = 0, taken = '' }
   elseif control.kind == 'k' then
     done, wrong = apply_key(account_id, control, line)

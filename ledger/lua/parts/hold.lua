@@ -3,9 +3,12 @@
 --   deadline I6 scope B rate_interval_us I5 rate_burst_us I6, then detail (<= 1024 bytes)
 -- Rate is GCRA: a request passes while the key's tat is at most burst ahead of now, and moves
 -- it by interval; interval 0 is no limit. A refused hold leaves tat as it was. Scope may have the
--- bit of parts/limits.lua: then more limits stand before the detail, counted like the rate; and that of
--- parts/reach.lua.
+-- bit of parts/limits.lua: then more limits stand before the detail, counted like the rate. Behind
+-- them stands what parts/reach.lua reads, if its bit is there; and behind that, with bit 32, <I4, the
+-- number of the plan that the price is of: an account that is on another gets that one's as the
+-- answer, and nothing else happens.
 -- Bytes 2 to 46 of the line begin the fact as they are.
+local PLANNED = 32
 local MAX_DETAIL, MAX_N = 1024, 9007199254740991
 local SPARE_FACTS = 100 -- room in the journal for what must never wait: controls, late captures
 local session_highest
@@ -94,7 +97,7 @@ local function hold(line, only_check)
   end
   local n, id_session, account_id, key_id, credit_type, ceiling, _, _, _, scope, interval, burst =
     sunpack('>I8I4<c7c7BI6I4HI6BI5I6', line, 2)
-  local id, asked, detail_at, reach_at = sub(line, 2, 13), nil, HOLD_BYTES + 1, nil
+  local id, asked, plan, detail_at, reach_at = sub(line, 2, 13), nil, nil, HOLD_BYTES + 1, nil
   if scope >= LIMITED then
     scope = scope - LIMITED
     asked = limits().asked_by[line]
@@ -103,6 +106,13 @@ local function hold(line, only_check)
   if scope >= REACHES and detail_at then
     scope = scope - REACHES
     reach_at, detail_at = detail_at, behind_reaches(line, detail_at)
+  end
+  if scope >= PLANNED then
+    scope = scope - PLANNED
+    if not detail_at or #line < detail_at + 3 then
+      return 'BADLINE'
+    end
+    plan, detail_at = sunpack('<I4', line, detail_at)
   end
   if not detail_at or #line - detail_at >= MAX_DETAIL then
     return 'BADLINE'
@@ -122,6 +132,9 @@ local function hold(line, only_check)
   local account, key = authorise(account_id, key_id, scope)
   if not account then
     return key
+  end
+  if plan and plan ~= account.plan then
+    return format('PLAN %d', account.plan)
   end
   local refusal
   if asked then

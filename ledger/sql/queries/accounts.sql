@@ -15,6 +15,11 @@ UPDATE accounts
    AND (name, email, plan) IS DISTINCT FROM (coalesce($2, name), coalesce($3, email), coalesce($4, plan))
 RETURNING id, external_id, name, email, plan, shard, status, aseq, cseq_head, cseq_applied, created_at, updated_at
 
+-- name: set_plan
+UPDATE accounts SET plan = $2, updated_at = now()
+ WHERE id = $1 AND plan <> $2
+RETURNING id, external_id, name, email, plan, shard, status, aseq, cseq_head, cseq_applied, created_at, updated_at
+
 -- name: by_id
 SELECT id, external_id, name, email, plan, shard, status, aseq, cseq_head, cseq_applied, created_at, updated_at
   FROM accounts WHERE id = $1

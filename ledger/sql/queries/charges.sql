@@ -20,7 +20,7 @@ SELECT id FROM charges WHERE id = ANY ($1::bytea[]) AND id >= $2 AND id <= $3 AN
 -- name: by_id
 SELECT c.id, c.account_id, c.key_id, t.name AS credit_type, t.scale, c.credit_type_id, c.state, c.reason, c.status,
        c.held, c.captured, c.refunded, c.written_off, c.uncollected, c.balance_after, c.price_version, c.rule,
-       r.route, r.path, r.price, c.units, c.measured, c.record, c.note, c.duration_ms, c.closed_at, c.deadline_ms
+       r.route, r.path, r.price, c.units, c.measured, c.record, c.note, c.plan, c.duration_ms, c.closed_at, c.deadline_ms
   FROM charges c
   JOIN credit_types t ON t.id = c.credit_type_id
   LEFT JOIN price_rules r ON r.version = c.price_version AND r.rule = c.rule
@@ -29,7 +29,7 @@ SELECT c.id, c.account_id, c.key_id, t.name AS credit_type, t.scale, c.credit_ty
 -- name: find
 SELECT c.id, c.account_id, c.key_id, t.name AS credit_type, t.scale, c.credit_type_id, c.state, c.reason, c.status,
        c.held, c.captured, c.refunded, c.written_off, c.uncollected, c.balance_after, c.price_version, c.rule,
-       r.route, r.path, r.price, c.units, c.measured, c.record, c.note, c.duration_ms, c.closed_at, c.deadline_ms
+       r.route, r.path, r.price, c.units, c.measured, c.record, c.note, c.plan, c.duration_ms, c.closed_at, c.deadline_ms
   FROM charges c
   JOIN credit_types t ON t.id = c.credit_type_id
   LEFT JOIN price_rules r ON r.version = c.price_version AND r.rule = c.rule

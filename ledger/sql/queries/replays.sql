@@ -1,14 +1,14 @@
 -- name: recorded
 -- JSON stays text: where it is as that of a charge before, nobody has to read it again.
 SELECT id, account_id, price_version, rule, state, reason, status, held, captured + coalesce(written_off, 0) AS due,
-       units::text, measured::text, record::text, note, key_id
+       units::text, measured::text, record::text, note, key_id, plan
   FROM charges
  WHERE id >= $1 AND id < $2
  ORDER BY id
 
 -- name: recorded_of_account
 SELECT id, account_id, price_version, rule, state, reason, status, held, captured + coalesce(written_off, 0) AS due,
-       units::text, measured::text, record::text, note, key_id
+       units::text, measured::text, record::text, note, key_id, plan
   FROM charges
  WHERE account_id = $3 AND id >= $1 AND id < $2
  ORDER BY id
@@ -25,17 +25,18 @@ CREATE TEMP TABLE replayed (
 
 -- name: changed
 -- Accounts that would have paid something else, the greatest change first.
-SELECT a.id AS account_id, a.external_id, a.plan, s.credit_type, s.charges, s.before, s.after, count(*) OVER () AS of
+SELECT a.id AS account_id, a.external_id, coalesce(nullif(on_plan.name, ''), a.plan) AS plan, s.credit_type, s.charges, s.before, s.after, count(*) OVER () AS of
   FROM (SELECT account_id, credit_type, sum(charges)::bigint AS charges, sum(before) AS before, sum(after) AS after
           FROM replayed GROUP BY account_id, credit_type) s
   JOIN accounts a ON a.id = s.account_id
+  LEFT JOIN subscribed_plans on_plan ON on_plan.account_id = a.id
  WHERE s.after <> s.before
  ORDER BY abs(s.after - s.before) DESC, a.id, s.credit_type
  LIMIT $1
 
 -- name: dry
 -- Accounts whose credits would not last for the same calls once more; those that are soonest without come first.
-SELECT a.id AS account_id, a.external_id, a.plan, s.credit_type, s.charges, s.before, s.after, s.available,
+SELECT a.id AS account_id, a.external_id, coalesce(nullif(on_plan.name, ''), a.plan) AS plan, s.credit_type, s.charges, s.before, s.after, s.available,
        count(*) OVER () AS of
   FROM (SELECT r.account_id, r.credit_type, sum(r.charges)::bigint AS charges, sum(r.before) AS before,
                sum(r.after) AS after, coalesce(max(p.remaining - p.debt), 0) AS available
@@ -44,12 +45,15 @@ SELECT a.id AS account_id, a.external_id, a.plan, s.credit_type, s.charges, s.be
           LEFT JOIN pools p ON p.account_id = r.account_id AND p.credit_type_id = t.id
          GROUP BY r.account_id, r.credit_type) s
   JOIN accounts a ON a.id = s.account_id
+  LEFT JOIN subscribed_plans on_plan ON on_plan.account_id = a.id
  WHERE s.after > s.available
  ORDER BY s.available::numeric / s.after, s.after DESC, a.id, s.credit_type
  LIMIT $1
 
 -- name: plans
-SELECT a.plan, s.credit_type, sum(s.charges)::bigint AS charges, sum(s.before) AS before, sum(s.after) AS after
+SELECT coalesce(nullif(on_plan.name, ''), a.plan) AS plan, s.credit_type, sum(s.charges)::bigint AS charges,
+       sum(s.before) AS before, sum(s.after) AS after
   FROM replayed s JOIN accounts a ON a.id = s.account_id
- GROUP BY a.plan, s.credit_type
- ORDER BY a.plan NULLS FIRST, s.credit_type
+  LEFT JOIN subscribed_plans on_plan ON on_plan.account_id = a.id
+ GROUP BY 1, s.credit_type
+ ORDER BY 1 NULLS FIRST, s.credit_type

@@ -8,7 +8,7 @@ WITH told AS (
     SELECT c.id, v.q,
            CASE v.part WHEN 'opened' THEN sha256(convert_to(json_build_array('opened', encode(c.id, 'hex'),
                     c.opened_epoch, c.opened_q, c.opened_aseq, c.account_id, c.key_id, c.held, c.price_version,
-                    c.rule, c.credit_type_id)::text, 'UTF8'))
+                    c.rule, c.credit_type_id)::text || coalesce(to_json(c.plan)::text, ''), 'UTF8'))
                 ELSE {ending} END AS sha
       FROM charges c
      CROSS JOIN LATERAL (VALUES ('opened', c.opened_epoch, c.opened_q), ('ended', c.closed_epoch, c.closed_q)) v (part, epoch, q)

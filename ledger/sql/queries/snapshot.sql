@@ -1,5 +1,7 @@
 -- name: account
-SELECT a.status, a.aseq, a.cseq_applied, s.epoch
+SELECT a.status, a.aseq, a.cseq_applied, s.epoch,
+       (SELECT k.object_id FROM controls k
+         WHERE k.account_id = a.id AND k.kind = 'p' AND k.cseq <= a.cseq_applied ORDER BY k.cseq DESC LIMIT 1) AS plan
   FROM accounts a JOIN shards s ON s.id = a.shard
  WHERE a.id = $1
 

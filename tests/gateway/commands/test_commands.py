@@ -397,3 +397,15 @@ def test_a_backup_that_cannot_be_written_is_one_line(shell: Shell, tmp_path: Pat
 
     assert (code, err.count("\n")) == (2, 0)
     assert "No such file or directory" in err
+
+
+def test_account_plan_says_what_is_in_force(shell: Shell) -> None:
+    made = account(shell, "ann", "--plan", "gold")
+
+    assert shell("account", "plan", "ann", "pro") == (0, f"{made} is on pro", "")
+    shown = shell.json("account", "show", made)
+    assert (shown["plan"], shown["plan_in_force"]) == ("pro", "pro")
+    rows = [row.split()[:4] for row in shell("account", "show", "ann")[1].splitlines()]
+    assert ["plan", "in", "force", "pro"] in rows
+    assert shell("account", "plan", "ann", "") == (0, f"{made} is on no plan", "")
+    assert shell("account", "plan", "nobody", "pro")[0] == 2

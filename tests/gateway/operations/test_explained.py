@@ -56,6 +56,7 @@ def charge(**change: Any) -> Charge:
         "units": [],
         "measured": [1500],
         "record": {},
+        "plan": None,
         "note": None,
         "duration_ms": 12,
         "opened_at": datetime(2030, 1, 1, tzinfo=UTC),
