@@ -156,6 +156,16 @@ class UseBook:
     changed: bool = False
 
 
+class ClaimBook(NamedTuple):
+    """Which charge has an Idempotency-Key; a row of `claims`."""
+
+    account_id: int
+    key_hash: bytes
+    fingerprint: bytes
+    charge_id: bytes
+    claimed_ms: int
+
+
 class Movement(NamedTuple):
     """A change of a balance that is no charge; one row of `movements`."""
 
@@ -220,6 +230,7 @@ class Books:
     controls: dict[tuple[int, int], AppliedControl] = field(default_factory=dict)
     routes: dict[tuple[int, int], str] = field(default_factory=dict)
     uses: dict[UseKey, UseBook] = field(default_factory=dict)
+    claims: dict[tuple[int, bytes], ClaimBook] = field(default_factory=dict)
     movements: list[Movement] = field(default_factory=list)
     overtaken: list[Overtaken] = field(default_factory=list)
     dead: list[DeadFact] = field(default_factory=list)

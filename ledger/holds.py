@@ -12,13 +12,15 @@ owns the settlement from then on, so a client that hangs up cannot keep it from 
 import asyncio
 import logging
 from types import TracebackType
-from typing import Final, NamedTuple, NoReturn
+from typing import Final, Literal, NamedTuple, NoReturn
 
 from ledger.asks import Answer
+from ledger.claims import Claim, There
 from ledger.errors import (
     AboveWindow,
     AccountFrozen,
     BadKey,
+    Claimed,
     InsufficientCredits,
     KeyCapped,
     LedgerBusy,
@@ -38,6 +40,12 @@ from ledger.shard import Shard
 log = logging.getLogger(__name__)
 
 GRANTED: Final = (b"HELD", b"FREE")
+_CLAIMED: Final[dict[bytes, Literal["running", "done", "mismatch", "ask"]]] = {
+    b"RUNNING": "running",
+    b"DONE": "done",
+    b"MISMATCH": "mismatch",
+    b"ASK": "ask",
+}
 RENEW_SWEEP_S: Final = 1.0
 MAX_STATUS: Final = 65_535
 LONGEST_HOLD_MS: Final = 24 * 3_600_000
@@ -55,6 +63,7 @@ class HoldOrder(NamedTuple):
     rate: (interval_us, burst_us) of the key's limit, see `ledger.lines.Rate`.
     limits: the others that are counted, see `ledger.limits.limits_block`.
     detail: JSON for the record of the charge, at most 1,024 bytes.
+    claim: the Idempotency-Key that no other hold may have, and what Postgres has of it.
     """
 
     account: int
@@ -68,6 +77,7 @@ class HoldOrder(NamedTuple):
     rate: tuple[int, int] = (0, 0)
     detail: bytes = b""
     limits: bytes = b""
+    claim: tuple[Claim, There] | None = None
 
 
 class Passed(NamedTuple):
@@ -203,7 +213,7 @@ class Holds:
 
         Raises (on entering; nothing is held then and the block does not run):
             InsufficientCredits, AccountFrozen, BadKey, ScopeMissing, RateLimited, KeyCapped,
-                LedgerBusy, AboveWindow
+                Claimed, LedgerBusy, AboveWindow
             NotFound: Postgres has no such account.
             LedgerUnavailable: No answer in time. If it was granted all the same, the
                 settler gives it back.
@@ -309,18 +319,22 @@ class Holds:
                 reason,
                 status,
                 detail,
+                claim=order.claim[0] if order.claim is not None else None,
             )
         )
 
     async def _ask(self, order: HoldOrder, *, only_check: bool) -> tuple[bytes, int, Answer]:
         """Ask once; once more with another id if the session or the account was not there."""
         loaded = renamed = False
+        claim, there = (None, None) if order.claim is None or only_check else order.claim
         while True:
             if not self._shard.verified:
                 await self._shard.ready()
             # From here to the line's place in the queue there is no await: ids go out rising.
             hold_id = self._ids.mint(self._shard.session)
             epoch = self._shard.epoch
+            if there is not None and there.epoch != epoch:
+                raise Claimed("ask")  # what Redis knew of the key is in Postgres only by now
             deadline_ms = self._clock.now_ms() + order.lifetime_ms
             line = hold_line(
                 hold_id,
@@ -334,11 +348,12 @@ class Holds:
                 scope=order.scope,
                 rate=Rate(*order.rate),
                 limits=order.limits,
+                claim=there.block(claim) if there is not None and claim is not None else b"",
                 detail=order.detail,
                 only_check=only_check,
             )
             try:
-                answer = await self._shard.hold(line)
+                answer = await self._shard.hold(line, claim)
             except LedgerUnavailable as error:
                 if error.unknown and not only_check:
                     self._give_back(order, hold_id, epoch)
@@ -412,6 +427,8 @@ def _refuse(order: HoldOrder, answer: Answer) -> NoReturn:
             raise RateLimited(int(after_ms), int(number[0]) if number else 0)
         case [b"CAPPED", after_ms, credit_type, per]:
             raise KeyCapped(int(after_ms), int(credit_type), PERIODS[int(per)])
+        case [b"RUNNING" | b"DONE" | b"MISMATCH" | b"ASK" as word, owner]:
+            raise Claimed(_CLAIMED[word], bytes.fromhex(owner.decode()))
         case [b"BLOCKED"]:
             raise AccountFrozen("the account is frozen")
         case [b"BADKEY"]:

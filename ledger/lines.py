@@ -17,6 +17,7 @@ SCOPE_CALL = 1
 SCOPE_MANAGE = 2
 CAPPED = 4  # among a key's scopes in Redis: it has caps
 LIMITED = 128  # beside a line's scope: limits stand before its detail
+CLAIMING = 64  # beside a scope, or a late line's reason: a claim stands there, behind limits
 
 _ORDER = struct.Struct("<c12s7s7sB6sIH")
 _HOLD_END = struct.Struct("<6sB5s6s")
@@ -54,10 +55,17 @@ def hold_line(
     scope: int = SCOPE_CALL,
     rate: Rate = NO_RATE,
     limits: bytes = b"",
+    claim: bytes = b"",
     detail: bytes = b"",
     only_check: bool = False,
 ) -> bytes:
-    """Return the line of a hold, or of the check of a free request; `limits`: `limits_block`."""
+    """
+    Return the line of a hold, or of the check of a free request.
+
+    `limits` is a `limits_block`, `claim` a `claims.There.block`; a check claims nothing.
+    """
+    if claim:
+        scope |= CLAIMING
     return (
         _ORDER.pack(
             b"K" if only_check else b"H",
@@ -76,6 +84,7 @@ def hold_line(
             rate.burst_us.to_bytes(6, "little"),
         )
         + limits
+        + claim
         + _checked(detail)
     )
 
@@ -100,9 +109,10 @@ def late_line(
     rule: int,
     reason: int,
     status: int = 0,
+    claim: bytes = b"",
     detail: bytes = b"",
 ) -> bytes:
-    """Return the line that books work whose hold is gone."""
+    """Return the line that books work whose hold is gone; `claim` as of a hold."""
     return (
         _ORDER.pack(
             b"L",
@@ -114,7 +124,8 @@ def late_line(
             version,
             rule,
         )
-        + _LATE_END.pack(reason, status)
+        + _LATE_END.pack(reason | CLAIMING if claim else reason, status)
+        + claim
         + _checked(detail)
     )
 

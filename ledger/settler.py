@@ -13,6 +13,7 @@ asks again.
                         ├─ captured, void, late ── forgotten
                         ├─ open ────────────────── SETTLE again
                         ├─ expired, or absent ──── LATE: book what can be taken, write off the rest
+                        │        (all of it, where another hold has its Idempotency-Key by now)
                         └─ absent, but Postgres has not come so far ── read again, later
 """
 
@@ -26,6 +27,7 @@ from typing import Final, Protocol
 
 from ledger.asks import Answer
 from ledger.books import ChargeState
+from ledger.claims import Claim, There
 from ledger.errors import LedgerError, LedgerUnavailable, NotFound
 from ledger.ids import hold_text
 from ledger.lines import late_line, settle_line
@@ -68,6 +70,7 @@ class Settlement:
     epoch and q: where the hold was opened; q 0 if it is not known whether it was.
     captured: smallest units, at most the hold; 0 for a void.
     reason: see `ledger.reasons`; it says whether this captures or voids.
+    claim: the Idempotency-Key that the hold was given, and `there`, what Postgres has of it.
     """
 
     hold_id: bytes
@@ -87,6 +90,8 @@ class Settlement:
     look: bool = False
     expired: bool = False
     booked_in: int = 0
+    claim: Claim | None = None
+    there: There | None = None
 
     def line(self) -> bytes:
         """Return the line that settles."""
@@ -104,6 +109,7 @@ class Settlement:
             rule=self.rule,
             reason=self.reason,
             status=self.status,
+            claim=self.there.block(self.claim) if self.claim and self.there else b"",
             detail=self.detail,
         )
 
@@ -118,6 +124,7 @@ class Settler:
         *,
         charge_state: Callable[[bytes], Awaitable[tuple[int, int | None, int]]],
         closed_of: Callable[[list[bytes]], Awaitable[Iterable[bytes]]],
+        claim_of: Callable[[Claim], Awaitable[There]],
         clock: Clock,
         chance: random.Random,
     ) -> None:
@@ -131,6 +138,7 @@ class Settler:
                 state (None: no row), and the last fact posted in that epoch.
             closed_of: Which of these ids Postgres shows captured, void or late. Not
                 expired: work was done for these, so they are still to be booked.
+            claim_of: What Postgres has of an Idempotency-Key.
             clock: Where time comes from.
             chance: Spreads retries.
 
@@ -139,6 +147,7 @@ class Settler:
         self._loader = loader
         self._charge_state = charge_state
         self._closed_of = closed_of
+        self._claim_of = claim_of
         self._clock = clock
         self._chance = chance
         self._asked: dict[bytes, Settlement] = {}  # a line is on its way
@@ -217,7 +226,12 @@ class Settler:
         """Book it late. Only in the epoch that Postgres was read in: another asks it again."""
         self._asked[settlement.hold_id] = settlement
         try:
-            self._shard.tell(settlement.late(), partial(self._answered, settlement), epoch=epoch)
+            self._shard.tell(
+                settlement.late(),
+                partial(self._answered, settlement),
+                epoch=epoch,
+                claim=settlement.claim,
+            )
         except LedgerUnavailable:
             self._wait(settlement)
 
@@ -234,6 +248,9 @@ class Settler:
             case [b"EXPIRED"]:
                 settlement.look = settlement.expired = True
                 self._wait(settlement, 0.0)
+            case [b"ASK", _]:  # of the hold that has its key, Postgres knows more by now
+                settlement.look = True
+                self._wait(settlement)
             case [b"TOOMUCH", held]:
                 log.error(
                     "%s: %d is more than was held", self._name(settlement), settlement.captured
@@ -316,6 +333,8 @@ class Settler:
         try:
             await self._loader.load(settlement.account)
             epoch, state, last_q = await self._charge_state(settlement.hold_id)
+            if settlement.claim is not None:
+                settlement.there = await self._claim_of(settlement.claim)
         except NotFound as error:
             log.warning("%s: %s; it is given up", self._name(settlement), error)
             self._waiting.pop(settlement.hold_id, None)
@@ -324,7 +343,9 @@ class Settler:
             log.warning("%s: %s: %s", self._name(settlement), type(error).__name__, error)
             self._wait(settlement)
             return
-        if before in (0, epoch) and self._shard.epoch == epoch:
+        there = settlement.there
+        same = there is None or there.epoch == epoch
+        if same and before in (0, epoch) and self._shard.epoch == epoch:
             self._go_on(settlement, epoch, state, last_q)
         else:
             self._wait(settlement)  # an epoch began meanwhile: everything anew

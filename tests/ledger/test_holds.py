@@ -49,6 +49,7 @@ async def settler(rig: ShardRig) -> AsyncIterator[Settler]:
         books,
         charge_state=books.charge_state,
         closed_of=books.closed_of,
+        claim_of=books.claim_of,
         clock=CLOCK,
         chance=random.Random(1),
     )

@@ -82,6 +82,7 @@ async def settler(rig: ShardRig, books: Books) -> AsyncIterator[Settler]:
         books,
         charge_state=books.charge_state,
         closed_of=books.closed_of,
+        claim_of=books.claim_of,
         clock=CLOCK,
         chance=random.Random(1),
     )

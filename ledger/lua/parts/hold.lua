@@ -3,7 +3,8 @@
 --   deadline I6 scope B rate_interval_us I5 rate_burst_us I6, then detail (<= 1024 bytes)
 -- Rate is GCRA: a request passes while the key's tat is at most burst ahead of now, and moves
 -- it by interval; interval 0 is no limit. A refused hold leaves tat as it was. Scope may have the
--- bit of parts/limits.lua: then more limits stand before the detail, counted like the rate.
+-- bit of parts/limits.lua: then more limits stand before the detail, counted like the rate; and that of
+-- parts/claims.lua: then a claim stands behind them.
 -- Bytes 2 to 46 of the line begin the fact as they are.
 local MAX_DETAIL, MAX_N = 1024, 9007199254740991
 local SPARE_FACTS = 100 -- room in the journal for what must never wait: controls, late captures
@@ -94,6 +95,12 @@ local function hold(line, only_check)
     asked = limits().asked_by[line]
     detail_at = asked and asked.detail
   end
+  local claim
+  if scope >= CLAIMING then
+    scope = scope - CLAIMING
+    claim = detail_at and not only_check and claims().of(line, detail_at)
+    detail_at = claim and claim.ends
+  end
   if not detail_at or #line - detail_at >= MAX_DETAIL then
     return 'BADLINE'
   end
@@ -113,7 +120,10 @@ local function hold(line, only_check)
   if not account then
     return key
   end
-  local refusal
+  local refusal = claim and claims().kept_by_owner(claim, id)
+  if refusal then
+    return refusal
+  end
   if asked then
     refusal = limits().kept_back(key, interval, burst, asked)
   elseif interval > 0 and key.tat > now * 1000 + burst then
@@ -180,6 +190,9 @@ local function hold(line, only_check)
   put_hold(id, hold_states[id])
   if use_count > 0 then
     append('U', spack('<c12c7c7BB', id, account_id, key_id, 0, use_count) .. uses)
+  end
+  if claim then
+    claims().take(claim, id, account_id, 0)
   end
   return format('%s %d', price > 0 and 'HELD' or 'FREE', available - price) .. told(key, interval, burst, asked)
 end

@@ -1,6 +1,8 @@
 -- LATE: book work whose hold is gone; the caller has read in Postgres that it was not captured.
 -- Line 'L': id c12 account I7 key I7 type B amount I6 version I4 rule H reason B status H, detail.
 -- What the pool cannot cover is written off in the same fact. It is subject to the window.
+-- The reason may have the bit of parts/claims.lua: then a claim stands before the detail, and if another hold
+-- has the key, all of it is written off.
 local LATE_BYTES = 43
 local passed = {} -- session field -> highest number, of ids booked late in this call
 
@@ -41,15 +43,21 @@ local function spend_late(id, account_id, key_id, credit_type, taken)
 end
 
 local function late(line)
-  if #line < LATE_BYTES or #line > LATE_BYTES + 1024 then
+  if #line < LATE_BYTES then
     return 'BADLINE'
   end
   local id, account_id, key_id, credit_type, amount, version, rule, reason, status =
     sunpack('<c12c7c7BI6I4HBH', line, 2)
-  local detail = sub(line, LATE_BYTES + 1)
-  if amount > MAX_AMOUNT then
+  local detail_at, claim = LATE_BYTES + 1, nil
+  if reason >= CLAIMING then
+    reason = reason - CLAIMING
+    claim = claims().of(line, detail_at)
+    detail_at = claim and claim.ends
+  end
+  if not detail_at or #line - detail_at >= MAX_DETAIL or amount > MAX_AMOUNT then
     return 'BADLINE'
   end
+  local detail = sub(line, detail_at)
   local raw = hold_states[id]
   if raw then
     local closed, closed_amount = read_mark(raw)
@@ -72,8 +80,12 @@ local function late(line)
   if not window then
     return 'NOTYPE'
   end
+  local others = claim and claims().kept_by_owner(claim, id)
+  if others == 'CORRUPT' or others and sub(others, 1, 3) == 'ASK' then
+    return others
+  end
   local pool = pool_of(account, credit_type)
-  local taken = pool and math.max(math.min(amount, available_in(pool)), 0) or 0
+  local taken = pool and not others and math.max(math.min(amount, available_in(pool)), 0) or 0
   if window.H - window.K + taken > window.X or meta.q + #facts - meta.kq > meta.J - 2 * meta.open then
     return 'BUSY'
   end
@@ -91,6 +103,9 @@ local function late(line)
   hold_states[id] = mark
   put_hold(id, mark)
   pass(id)
+  if claim and not others then
+    claims().take(claim, id, account_id, 1)
+  end
   spend_late(id, account_id, key_id, credit_type, taken)
   return format('DONE l %.0f', taken)
 end

@@ -110,3 +110,11 @@ INSERT INTO limit_uses AS u (whose, owner, route, limit_id, window_number, used,
 SELECT * FROM unnest($1::text[], $2::bigint[], $3::bytea[], $4::bytea[], $5::bigint[], $6::bigint[], $7::bigint[])
 ON CONFLICT (whose, owner, route, limit_id) DO UPDATE
    SET window_number = excluded.window_number, used = excluded.used
+
+-- name: save_claims
+INSERT INTO claims AS k (account_id, key_hash, fingerprint, charge_id, claimed_at)
+SELECT account_id, key_hash, fingerprint, charge_id, to_timestamp(claimed_ms / 1000.0)
+  FROM unnest($1::bigint[], $2::bytea[], $3::bytea[], $4::bytea[], $5::bigint[])
+       AS n (account_id, key_hash, fingerprint, charge_id, claimed_ms)
+ON CONFLICT (account_id, key_hash) DO UPDATE
+   SET fingerprint = excluded.fingerprint, charge_id = excluded.charge_id, claimed_at = excluded.claimed_at
