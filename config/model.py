@@ -120,6 +120,8 @@ class Route:
     websocket: bool = False
     strict: bool = False
     """Forward only what Postgres has the hold of: slower, and no loss of Redis hides the call."""
+    idempotency: Literal["once", "replay"] = "once"
+    """What a repeat under one Idempotency-Key gets: that it is done, or the same answer again."""
     record: tuple[Recorded, ...] = ()
     max_body: int | None = None
     """Bytes of the request's body; None: no limit, which only streamed bodies may have."""
@@ -139,6 +141,11 @@ class Route:
     """Of this route alone, besides those of the file."""
     weight: int = 1
     """How many requests one counts as in rates, quotas and allowances."""
+
+    @property
+    def replays(self) -> bool:
+        """Whether answers to requests with an Idempotency-Key are kept."""
+        return self.idempotency == "replay"
 
     def recorded(self, facts: RequestFacts) -> dict[str, str]:
         """Give the values to keep; absent or unreadable ones are left out, never a refusal."""

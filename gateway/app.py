@@ -18,6 +18,7 @@ from gateway import buy_link
 from gateway.access_log import AccessLog
 from gateway.control import Control, OpenBilling
 from gateway.framing import FramingLimits, StrictHttpProtocol, strict_http
+from gateway.idempotency import Idempotency
 from gateway.identify import Identification
 from gateway.metrics import Metrics, MetricsFile
 from gateway.presence import Presence
@@ -92,6 +93,7 @@ class App:
         self._proxy = Proxy(
             holds=ledger.holds,
             posted_holds=ledger.posted_holds,
+            idempotency=Idempotency(ledger.holds, ledger.claims, ledger.replies),
             identification=Identification(ledger.keys, clock=self._clock),
             prices=prices,
             upstreams=self._upstreams,

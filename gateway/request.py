@@ -18,7 +18,15 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 _SAY_SOMETHING = frozenset(
-    {b"content-length", b"expect", b"host", b"origin", b"transfer-encoding", b"upgrade"}
+    {
+        b"content-length",
+        b"expect",
+        b"host",
+        b"idempotency-key",
+        b"origin",
+        b"transfer-encoding",
+        b"upgrade",
+    }
 )
 
 
@@ -43,6 +51,7 @@ class Request:
         body_bytes: Content-Length; 0 where there is no body, None where only its end will tell.
         received_bytes: How much of the body has come so far.
         body_ended: All of the body has come.
+        idempotency_key: As sent; several lines are joined as lists are (RFC 9110 5.3).
         when_body_ended: Called once, when it has.
     """
 
@@ -55,6 +64,7 @@ class Request:
         "body_ended",
         "headers",
         "host",
+        "idempotency_key",
         "method",
         "origin",
         "peer",
@@ -80,6 +90,7 @@ class Request:
         self.peer: str = client[0] if client else ""
         self.host = b""
         self.origin: bytes | None = None
+        self.idempotency_key: bytes | None = None
         self.upgrade = b""
         self.body_bytes: int | None = 0
         self._says_empty = False
@@ -98,6 +109,9 @@ class Request:
                 self.origin = value
             elif name == b"upgrade":
                 self.upgrade = value
+            elif name == b"idempotency-key":
+                known: bytes | None = self.idempotency_key
+                self.idempotency_key = value if known is None else b"%b, %b" % (known, value)
             elif name == b"expect":
                 self.waits_for_continue = True
         self.when_body_ended: Callable[[], None] | None = None

@@ -1,6 +1,7 @@
 """One request, and what has become known of it on its way through the proxy."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from config import Match, Route
 from gateway.access_log import Line
@@ -10,6 +11,9 @@ from gateway.identify import Caller
 from gateway.limits import NONE, RouteLimits
 from gateway.prices import Prices
 from gateway.request import Request, Send
+
+if TYPE_CHECKING:
+    from gateway.idempotency import Once
 
 _NOTHING_RECORDED: Mapping[str, str] = {}
 
@@ -27,6 +31,7 @@ class Visit:
         reason: Why it was refused (a problem's name), or how it ended (a reason's word).
         captured: What its settlement takes, smallest units.
         standings: How the limits stand, once the ledger said it.
+        once: The block of its hold, where it has an Idempotency-Key.
     """
 
     __slots__ = (
@@ -35,6 +40,7 @@ class Visit:
         "captured",
         "exchange",
         "match",
+        "once",
         "prices",
         "reason",
         "record",
@@ -64,6 +70,7 @@ class Visit:
         self.captured = 0
         self.sent_bytes = 0
         self.standings: Sequence[bytes] = ()
+        self.once: Once | None = None
 
     @property
     def limits(self) -> RouteLimits:

@@ -81,7 +81,7 @@ class There:
 
 
 async def read(connection: Connection, claim: Claim, shard: int = 0) -> There:
-    """Read who has a key, how its charge stands, and the shard's epoch: one statement, one moment."""
+    """Read who has a key, how its charge stands, and the epoch: one statement, one moment."""
     row = await connection.fetchrow(_SQL.read, claim.account, claim.key_hash, shard)
     if row is None:
         raise NotFound(f"no shard {shard}")

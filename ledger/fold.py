@@ -1,9 +1,9 @@
 """
 The fold: what each fact of the journal does to the books. Pure: values in, values changed.
 
-Every function of `fold_charges`, `fold_controls`, `fold_uses` and `fold_claims` first checks all it can
-check and only then changes anything, so a fact that breaks a rule (`Poison`) leaves no trace but its place
-among the dead facts, and its account in quarantine. Facts of other accounts go on.
+Every function of `fold_charges`, `fold_controls`, `fold_uses` and `fold_claims` first checks all
+it can check and only then changes anything, so a fact that breaks a rule (`Poison`) leaves no trace
+but its place among the dead facts, and its account in quarantine. Facts of other accounts go on.
 """
 
 from collections.abc import Callable

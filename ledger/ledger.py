@@ -13,7 +13,17 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Literal, Self
 
-from ledger import admins, charges, claims, credit_types, findings, gateways, partitions, replies, shards
+from ledger import (
+    admins,
+    charges,
+    claims,
+    credit_types,
+    findings,
+    gateways,
+    partitions,
+    replies,
+    shards,
+)
 from ledger.audit_jobs import Auditor
 from ledger.claims import Claims
 from ledger.database import PROMPT_LIMIT_S, Database

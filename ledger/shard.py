@@ -181,7 +181,9 @@ class Shard:
         if self._pump is None or self._sweep is None:
             self._start()
         future: asyncio.Future[Answer] = self._loop.create_future()
-        self._waiting.add(Ask(line, future, since=self._clock.monotonic(), holding=True, claim=claim))
+        self._waiting.add(
+            Ask(line, future, since=self._clock.monotonic(), holding=True, claim=claim)
+        )
         self._wake.set()
         return future
 

@@ -54,7 +54,9 @@ def granted(rig: Rig, claim: Claim = CLAIM, *there: object) -> bytes:
     return line[1:13]
 
 
-def late(rig: Rig, hold: bytes, standing: Standing = Standing.NONE, owner: bytes = bytes(12)) -> str:
+def late(
+    rig: Rig, hold: bytes, standing: Standing = Standing.NONE, owner: bytes = bytes(12)
+) -> str:
     """Book ten late, with the claim."""
     line = late_line(
         hold,
