@@ -324,9 +324,11 @@ async def test_a_body_over_1_mib_is_refused_with_the_header_and_passes_without(
 async def again_when_ready(gateway: Charging, path: str, customer: Customer) -> httpx.Response:
     """Ask until the next epoch has begun."""
     async with asyncio.timeout(30):
-        while (answer := await gateway.get(path, customer, headers=KEYED)).status_code == 503:
+        while True:
+            answer = await gateway.get(path, customer, headers=KEYED)
+            if answer.status_code != 503:
+                return answer
             await asyncio.sleep(0.05)
-    return answer
 
 
 @pytest.mark.parametrize(("path", "status"), [("/ok", 409), ("/echo", 200)])

@@ -2,6 +2,7 @@
 
 from random import Random
 
+from ledger.claims import Claim, Standing, There
 from ledger.facts import HoldFact
 from ledger.ids import hold_id
 from ledger.limits import ALL_ROUTES, Limit, window_id
@@ -19,6 +20,13 @@ from tests.ledger.twin import ACCOUNTS, NEVER_MINTED
 
 LATER_TYPE, NO_TYPE = 3, 4
 """A credit type that the operator may add, and one that nobody adds."""
+_STANDINGS = {
+    None: Standing.OPEN,
+    "c": Standing.CAPTURED,
+    "l": Standing.CAPTURED,
+    "v": Standing.GIVEN_BACK,
+    "x": Standing.GIVEN_BACK,
+}
 REASONS = (1, 5, 20, 26, 40)
 BY_DAY = Limit("a", ALL_ROUTES, window_id("Q", "day"), "Q", 4)
 LIMITS = (
@@ -44,6 +52,11 @@ class DrawnLines:
         self.model = model
         self.audit = audit
         self.minted: list[bytes] = []
+        self.claims: dict[bytes, Claim] = {}
+        self._epoch = 0
+        self._seen: dict[Claim, list[There]] = {}
+        self._endings: dict[bytes, str] = {}
+        self._owners: dict[tuple[int, bytes], bytes] = {}
 
     def hold_at(self, pick: int) -> bytes:
         """One of the holds asked for lately, or one that never was."""
@@ -51,6 +64,9 @@ class DrawnLines:
         return recent[pick % len(recent)] if recent and pick % 17 else NEVER_MINTED
 
     def draw(self, session: int, chance: Random) -> Line:
+        if self._epoch != self.model.epoch:  # as Postgres had it when the epoch began
+            self._epoch, self._seen = self.model.epoch, {}
+            self._endings, self._owners = dict(self.audit.endings), dict(self.audit.owners)
         hold = self.hold_at(chance.randrange(1000))
         opened = list(self.model.open_holds)
         if opened and chance.random() < 0.7:
@@ -72,7 +88,11 @@ class DrawnLines:
                 return SettleLine(hold, captured if sensible else 0, reason)
             case "L" if self.may_be_late(hold):
                 account, credit_type, _ = self.audit.prices.get(hold, (account, credit_type, 0))
-                return LateLine(hold, account, 10 * account, credit_type, amount)
+                claim = self.claims.get(hold)
+                if claim is not None:
+                    account = claim.account
+                there = claim and (claim, self._there(claim, chance))
+                return LateLine(hold, account, 10 * account, credit_type, amount, there)
             case "R":
                 return RenewLine(hold, self.model.now + chance.choice((0, 100, 90_000)))
             case _:
@@ -87,6 +107,10 @@ class DrawnLines:
             new = passed if passed not in self.minted else new
         if not only_check:
             self.minted.append(new)
+        claim = None
+        if not only_check and chance.random() < 0.4 and new not in self.claims:
+            key, asked = chance.choice((7, 7, 8)), chance.choice((1, 1, 1, 2))
+            claim = self.claims[new] = Claim(account, bytes([key]) * 16, bytes([asked]) * 16)
         return HoldLine(
             new,
             account,
@@ -98,7 +122,23 @@ class DrawnLines:
             chance.choice(((0, 0), (0, 0), (0, 0), (5_000_000, 5_000_000))),
             only_check,
             *_limits(chance),
+            claim and (claim, self._there(claim, chance)),
         )
+
+    def _there(self, claim: Claim, chance: Random) -> There:
+        """What Postgres has of a key, or had at some moment of this epoch."""
+        seen = self._seen.setdefault(claim, [self._as_of(claim, self._owners, self._endings)])
+        seen.append(self._as_of(claim, self.audit.owners, self.audit.endings))
+        return seen[-1] if chance.random() < 0.6 else chance.choice(seen)
+
+    def _as_of(
+        self, claim: Claim, owners: dict[tuple[int, bytes], bytes], endings: dict[bytes, str]
+    ) -> There:
+        owner = owners.get((claim.account, claim.key_hash))
+        if owner is None:
+            return There(self.model.epoch)
+        standing = _STANDINGS[endings.get(owner)]
+        return There(self.model.epoch, standing, owner)
 
     def of_a_quota(self, session: int, account: int) -> HoldLine:
         """A small hold that uses a quota by day."""

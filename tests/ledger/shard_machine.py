@@ -29,7 +29,7 @@ from ledger.scripts import SETTLING, Scripts
 from tests.ledger import model as modelled
 from tests.ledger.drawn_lines import LATER_TYPE, DrawnLines
 from tests.ledger.script_rig import A_DAY_MS, SCRIPTS
-from tests.ledger.tick_lines import HoldLine, LateLine, Line, SettleLine, packed
+from tests.ledger.tick_lines import HoldLine, LateLine, Line, SettleLine, claims_of, packed
 from tests.ledger.twin import (
     ACCOUNTS,
     Tally,
@@ -436,9 +436,9 @@ class ShardMachine(Twin, RuleBasedStateMachine):
         name = SETTLING if settles and (self.full or chance.random() < 0.5) else "tick"
         args = [packed(line) for line in lines]
         if self.full and name == "tick":
-            self.refused_for_memory(args, session)
+            self.refused_for_memory(lines, session)
             return
-        answers = self.call(name, args, session=session)
+        answers = self.call(name, args, session=session, claims=claims_of(lines))
         assert answers == self.model.tick(session, lines)
         self.last = (lines, session, answers)
         for line, answer in zip(lines, answers, strict=True):
@@ -447,10 +447,11 @@ class ShardMachine(Twin, RuleBasedStateMachine):
                 newly = self.model.holds[line.hold_id] in self.model.facts
                 assert not newly or window.held - window.posted <= window.window
 
-    def refused_for_memory(self, args: list[bytes], session: int) -> None:
+    def refused_for_memory(self, lines: list[Line], session: int) -> None:
+        args, claims = [packed(line) for line in lines], claims_of(lines)
         before = self.rig.dump()
         try:
-            reply = self.run("tick", args, session=session)
+            reply = self.run("tick", args, session=session, claims=claims)
         except redis.exceptions.OutOfMemoryError:
             self.tally.answers["tick", "OOM"] += 1
             assert self.rig.dump() == before

@@ -1,7 +1,9 @@
 """The lines of a tick as values, and as the gateway would send them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ledger.claims import Claim, There
 from ledger.limits import Limit, limits_block
 from ledger.lines import (
     Rate,
@@ -28,6 +30,7 @@ class HoldLine:
     only_check: bool = False
     limits: tuple[Limit, ...] | None = None
     weight: int = 1
+    claim: tuple[Claim, There] | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class LateLine:
     key: int
     credit_type: int
     amount: int
+    claim: tuple[Claim, There] | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,15 @@ class ObservedLine:
 Line = HoldLine | SettleLine | LateLine | RenewLine | ObservedLine
 
 
+def claims_of(lines: Iterable[Line]) -> list[Claim]:
+    """What lines claim, in their order: their keys go along."""
+    return [line.claim[0] for line in lines if isinstance(line, HoldLine | LateLine) and line.claim]
+
+
+def _block(claim: tuple[Claim, There] | None) -> bytes:
+    return b"" if claim is None else claim[1].block(claim[0])
+
+
 def packed(line: Line) -> bytes:
     """The line as the gateway would send it."""
     match line:
@@ -78,6 +91,7 @@ def packed(line: Line) -> bytes:
                 scope=line.scope,
                 rate=Rate(*line.rate),
                 limits=b"" if line.limits is None else limits_block(line.limits, line.weight),
+                claim=_block(line.claim),
                 only_check=line.only_check,
             )
         case SettleLine():
@@ -93,6 +107,7 @@ def packed(line: Line) -> bytes:
                 rule=2,
                 reason=1,
                 status=200,
+                claim=_block(line.claim),
             )
         case RenewLine():
             return renew_line(line.hold_id, line.deadline_ms)
