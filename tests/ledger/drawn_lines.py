@@ -147,6 +147,22 @@ class DrawnLines:
         deadline = self.model.now + 90_000_000
         return HoldLine(new, account, 10 * account, 1, 1, deadline, limits=(BY_DAY,))
 
+    def of_a_claim(self, session: int, account: int, there: There | None = None) -> HoldLine:
+        """A small hold with a key, by one who read this in Postgres, or what is there now."""
+        new = hold_id(len(self.minted) + 1, session)
+        self.minted.append(new)
+        claim = self.claims[new] = Claim(account, bytes([8]) * 16, bytes([1]) * 16)
+        there = there or self._as_of(claim, self.audit.owners, self.audit.endings)
+        deadline = self.model.now + 500
+        return HoldLine(new, account, 10 * account, 1, 1, deadline, claim=(claim, there))
+
+    def late_with_its_claim(self, hold: HoldLine) -> LateLine:
+        """Its late booking, by one who has just read Postgres."""
+        assert hold.claim is not None
+        claim = hold.claim[0]
+        there = self._as_of(claim, self.audit.owners, self.audit.endings)
+        return LateLine(hold.hold_id, hold.account, hold.key, 1, 1, (claim, there))
+
     def may_be_late(self, hold: bytes) -> bool:
         """Whether a gateway that loaded the account and asked Postgres would book it late."""
         if hold in self.model.holds:

@@ -102,6 +102,25 @@ class ShardMachine(Twin, RuleBasedStateMachine):
         self.send(session, [self.lines.of_a_quota(session, account)], chance)
         self.send(session, [SettleLine(first.hold_id, 0, 20)], chance)
 
+    @rule(slot=slots, account=accounts, seed=seeds, acknowledged=st.booleans())
+    def late_under_a_key(self, slot: int, account: int, seed: int, *, acknowledged: bool) -> None:
+        """A hold expires; another wants its key, and has read so, but it is booked late before."""
+        session, chance = self.current[slot], Random(seed)
+        first = self.lines.of_a_claim(session, account)
+        self.send(session, [first], chance)
+        self.go_to(self.rig.now + 1_000)
+        self.send(session, [SettleLine(first.hold_id, 0, 40)], chance)
+        self.agree()
+        if not self.lines.may_be_late(first.hold_id):
+            return
+        second = self.lines.of_a_claim(session, account)
+        self.send(session, [self.lines.late_with_its_claim(first)], chance)
+        self.agree()
+        if acknowledged and self.model.journal:
+            args = ack_args(self.model.q, self.audit.chains[-1], [first.hold_id], KEEP_ALL)
+            assert self.ask("ack", args) == self.model.ack(self.model.q, [first.hold_id], KEEP_ALL)
+        self.send(session, [second], chance)
+
     @rule(seed=seeds, ticks=st.integers(2, 6))
     def traffic(self, seed: int, ticks: int) -> None:
         """Both gateways, one after the other."""
