@@ -103,12 +103,12 @@ class Once:
             if there.reply is not None:
                 await self._answer(there.reply)
             if there.standing is Standing.CAPTURED:
-                await self._refuse_done(there.owner, same=self._same(there.fingerprint))
+                await self._refuse(there.owner, same=self._same(there.fingerprint))
             try:
                 order = self._order._replace(claim=(self._claim, there))
                 self._held = await self._holds.open(order)
             except Claimed as other:
-                await self._follow(other)
+                await self._follow(other, there)
             else:
                 return self._held
         raise LedgerUnavailable("the key's owner changed again and again")
@@ -137,35 +137,35 @@ class Once:
     def _same(self, known: bytes) -> bool:
         return known == self._claim.fingerprint
 
-    async def _follow(self, other: Claimed) -> None:
+    async def _follow(self, other: Claimed, there: There) -> None:
         """Say why another hold has the key; return where Postgres has to be read again."""
-        match other.word:
-            case "running":
-                await self._check()
-                raise Problem(
-                    "still-running",
-                    "A request with this Idempotency-Key is under way; ask again later.",
-                    headers=(retry_after(RUNNING_RETRY_S),),
-                    charge=hold_text(other.owner),
-                )
-            case "done" if self._visit.route.replays:
-                there = await self._claims.read(self._claim)
-                if there.reply is not None:
-                    await self._answer(there.reply)
-                await self._refuse_done(other.owner, same=True)
-            case "done" | "mismatch":
-                await self._refuse_done(other.owner, same=other.word == "done")
-            case "ask":
-                pass
+        if other.word == "ask":
+            return
+        same = other.word != "mismatch"
+        if other.owner == there.owner:  # of an older epoch: Redis does not know what it was for
+            same = self._same(there.fingerprint)
+        if other.word == "done" and same and self._visit.route.replays:
+            there = await self._claims.read(self._claim)
+            if there.reply is not None:
+                await self._answer(there.reply)
+        if other.word == "running" and same:
+            await self._check()
+            raise Problem(
+                "still-running",
+                "A request with this Idempotency-Key is under way; ask again later.",
+                headers=(retry_after(RUNNING_RETRY_S),),
+                charge=hold_text(other.owner),
+            )
+        await self._refuse(other.owner, same=same)
 
     async def _answer(self, reply: Reply) -> NoReturn:
         """Give a kept answer, or say that there was one."""
         same = self._same(reply.fingerprint)
         if not same or reply.body is None:
-            await self._refuse_done(reply.charge_id, same=same)
+            await self._refuse(reply.charge_id, same=same)
         raise Answered(reply, await self._check())
 
-    async def _refuse_done(self, charge: bytes, *, same: bool) -> NoReturn:
+    async def _refuse(self, charge: bytes, *, same: bool) -> NoReturn:
         await self._check()
         if not same:
             raise Problem(

@@ -365,6 +365,8 @@ async def test_what_was_under_way_when_redis_was_lost_is_charged_once(stores: St
 
         running = await again_when_ready(gateways[1], "/hang", customer)
         assert problem(running) == (409, "still-running")
+        other = await gateways[1].get("/hang?other", customer, headers=KEYED)
+        assert problem(other) == (422, "idempotency-mismatch")
         gateways[0].backend.gate.set()
         first = await asking
         assert first.status_code == 200
