@@ -120,6 +120,8 @@ class Route:
     websocket: bool = False
     strict: bool = False
     """Forward only what Postgres has the hold of: slower, and no loss of Redis hides the call."""
+    idempotency: Literal["once", "replay"] = "once"
+    """What a repeat under one Idempotency-Key gets: that it is done, or the same answer again."""
     record: tuple[Recorded, ...] = ()
     max_body: int | None = None
     """Bytes of the request's body; None: no limit, which only streamed bodies may have."""
@@ -142,6 +144,11 @@ class Route:
     plans: tuple[str, ...] = ()
     """Only accounts on one of these may call it, or those that have its `feature`; empty: all."""
     feature: str | None = None
+
+    @property
+    def replays(self) -> bool:
+        """Whether answers to requests with an Idempotency-Key are kept."""
+        return self.idempotency == "replay"
 
     def recorded(self, facts: RequestFacts) -> dict[str, str]:
         """Give the values to keep; absent or unreadable ones are left out, never a refusal."""

@@ -19,6 +19,7 @@ from gateway.access_log import AccessLog
 from gateway.asgi import Receive, Scope, Send, turn_of
 from gateway.control import Control, OpenBilling
 from gateway.framing import FramingLimits, StrictHttpProtocol, Turn, strict_http
+from gateway.idempotency import Idempotency
 from gateway.identify import Identification
 from gateway.metrics import Metrics, MetricsFile
 from gateway.plans import Plans
@@ -94,6 +95,7 @@ class App:
         self._proxy = Proxy(
             holds=ledger.holds,
             posted_holds=ledger.posted_holds,
+            idempotency=Idempotency(ledger.holds, ledger.claims, ledger.replies),
             identification=Identification(ledger.keys, clock=self._clock),
             prices=prices,
             upstreams=self._upstreams,

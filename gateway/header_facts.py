@@ -6,7 +6,15 @@ from gateway.headers import Headers, key_secrets
 from gateway.upstream import SharedLines
 
 _SAY_SOMETHING: Final = frozenset(
-    {b"content-length", b"expect", b"host", b"origin", b"transfer-encoding", b"upgrade"}
+    {
+        b"content-length",
+        b"expect",
+        b"host",
+        b"idempotency-key",
+        b"origin",
+        b"transfer-encoding",
+        b"upgrade",
+    }
 )
 
 
@@ -28,6 +36,7 @@ class HeaderFacts:
         "body_bytes",
         "headers",
         "host",
+        "idempotency_key",
         "origin",
         "says_empty",
         "secrets",
@@ -39,6 +48,7 @@ class HeaderFacts:
     def __init__(self, headers: Headers) -> None:
         self.headers = headers
         self.host = b""
+        self.idempotency_key: bytes | None = None
         self.origin: bytes | None = None
         self.upgrade = b""
         self.body_bytes: int | None = 0
@@ -58,6 +68,9 @@ class HeaderFacts:
                 self.origin = value
             elif name == b"upgrade":
                 self.upgrade = value
+            elif name == b"idempotency-key":
+                before: bytes | None = self.idempotency_key
+                self.idempotency_key = value if before is None else b"%b, %b" % (before, value)
             elif name == b"expect":
                 self.waits_for_continue = True
         self.secrets = key_secrets(headers)

@@ -25,6 +25,7 @@ JSON_TYPE = b"application/problem+json"
 # Name, then status and title. The name is the last part of `type` and never changes its meaning.
 CATALOGUE: Mapping[str, tuple[int, str]] = {
     "bad-path": (400, "The path is ambiguous or malformed"),
+    "idempotency-key-invalid": (400, "The Idempotency-Key cannot be used"),
     "bad-request": (400, "The request cannot be understood"),
     "two-keys": (400, "More than one Farebox key in one request"),
     "method-override": (400, "The method cannot be overridden here"),
@@ -44,11 +45,14 @@ CATALOGUE: Mapping[str, tuple[int, str]] = {
     "not-found": (404, "Not found"),
     "method-not-allowed": (405, "The method is not allowed here"),
     "conflict": (409, "The request conflicts with what is stored"),
+    "already-done": (409, "The request was served before"),
+    "still-running": (409, "The request is being served"),
     "not-refundable": (409, "So much cannot be given back"),
     "purchase-in-question": (409, "A person has to look at this purchase"),
     "body-too-large": (413, "The request body is too large"),
     "invalid-input": (422, "The input is not valid"),
     "not-for-sale": (422, "The package is not for sale"),
+    "idempotency-mismatch": (422, "The Idempotency-Key belongs to another request"),
     "price-too-high": (422, "The request costs more than may be in flight"),
     "upgrade-required": (426, "A WebSocket handshake is needed"),
     "rate-limited": (429, "Too many requests"),

@@ -30,6 +30,7 @@ from gateway.asgi import AsgiTurn
 from gateway.forward import Exchange, Switch
 from gateway.framing import Turn
 from gateway.headers import client_address
+from gateway.idempotency import Answered, Idempotency, Once, send_reply
 from gateway.identify import Caller, Identification
 from gateway.metering import Metering, detail_unpriced
 from gateway.metrics import Metrics
@@ -63,7 +64,7 @@ from ledger.errors import (
     NotFound,
     RateLimited,
 )
-from ledger.holds import Held, HoldOrder, Holds
+from ledger.holds import Held, HoldBlock, HoldOrder, Holds
 from ledger.ids import HoldIds, hold_text
 from ledger.ports import Clock
 from ledger.posted_holds import PostedHolds
@@ -82,6 +83,7 @@ class Proxy:
         holds: Holds,
         posted_holds: PostedHolds,
         identification: Identification,
+        idempotency: Idempotency,
         prices: LivePrices,
         upstreams: UpstreamClient,
         presence: Presence,
@@ -102,6 +104,7 @@ class Proxy:
         self._holds = holds
         self._posted_holds = posted_holds
         self._identification = identification
+        self._idempotency = idempotency
         self._prices = prices
         self._upstreams = upstreams
         self._presence = presence
@@ -132,6 +135,8 @@ class Proxy:
             await self._refuse(visit, _too_large(error))
         except NotFound:
             await self._refuse(visit, invalid_key())  # the key's account is no more
+        except Answered as before:
+            await self._answer_again(visit, before)
         except RateLimited as limited:
             await self._refuse(visit, visit.limits.problem(limited))
         except (Problem, LedgerError, UpstreamError, Unpriceable, BadPath) as error:
@@ -195,9 +200,12 @@ class Proxy:
             visit.standings = passed.standings
             await self._forward_free(visit, path, passed.available)
             return
+        block: HoldBlock | Once = self._holds.hold(order)
+        if request.facts.idempotency_key is not None:
+            block = visit.once = await self._idempotency.once(visit, path, order)
         self._uploads.enter(visit.prices.backends[route.index].address, request)
         try:
-            async with self._holds.hold(order) as held:
+            async with block as held:
                 visit.request_id = held.text
                 request.named(visit.request_id)
                 visit.standings = held.standings
@@ -386,14 +394,15 @@ class Proxy:
         route, request = visit.route, visit.request
         self._id_of(visit)
         meter = metering.meter if metering else None
-        websocket = tunnel is not None
+        websocket, once = tunnel is not None, visit.once
+        lingers = (meter is not None or (once is not None and route.replays)) and not websocket
         exchange = visit.exchange = Exchange(request, meter=meter, tell=tell, switch=tunnel)
         end = await exchange.run(
-            self._upstreams,
+            self._upstreams if once is None else once.upstreams(self._upstreams),
             upstream_request(visit, path, metered=meter is not None, websocket=websocket),
             visit.prices.backends[route.index].address,
             self._presence,
-            linger_s=route.linger_ms / 1000 if meter and not websocket else None,
+            linger_s=route.linger_ms / 1000 if lingers else None,
         )
         visit.status, visit.sent_bytes = exchange.status, exchange.sent_bytes
         if request.refused is not None:
@@ -464,6 +473,19 @@ class Proxy:
             policy=visit.route.cors if visit.match else visit.prices.list.cors,
             limits=visit.told_limits,
         )
+
+    async def _answer_again(self, visit: Visit, before: Answered) -> None:
+        """Give the answer that a request had before; one that began meanwhile was cut."""
+        visit.reason = "replayed"
+        if visit.exchange is not None and visit.exchange.started:
+            return
+        reply, route = before.reply, visit.route
+        visit.status = reply.status
+        tell = answer.free(
+            self._id_of(visit), route.price.scale, before.passed.available, visit.told_limits
+        )
+        ours = [*tell(reply.status, True), (b"farebox-charge", hold_text(reply.charge_id).encode())]
+        visit.sent_bytes = await send_reply(reply, visit.request, ours)
 
     def _id_of(self, visit: Visit) -> str:
         """Return the hold's id, or one of the same form for a request that has no hold."""

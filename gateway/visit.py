@@ -1,6 +1,7 @@
 """One request, and what has become known of it on its way through the proxy."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from config import Match, Route
 from gateway.access_log import Line
@@ -10,6 +11,9 @@ from gateway.identify import Caller
 from gateway.limits import NONE, RouteLimits
 from gateway.prices import Prices
 from gateway.request import Request
+
+if TYPE_CHECKING:
+    from gateway.idempotency import Once
 
 _NOTHING_RECORDED: Mapping[str, str] = {}
 
@@ -29,6 +33,7 @@ class Visit:
         limits: What limits its route has; none before there is a route.
         plan, plan_name: What its account is on; None and empty where that does not matter.
         standings: How the limits stand, once the ledger said it.
+        once: The block of its hold, where it has an Idempotency-Key.
     """
 
     __slots__ = (
@@ -38,6 +43,7 @@ class Visit:
         "exchange",
         "limits",
         "match",
+        "once",
         "plan",
         "plan_name",
         "prices",
@@ -70,6 +76,7 @@ class Visit:
         self.captured = 0
         self.sent_bytes = 0
         self.standings: Sequence[bytes] = ()
+        self.once: Once | None = None
 
     @property
     def told_limits(self) -> Headers:

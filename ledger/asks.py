@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from ledger.claims import Claim
 from ledger.errors import LedgerUnavailable
 
 log = logging.getLogger(__name__)
@@ -80,10 +81,11 @@ class Ask:
 
     holding: it asks for a hold or a check, so it has little time; others wait for ever.
     epoch: the only one it may be sent in, None for any.
+    claim: what it claims: a key goes along.
     sent: how often it went out without being refused as a whole.
     """
 
-    __slots__ = ("epoch", "future", "holding", "line", "sent", "since")
+    __slots__ = ("claim", "epoch", "future", "holding", "line", "sent", "since")
 
     def __init__(
         self,
@@ -93,7 +95,9 @@ class Ask:
         since: float,
         holding: bool,
         epoch: int | None = None,
+        claim: Claim | None = None,
     ) -> None:
+        self.claim = claim
         self.line = line
         self.future = future
         self.since = since

@@ -158,6 +158,16 @@ class UseBook:
     changed: bool = False
 
 
+class ClaimBook(NamedTuple):
+    """Which charge has an Idempotency-Key; a row of `claims`."""
+
+    account_id: int
+    key_hash: bytes
+    fingerprint: bytes
+    charge_id: bytes
+    claimed_ms: int
+
+
 class Movement(NamedTuple):
     """A change of a balance that is no charge; one row of `movements`."""
 
@@ -227,6 +237,7 @@ class Books:
     routes: dict[tuple[int, int], str] = field(default_factory=dict)
     uses: dict[UseKey, UseBook] = field(default_factory=dict)
     lent: dict[bytes, tuple[Loan, ...]] = field(default_factory=dict)
+    claims: dict[tuple[int, bytes], ClaimBook] = field(default_factory=dict)
     movements: list[Movement] = field(default_factory=list)
     overtaken: list[Overtaken] = field(default_factory=list)
     dead: list[DeadFact] = field(default_factory=list)

@@ -13,6 +13,7 @@ from ledger.books import (
     Books,
     ChargeBook,
     ChargeState,
+    ClaimBook,
     GrantBook,
     PoolBook,
     UseBook,
@@ -22,6 +23,7 @@ from ledger.controls import packed
 from ledger.database import Connection, Queries
 from ledger.fact_bytes import pack_fact
 from ledger.facts import (
+    ClaimFact,
     ControlFact,
     Fact,
     HoldFact,
@@ -87,6 +89,9 @@ class _Touched:
                 self.lots.update(lot for lot, _ in fact.taken)
                 self.lots.add(fact.control.object_id)
                 self.controls.add((fact.account, fact.control.cseq))
+            case ClaimFact():
+                self.holds.add(fact.hold_id)
+                self.accounts.add(fact.account)
             case UseFact():
                 self.accounts.add(fact.account)
                 self.uses.update([key_of(fact, loan) for loan in fact.uses])
@@ -146,6 +151,7 @@ async def save(connection: Connection, books: Books, batch: Batch) -> None:
     uses = [book for book in books.uses.values() if book.changed]
     await _write(connection, _SQL.save_limit_uses, uses, _USE_COLUMNS)
     await _write_lent(connection, books)
+    await _write(connection, _SQL.save_claims, list(books.claims.values()), ClaimBook._fields)
     place = batch.shard, batch.epoch
     await connection.executemany(
         _SQL.insert_dead,

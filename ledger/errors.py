@@ -10,6 +10,7 @@ What can go wrong in the ledger.
     - ScopeMissing          the key may not do this
     - PlanChanged           the account is on another plan than the price is of
     - RateLimited           too many requests; ask again after `retry_after_ms`
+    - Claimed               another hold has the order's Idempotency-Key
     - KeyCapped             the key may spend no more, until its window ends or for ever
     - LedgerBusy            the window of unposted credit or the journal is full; ask again
     - NotFound              no such account, key, charge...
@@ -104,6 +105,22 @@ class KeyCapped(Refused):
         self.retry_after_ms = retry_after_ms
         self.credit_type_id = credit_type_id
         self.per = per
+
+
+class Claimed(Refused):
+    """
+    Another hold has the Idempotency-Key that an order claims.
+
+    word: `running`; `done`, it captured; `mismatch`, it was for something else; `ask`, Postgres
+    knows more by now than the order said. owner: that hold's id, empty where nobody said it.
+    """
+
+    def __init__(
+        self, word: Literal["running", "done", "mismatch", "ask"], owner: bytes = b""
+    ) -> None:
+        super().__init__(f"the key is another hold's: {word}")
+        self.word = word
+        self.owner = owner
 
 
 class LedgerBusy(Refused):

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from ledger.errors import CorruptRecord
 from ledger.facts import (
     Allocated,
+    ClaimFact,
     Control,
     ControlFact,
     Fact,
@@ -34,6 +35,7 @@ _LATE = struct.Struct("<12s7s7sB6s6sIHBH5sqB")
 _EXPIRED = struct.Struct("<7sB5s6s5sq")
 _CONTROL_FACT = struct.Struct("<7s27s5sqc6s6sB")
 _OBSERVED = struct.Struct("<12s7s7sB6sIHH")
+_CLAIM = struct.Struct("<12s7s16s16s")
 _USE = struct.Struct("<12s7s7sBB")
 _ALLOCATED = struct.Struct("<5sB6s6s")
 _LOT_AMOUNT = struct.Struct("<5s6s")
@@ -208,6 +210,11 @@ def _read_use(raw: bytes) -> UseFact:
     return UseFact(hold, _number(account), _number(key), bool(back), tuple(unpack_loans(loans)))
 
 
+def _read_claim(raw: bytes) -> ClaimFact:
+    hold, account, key_hash, fingerprint = _CLAIM.unpack(raw)
+    return ClaimFact(hold, _number(account), key_hash, fingerprint)
+
+
 _READERS: dict[bytes, Callable[[bytes], Fact]] = {
     b"H": _read_hold,
     b"S": _read_settle,
@@ -217,6 +224,7 @@ _READERS: dict[bytes, Callable[[bytes], Fact]] = {
     b"C": _read_control,
     b"O": _read_observed,
     b"U": _read_use,
+    b"I": _read_claim,
 }
 
 
@@ -346,5 +354,9 @@ def _body(fact: Fact) -> tuple[bytes, bytes]:
                 fact.hold_id, _u7(fact.account), _u7(fact.key), fact.back, len(fact.uses)
             )
             return b"U", head + pack_loans(fact.uses)
+        case ClaimFact():
+            return b"I", _CLAIM.pack(
+                fact.hold_id, _u7(fact.account), fact.key_hash, fact.fingerprint
+            )
         case UnreadableFact():
             return fact.kind, fact.raw[_HEAD.size :]

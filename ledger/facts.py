@@ -216,6 +216,16 @@ class UseFact:
 
 
 @dataclass(frozen=True, slots=True)
+class ClaimFact:
+    """An Idempotency-Key of the account belongs to this hold from here on; see `ledger.claims`."""
+
+    hold_id: bytes
+    account: int
+    key_hash: bytes
+    fingerprint: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class UnreadableFact:
     """Bytes of no kind known here; kept whole so that nothing is lost."""
 
@@ -232,5 +242,6 @@ Fact: TypeAlias = (
     | ControlFact
     | ObservedFact
     | UseFact
+    | ClaimFact
     | UnreadableFact
 )

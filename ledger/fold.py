@@ -1,9 +1,9 @@
 """
 The fold: what each fact of the journal does to the books. Pure: values in, values changed.
 
-Every function of `fold_charges`, `fold_controls` and `fold_uses` first checks all it can check and
-only then changes anything, so a fact that breaks a rule (`Poison`) leaves no trace but its place
-among the dead facts, and its account in quarantine. Facts of other accounts go on.
+Every function of `fold_charges`, `fold_controls`, `fold_uses` and `fold_claims` first checks all
+it can check and only then changes anything, so a fact that breaks a rule (`Poison`) leaves no trace
+but its place among the dead facts, and its account in quarantine. Facts of other accounts go on.
 """
 
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from ledger.books import Books, DeadFact
 from ledger.facts import (
+    ClaimFact,
     ControlFact,
     Fact,
     HoldFact,
@@ -24,6 +25,7 @@ from ledger.facts import (
 )
 from ledger.fold_charges import capture_whole, hold, late, observe, settle
 from ledger.fold_checks import Place, Poison, refuse
+from ledger.fold_claims import claim
 from ledger.fold_controls import QUARANTINED, apply_control, expire_lot
 from ledger.fold_uses import use
 from ledger.records import Entry
@@ -79,5 +81,6 @@ _FOLDS: dict[type, Callable[[Books, Any, Place], None]] = {
     ControlFact: apply_control,
     ObservedFact: observe,
     UseFact: use,
+    ClaimFact: claim,
     UnreadableFact: _unreadable,
 }

@@ -12,13 +12,15 @@ owns the settlement from then on, so a client that hangs up cannot keep it from 
 import asyncio
 import logging
 from types import TracebackType
-from typing import Final, NamedTuple, NoReturn
+from typing import Final, Literal, NamedTuple, NoReturn
 
 from ledger.asks import Answer
+from ledger.claims import Claim, There
 from ledger.errors import (
     AboveWindow,
     AccountFrozen,
     BadKey,
+    Claimed,
     InsufficientCredits,
     KeyCapped,
     LedgerBusy,
@@ -40,6 +42,12 @@ from ledger.shard import Shard
 log = logging.getLogger(__name__)
 
 GRANTED: Final = (b"HELD", b"FREE")
+_CLAIMED: Final[dict[bytes, Literal["running", "done", "mismatch", "ask"]]] = {
+    b"RUNNING": "running",
+    b"DONE": "done",
+    b"MISMATCH": "mismatch",
+    b"ASK": "ask",
+}
 RENEW_SWEEP_S: Final = 1.0
 MAX_STATUS: Final = 65_535
 MOST_LEARNED: Final = 3
@@ -62,6 +70,7 @@ class HoldOrder(NamedTuple):
     plan: number of the plan that it was priced by; None where prices do not depend on plans.
     detail: JSON for the record of the charge, at most 1,024 bytes.
     route: its name, by which credits that are limited to some routes are found.
+    claim: the Idempotency-Key that no other hold may have, and what Postgres has of it.
     """
 
     account: int
@@ -77,6 +86,7 @@ class HoldOrder(NamedTuple):
     limits: bytes = b""
     route: str = ""
     plan: int | None = None
+    claim: tuple[Claim, There] | None = None
 
 
 class Passed(NamedTuple):
@@ -219,7 +229,7 @@ class Holds:
 
         Raises (on entering; nothing is held then and the block does not run):
             InsufficientCredits, AccountFrozen, BadKey, ScopeMissing, RateLimited, KeyCapped,
-                LedgerBusy, AboveWindow
+                Claimed, LedgerBusy, AboveWindow
             PlanChanged: The account is on another plan than the order was priced by.
             NotFound: Postgres has no such account.
             LedgerUnavailable: No answer in time. If it was granted all the same, the
@@ -327,6 +337,7 @@ class Holds:
                 status,
                 detail,
                 order.route,
+                claim=order.claim[0] if order.claim is not None else None,
             )
         )
 
@@ -334,12 +345,15 @@ class Holds:
         """Ask once; once more with another id if the session or the account was not there."""
         loaded = renamed = False
         learned = 0
+        claim, there = (None, None) if order.claim is None or only_check else order.claim
         while True:
             if not self._shard.verified:
                 await self._shard.ready()
             # From here to the line's place in the queue there is no await: ids go out rising.
             hold_id = self._ids.mint(self._shard.session)
             epoch = self._shard.epoch
+            if there is not None and there.epoch != epoch:
+                raise Claimed("ask")  # what Redis knew of the key is in Postgres only by now
             deadline_ms = self._clock.now_ms() + order.lifetime_ms
             reaches = self._reaches.block(order.route, epoch) if self._reaches.known else b""
             known = self._reaches.known
@@ -357,11 +371,12 @@ class Holds:
                 limits=order.limits,
                 reaches=reaches,
                 plan=order.plan,
+                claim=there.block(claim) if there is not None and claim is not None else b"",
                 detail=order.detail,
                 only_check=only_check,
             )
             try:
-                answer = await self._shard.hold(line)
+                answer = await self._shard.hold(line, claim)
             except LedgerUnavailable as error:
                 if error.unknown and not only_check:
                     self._give_back(order, hold_id, epoch)
@@ -440,6 +455,8 @@ def _refuse(order: HoldOrder, answer: Answer) -> NoReturn:
             raise KeyCapped(int(after_ms), int(credit_type), PERIODS[int(per)])
         case [b"PLAN", number]:
             raise PlanChanged(int(number))
+        case [b"RUNNING" | b"DONE" | b"MISMATCH" | b"ASK" as word, owner]:
+            raise Claimed(_CLAIMED[word], bytes.fromhex(owner.decode()))
         case [b"BLOCKED"]:
             raise AccountFrozen("the account is frozen")
         case [b"BADKEY"]:

@@ -31,6 +31,10 @@ class Keys:
         """Return the load token of an account, which lives for five seconds."""
         return f"{self._prefix}:t:{epoch}:{account}"
 
+    def claim(self, epoch: int, account: int, key_hash: bytes) -> str:
+        """Return who has an Idempotency-Key of an account; it lives for a day."""
+        return f"{self._prefix}:i:{epoch}:{account}:{key_hash.hex()}"
+
     def of(self, epoch: int) -> tuple[str, str, str, str]:
         """KEYS[1..4] of every script: meta, journal, balances, holds."""
         return (self.meta, self.journal(epoch), self.balances(epoch), self.holds(epoch))

@@ -13,8 +13,19 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Literal, Self
 
-from ledger import admins, charges, credit_types, findings, gateways, partitions, shards
+from ledger import (
+    admins,
+    charges,
+    claims,
+    credit_types,
+    findings,
+    gateways,
+    partitions,
+    replies,
+    shards,
+)
 from ledger.audit_jobs import Auditor
+from ledger.claims import Claims
 from ledger.database import PROMPT_LIMIT_S, Database
 from ledger.election import Election
 from ledger.errors import LedgerUnavailable
@@ -39,6 +50,7 @@ from ledger.reaches import Reaches, reader
 from ledger.rebuild import Rebuilding, Rebuilt, Reloading, rebuild, reload
 from ledger.reconcile import POSITIONS, Stores, reconcile
 from ledger.records import Meta, TypeMeta
+from ledger.replies import Replies
 from ledger.scripts import Scripts
 from ledger.settler import Settler
 from ledger.shard import Shard
@@ -95,6 +107,7 @@ class Ledger:
     holds: Opens holds. settler: sees them through. posted_holds: waits until Postgres has them.
     keys: Finds the account of an API key.
     reaches: Which credits that are limited to some routes a route may use.
+    claims, replies: What Postgres has of Idempotency-Keys, and the answers kept under them.
     loader, pusher: Bring accounts, and ordered changes, to Redis.
     poster, sweeper: What the steward does again and again; a command may do it once.
     shard: The verified connection behind all of these.
@@ -120,6 +133,8 @@ class Ledger:
         self.loader = Loader(self.shard, partial(read_snapshot, database), clock, chance)
         self.pusher = Pusher(database, self.shard, self.loader, self._reading, clock)
         self.poster = Poster(database, self.shard, self._reading, new_fence(), clock)
+        self.claims = Claims(database, options.shard)
+        self.replies = Replies(database)
         self.sweeper = Sweeper(database, self.shard, self.loader, self._reading, clock)
         self.reaches = Reaches(reader(database))
         self.settler = Settler(
@@ -128,6 +143,7 @@ class Ledger:
             self.reaches,
             charge_state=self._charge_state,
             closed_of=self._closed_of,
+            claim_of=self.claims.read,
             clock=clock,
             chance=chance,
         )
@@ -373,6 +389,8 @@ class Ledger:
         async with self.database.connection() as connection:
             await admins.sweep(connection)
             await gateways.sweep(connection)
+            await claims.sweep(connection)
+            await replies.sweep(connection)
 
     async def _record_findings(self) -> None:
         await self.shard.ready()

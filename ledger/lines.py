@@ -21,7 +21,9 @@ CAPPED = 4  # among a key's scopes in Redis: it has caps
 LIMITED = 128  # beside a line's scope: limits stand before its detail
 REACHING = 64  # the same: behind them the reaches that have its route
 PLANNED = 32  # the same: behind those the plan that it was priced by
-LATE_REACHING = 128  # the same, beside the reason of a late line
+CLAIMING = 16  # the same: behind that a claim
+LATE_REACHING = 128  # beside the reason of a late line: reaches stand before its detail
+LATE_CLAIMING = 64  # the same: behind them a claim
 
 _ORDER = struct.Struct("<c12s7s7sB6sIH")
 _HOLD_END = struct.Struct("<6sB5s6s")
@@ -61,6 +63,7 @@ def hold_line(
     limits: bytes = b"",
     reaches: bytes = b"",
     plan: int | None = None,
+    claim: bytes = b"",
     detail: bytes = b"",
     only_check: bool = False,
 ) -> bytes:
@@ -68,7 +71,8 @@ def hold_line(
     Return the line of a hold, or of the check of a free request.
 
     `limits`: see `limits_block`; `reaches`: see `ledger.reach_bytes.reaches_block`. `plan`: the one
-    that it was priced by; None: it does not matter which.
+    that it was priced by; None: it does not matter which. `claim`: a `claims.There.block`; a check
+    claims nothing.
     """
     planned = b""
     if limits:
@@ -78,6 +82,8 @@ def hold_line(
     if plan is not None:
         scope |= PLANNED
         planned = plan.to_bytes(4, "little")
+    if claim:
+        scope |= CLAIMING
     return (
         _ORDER.pack(
             b"K" if only_check else b"H",
@@ -98,6 +104,7 @@ def hold_line(
         + limits
         + reaches
         + planned
+        + claim
         + _checked(detail)
     )
 
@@ -123,9 +130,14 @@ def late_line(
     reason: int,
     status: int = 0,
     reaches: bytes = b"",
+    claim: bytes = b"",
     detail: bytes = b"",
 ) -> bytes:
-    """Return the line that books work whose hold is gone."""
+    """Return the line that books work whose hold is gone; `reaches`, `claim` as of a hold."""
+    if reaches:
+        reason |= LATE_REACHING
+    if claim:
+        reason |= LATE_CLAIMING
     return (
         _ORDER.pack(
             b"L",
@@ -137,8 +149,9 @@ def late_line(
             version,
             rule,
         )
-        + _LATE_END.pack(reason | LATE_REACHING if reaches else reason, status)
+        + _LATE_END.pack(reason, status)
         + reaches
+        + claim
         + _checked(detail)
     )
 

@@ -27,6 +27,7 @@ class Reason(IntEnum):
     UPSTREAM_INVALID = 27
     BODY_REJECTED = 28
     NOT_POSTED = 29  # a strict route, and Postgres did not get the hold
+    OVERTAKEN = 31  # while it ran, another answer was kept under its Idempotency-Key
     UNUSED = 30  # held ahead for a WebSocket that ended before
 
     EXPIRED = 40

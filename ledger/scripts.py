@@ -15,6 +15,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any, NamedTuple, Protocol
 
+from ledger.claims import Claim
 from ledger.keys import Keys
 from ledger.redis_errors import NoScriptError
 
@@ -114,9 +115,13 @@ class Scripts:
         return read_reply(raw)
 
 
-def keys_of(keys: Keys, epoch: int, account: int | None = None) -> tuple[str, ...]:
-    """Return KEYS of any script; a load token's name is the fifth."""
+def keys_of(
+    keys: Keys, epoch: int, account: int | None = None, claims: Sequence[Claim] = ()
+) -> tuple[str, ...]:
+    """Return KEYS of any script; from the fifth on a load token's name, or those of claims."""
     four = keys.of(epoch)
+    if claims:
+        return (*four, *(keys.claim(epoch, one.account, one.key_hash) for one in claims))
     return four if account is None else (*four, keys.token(epoch, account))
 
 

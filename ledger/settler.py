@@ -13,6 +13,7 @@ asks again.
                         ├─ captured, void, late ── forgotten
                         ├─ open ────────────────── SETTLE again
                         ├─ expired, or absent ──── LATE: book what can be taken, write off the rest
+                        │        (all of it, where another hold has its Idempotency-Key by now)
                         └─ absent, but Postgres has not come so far ── read again, later
 """
 
@@ -26,6 +27,7 @@ from typing import Final, Protocol
 
 from ledger.asks import Answer
 from ledger.books import ChargeState
+from ledger.claims import Claim, There
 from ledger.errors import LedgerError, LedgerUnavailable, NotFound
 from ledger.ids import hold_text
 from ledger.lines import late_line, settle_line
@@ -71,6 +73,7 @@ class Settlement:
     reason: see `ledger.reasons`; it says whether this captures or voids.
     route: its name; booked late, it can be paid from what is limited to that route.
     unlearned: how many reaches were known when a lot had another one.
+    claim: the Idempotency-Key that the hold was given, and `there`, what Postgres has of it.
     """
 
     hold_id: bytes
@@ -92,6 +95,8 @@ class Settlement:
     expired: bool = False
     unlearned: int | None = None
     booked_in: int = 0
+    claim: Claim | None = None
+    there: There | None = None
 
     def line(self) -> bytes:
         """Return the line that settles."""
@@ -110,6 +115,7 @@ class Settlement:
             reason=self.reason,
             status=self.status,
             reaches=reaches,
+            claim=self.there.block(self.claim) if self.claim and self.there else b"",
             detail=self.detail,
         )
 
@@ -125,6 +131,7 @@ class Settler:
         *,
         charge_state: Callable[[bytes], Awaitable[tuple[int, int | None, int]]],
         closed_of: Callable[[list[bytes]], Awaitable[Iterable[bytes]]],
+        claim_of: Callable[[Claim], Awaitable[There]],
         clock: Clock,
         chance: random.Random,
     ) -> None:
@@ -139,6 +146,7 @@ class Settler:
                 state (None: no row), and the last fact posted in that epoch.
             closed_of: Which of these ids Postgres shows captured, void or late. Not
                 expired: work was done for these, so they are still to be booked.
+            claim_of: What Postgres has of an Idempotency-Key.
             clock: Where time comes from.
             chance: Spreads retries.
 
@@ -148,6 +156,7 @@ class Settler:
         self._reaches = reaches
         self._charge_state = charge_state
         self._closed_of = closed_of
+        self._claim_of = claim_of
         self._clock = clock
         self._chance = chance
         self._asked: dict[bytes, Settlement] = {}  # a line is on its way
@@ -229,7 +238,7 @@ class Settler:
         answered = partial(self._answered, settlement, known=self._reaches.known)
         settlement.unlearned = None
         try:
-            self._shard.tell(line, answered, epoch=epoch)
+            self._shard.tell(line, answered, epoch=epoch, claim=settlement.claim)
         except LedgerUnavailable:
             self._wait(settlement)
 
@@ -250,6 +259,9 @@ class Settler:
                 self._wait(settlement, 0.0)
             case [b"NEWREACH"]:
                 settlement.look, settlement.unlearned = True, known
+                self._wait(settlement)
+            case [b"ASK", _]:  # of the hold that has its key, Postgres knows more by now
+                settlement.look = True
                 self._wait(settlement)
             case [b"TOOMUCH", held]:
                 log.error(
@@ -335,6 +347,8 @@ class Settler:
                 await self._reaches.learn(settlement.unlearned, before)
             await self._loader.load(settlement.account)
             epoch, state, last_q = await self._charge_state(settlement.hold_id)
+            if settlement.claim is not None:
+                settlement.there = await self._claim_of(settlement.claim)
         except NotFound as error:
             log.warning("%s: %s; it is given up", self._name(settlement), error)
             self._waiting.pop(settlement.hold_id, None)
@@ -343,7 +357,9 @@ class Settler:
             log.warning("%s: %s: %s", self._name(settlement), type(error).__name__, error)
             self._wait(settlement)
             return
-        if before in (0, epoch) and self._shard.epoch == epoch:
+        there = settlement.there
+        same = there is None or there.epoch == epoch
+        if same and before in (0, epoch) and self._shard.epoch == epoch:
             self._go_on(settlement, epoch, state, last_q)
         else:
             self._wait(settlement)  # an epoch began meanwhile: everything anew

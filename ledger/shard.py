@@ -31,6 +31,7 @@ from ledger.asks import (
     Waiting,
     expire,
 )
+from ledger.claims import Claim
 from ledger.errors import LedgerError, LedgerUnavailable
 from ledger.keys import Keys
 from ledger.link import Link, LinkFull, LinkLost, RedisError
@@ -161,9 +162,9 @@ class Shard:
             await waiter
         return self._last
 
-    def hold(self, line: bytes) -> "asyncio.Future[Answer]":
+    def hold(self, line: bytes, claim: Claim | None = None) -> "asyncio.Future[Answer]":
         """
-        Queue one hold or check line.
+        Queue one hold or check line; `claim` is the one that stands in it.
 
         Returns:
             A future of the answer. Who cancels it before the line was sent keeps it from being
@@ -180,7 +181,9 @@ class Shard:
         if self._pump is None or self._sweep is None:
             self._start()
         future: asyncio.Future[Answer] = self._loop.create_future()
-        self._waiting.add(Ask(line, future, since=self._clock.monotonic(), holding=True))
+        self._waiting.add(
+            Ask(line, future, since=self._clock.monotonic(), holding=True, claim=claim)
+        )
         self._wake.set()
         return future
 
@@ -204,7 +207,9 @@ class Shard:
         self._queue(line, future, epoch)
         return future
 
-    def tell(self, line: bytes, take: Take, *, epoch: int | None = None) -> None:
+    def tell(
+        self, line: bytes, take: Take, *, epoch: int | None = None, claim: Claim | None = None
+    ) -> None:
         """
         Queue a line as `settle` does; `take` gets its answer, or the error, with the tick's.
 
@@ -212,14 +217,18 @@ class Shard:
             LedgerUnavailable: The shard is closed.
 
         """
-        self._queue(line, Told(take), epoch)
+        self._queue(line, Told(take), epoch, claim)
 
     def _queue(
-        self, line: bytes, answer: "Told | asyncio.Future[Answer]", epoch: int | None
+        self,
+        line: bytes,
+        answer: "Told | asyncio.Future[Answer]",
+        epoch: int | None,
+        claim: Claim | None = None,
     ) -> None:
         if self._pump is None or self._sweep is None:
             self._start()
-        self._waiting.add(Ask(line, answer, since=0.0, holding=False, epoch=epoch))
+        self._waiting.add(Ask(line, answer, since=0.0, holding=False, epoch=epoch, claim=claim))
         if self._waiting.settles >= MAX_LINES:
             self._press()
         elif self._pressing is None:
@@ -380,6 +389,7 @@ class Shard:
             standing,
             [ask.line for ask in asks],
             session=int.from_bytes(session, "big"),
+            claims=[ask.claim for ask in asks if ask.claim is not None],
         )
         self._under_way = asks
         try:
@@ -454,9 +464,10 @@ class Shard:
         *,
         session: int = 0,
         account: int | None = None,
+        claims: Sequence[Claim] = (),
     ) -> tuple[str | bytes | int, ...]:
         head = HEAD.pack(standing.epoch, self._watermark, self._clock.now_ms(), session)
-        keys = keys_of(self.keys, standing.epoch, account)
+        keys = keys_of(self.keys, standing.epoch, account, claims)
         return evalsha(self._scripts[name], keys, head, args)
 
     def _saw(self, standing: Standing, reply: Reply) -> None:

@@ -56,8 +56,10 @@ def _build_route(index: int, entry: Entry, parts: Parts) -> Route:
         hint = "Set price: 0, or remove `public`."
         raise WrongValueError(entry.node("public"), "A public route has nobody to charge.", hint)
     _check_strict(entry, price)
+    _check_idempotency(entry, price)
     for key in ("linger", "on_cut"):
-        if key in entry.values and not price.after_lines:
+        kept = key == "linger" and entry.get("idempotency") == "replay"
+        if key in entry.values and not price.after_lines and not kept:
             message = f"`{key}` is for prices that the answer decides."
             raise WrongValueError(entry.node(key), message, "Remove it.")
     cors: Cors = parts.cors
@@ -80,6 +82,7 @@ def _build_route(index: int, entry: Entry, parts: Parts) -> Route:
         observe=entry.get("observe", parts.observe),
         websocket=websocket,
         strict=entry.get("strict", False),
+        idempotency=entry.get("idempotency", "once"),
         record=_record(entry, path, needs_body=price.needs_body),
         max_body=max_body,
         linger_ms=entry.get("linger", 30_000),
@@ -109,6 +112,21 @@ def _check_strict(entry: Entry, price: Price) -> None:
         message = "A WebSocket cannot be strict yet."
     if message is not None:
         raise WrongValueError(entry.node("strict"), message, "Remove `strict`.")
+
+
+def _check_idempotency(entry: Entry, price: Price) -> None:
+    """Refuse `idempotency` where nothing is charged, so that nobody looks at the header."""
+    if "idempotency" not in entry.values:
+        return
+    message = None
+    if price.is_free:
+        message = "A route that costs nothing is never charged twice."
+    elif entry.get("observe", False):
+        message = "A route that only observes charges nothing."
+    elif entry.get("websocket", False):
+        message = "A WebSocket cannot be repeated."
+    if message is not None:
+        raise WrongValueError(entry.node("idempotency"), message, "Remove `idempotency`.")
 
 
 def _path(entry: Entry, prefix: str) -> str:

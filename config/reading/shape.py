@@ -188,6 +188,10 @@ ROUTE = Fields(
         "observe": Field(Truth(), "Price, record and show; charge and refuse nothing."),
         "websocket": Field(Truth(), "The route is a WebSocket."),
         "strict": Field(Truth(), "Forward only when Postgres has the hold: for dear calls."),
+        "idempotency": Field(
+            Choice(("once", "replay")),
+            "What a repeat with the same Idempotency-Key gets: 409, or the answer kept; once.",
+        ),
         "max_body": Field(
             Size(LARGEST_BODY), "Largest request body; 1MiB where the body is priced."
         ),

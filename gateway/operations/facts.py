@@ -11,6 +11,7 @@ from gateway.paging import PageQuery, pack_cursor, unpack_cursor
 from ledger import accounts, dead_facts
 from ledger.dead_facts import BEFORE_ALL, DeadFactRow, parse_place
 from ledger.facts import (
+    ClaimFact,
     ControlFact,
     Fact,
     HoldFact,
@@ -33,6 +34,7 @@ KINDS: dict[type[Fact], str] = {
     ControlFact: "control",
     ObservedFact: "observed",
     UseFact: "use",
+    ClaimFact: "claim",
     UnreadableFact: "unreadable",
 }
 

@@ -3,6 +3,7 @@
 The hot path: everything one tick of a gateway has for a shard, in one step.
 
 KEYS[1] m  KEYS[2] j:<epoch>  KEYS[3] b:<epoch>  KEYS[4] h:<epoch>
+KEYS[5..]    i:<epoch>:<account>:<hash> of the lines with a claim, in their order
 ARGV[1]      head, see parts/guard.lua; holds need the session
 ARGV[2..65]  lines by kind: S settle, L late, R renew, O observed, then H hold, K check
 
@@ -12,9 +13,10 @@ Returns {word, q, answer of each line}; word: OK | NOMETA | STALE | FROZEN | REG
      | LIMITED retry_after_ms | CAPPED retry_after_ms (0: never) type window
      | NEWREACH (a lot is limited to routes that the caller does not know yet)
      | INSUFFICIENT available | TOOLARGE window | BUSY | NOTYPE | CORRUPT
+     | RUNNING hold | DONE hold | MISMATCH hold | ASK hold (another hold has the claimed key, parts/claims.lua)
   K  PASS available, or as H
   S  DONE outcome captured | NOHOLD | EXPIRED | EARLY | TOOMUCH held | NOACCOUNT | BUSY | CORRUPT
-  L  DONE outcome captured | NOACCOUNT | NEWREACH | BUSY | NOTYPE | CORRUPT
+  L  DONE outcome captured | NOACCOUNT | NEWREACH | BUSY | NOTYPE | CORRUPT | ASK hold
   R  RENEWED | NOHOLD | CORRUPT        O  OK | BUSY
   any  BADLINE: no line of this protocol; nothing changed for it
 HELD, PASS and INSUFFICIENT of a line with limits go on with two words for each (the key's rate
@@ -81,6 +83,20 @@ local function limits()
   return made_limits
 end
 -- include reach
+local CLAIMING, LATE_CLAIMING = 16, 64
+local made_claims
+
+local function claims()
+  if made_claims then
+    return made_claims
+  end
+-- include claims
+  made_claims = {
+    want = want_claim, read = read_owners, of = claim_of, kept_by_owner = kept_by_owner, take = take_claim,
+    put = put_claims,
+  }
+  return made_claims
+end
 -- include hold
 -- include settle
 -- include late
@@ -106,8 +122,12 @@ for i = 2, #ARGV do
       wanted[#wanted + 1] = 'a' .. sub(line, 14, 20)
       wanted[#wanted + 1] = 'k' .. sub(line, 21, 27)
     end
-    if (byte(line, 47) or 0) >= LIMITED then
+    local scope = byte(line, 47) or 0
+    if scope >= LIMITED then
       limits().want(line)
+    end
+    if bit.band(scope, CLAIMING) ~= 0 then
+      claims().want(line)
     end
     if kind == HOLD and not any_hold then
       any_hold = true
@@ -121,6 +141,9 @@ for i = 2, #ARGV do
     wanted_holds[#wanted_holds + 1] = sub(line, 2, 13)
     if kind == LATE then
       wanted[#wanted + 1] = 'a' .. sub(line, 14, 20)
+      if bit.band(byte(line, 41) or 0, LATE_CLAIMING) ~= 0 then
+        claims().want(line)
+      end
     end
   end
 end
@@ -146,6 +169,9 @@ if made_limits then
   end
 end
 read_into(stored, KEYS[3], wanted)
+if made_claims then
+  made_claims.read()
+end
 local session_raw = stored[session_field]
 if session_raw then
   -- false: there is such a session, but its bytes do not add up.
@@ -192,6 +218,9 @@ end
 local refusal = commit()
 if refusal then
   return refusal
+end
+if made_claims then
+  made_claims.put()
 end
 answers[2] = meta.q
 return answers

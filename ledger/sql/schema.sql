@@ -15,6 +15,7 @@ TABLE api_keys
 TABLE audit
 TABLE batch_lines
 TABLE batches
+TABLE claims WITH (fillfactor=70)
 TABLE control_requests
 TABLE controls
 TABLE credit_types
@@ -35,6 +36,8 @@ TABLE price_refusals
 TABLE price_rules
 TABLE price_texts
 TABLE price_versions
+TABLE replies
+TABLE reply_rooms WITH (fillfactor=50)
 TABLE retired_partitions
 TABLE secrets
 TABLE shards
@@ -159,6 +162,11 @@ charges.measured jsonb
 charges.record jsonb
 charges.note text
 charges.plan text
+claims.account_id bigint NOT NULL
+claims.key_hash bytea NOT NULL
+claims.fingerprint bytea NOT NULL
+claims.charge_id bytea NOT NULL
+claims.claimed_at timestamp with time zone NOT NULL
 control_requests.source text NOT NULL
 control_requests.source_id text NOT NULL
 control_requests.account_id bigint NOT NULL
@@ -310,6 +318,17 @@ price_versions.actor text NOT NULL
 price_versions.published_at timestamp with time zone NOT NULL DEFAULT now()
 price_versions.home text NOT NULL DEFAULT 'file'::text
 price_versions.in_file boolean
+replies.account_id bigint NOT NULL
+replies.key_hash bytea NOT NULL
+replies.fingerprint bytea NOT NULL
+replies.charge_id bytea NOT NULL
+replies.status smallint NOT NULL
+replies.headers bytea NOT NULL
+replies.body bytea
+replies.bytes integer NOT NULL
+replies.kept_at timestamp with time zone NOT NULL DEFAULT now()
+reply_rooms.account_id bigint NOT NULL
+reply_rooms.bytes bigint NOT NULL
 retired_partitions.name text NOT NULL
 retired_partitions.from_id bytea NOT NULL
 retired_partitions.to_id bytea NOT NULL
@@ -386,6 +405,11 @@ charges CHECK ((length(id) = 12))
 charges CHECK ((uncollected > 0))
 charges CHECK ((written_off > 0))
 charges PRIMARY KEY (id)
+claims CHECK ((length(charge_id) = 12))
+claims CHECK ((length(fingerprint) = 16))
+claims CHECK ((length(key_hash) = 16))
+claims FOREIGN KEY (account_id) REFERENCES accounts(id)
+claims PRIMARY KEY (account_id, key_hash)
 control_requests CHECK ((source <> ''::text))
 control_requests CHECK ((source_id <> ''::text))
 control_requests FOREIGN KEY (account_id) REFERENCES accounts(id)
@@ -494,6 +518,16 @@ price_versions CHECK ((source = ANY (ARRAY['file'::text, 'rollback'::text, 'admi
 price_versions CHECK ((version >= 1))
 price_versions FOREIGN KEY (sha256) REFERENCES price_texts(sha256)
 price_versions PRIMARY KEY (version)
+replies CHECK (((status >= 200) AND (status <= 599)))
+replies CHECK ((bytes >= 0))
+replies CHECK ((length(charge_id) = 12))
+replies CHECK ((length(fingerprint) = 16))
+replies CHECK ((length(key_hash) = 16))
+replies FOREIGN KEY (account_id) REFERENCES accounts(id)
+replies PRIMARY KEY (account_id, key_hash)
+reply_rooms CHECK ((bytes >= 0))
+reply_rooms FOREIGN KEY (account_id) REFERENCES accounts(id)
+reply_rooms PRIMARY KEY (account_id)
 retired_partitions PRIMARY KEY (name)
 secrets CHECK ((length(secret) = 32))
 secrets CHECK ((purpose <> ''::text))
@@ -518,6 +552,7 @@ CREATE INDEX audit_of_target ON public.audit USING btree (target, id)
 CREATE INDEX charges_of_account ON ONLY public.charges USING btree (account_id, id)
 CREATE INDEX charges_overdue ON ONLY public.charges USING btree (deadline_ms) WHERE (state = 1)
 CREATE INDEX controls_of_plans ON public.controls USING btree (account_id, cseq) WHERE (kind = 'p'::text)
+CREATE INDEX claims_in_order ON public.claims USING btree (claimed_at)
 CREATE INDEX grants_due ON public.grants USING btree (expires_ms) WHERE ((state = 'live'::text) AND (expires_ms < '281474976710655'::bigint))
 CREATE INDEX grants_limited ON public.grants USING btree (account_id, credit_type_id) WHERE ((reach_id IS NOT NULL) AND (state = 'live'::text))
 CREATE INDEX grants_of_account ON public.grants USING btree (account_id, id)
@@ -532,6 +567,8 @@ CREATE INDEX overtaken_endings_in_journal ON public.overtaken_endings USING btre
 CREATE INDEX overtaken_endings_of_account ON public.overtaken_endings USING btree (account_id)
 CREATE INDEX page_sessions_expiry ON public.page_sessions USING btree (expires_at)
 CREATE INDEX subscribed_plans_names ON public.subscribed_plans USING btree (name)
+CREATE INDEX replies_in_order ON public.replies USING btree (account_id, kept_at)
+CREATE INDEX replies_old ON public.replies USING btree (kept_at)
 CREATE UNIQUE INDEX accounts_external_id_key ON public.accounts USING btree (external_id)
 CREATE UNIQUE INDEX accounts_pkey ON public.accounts USING btree (id)
 CREATE UNIQUE INDEX admins_name_key ON public.admins USING btree (name)
@@ -544,6 +581,7 @@ CREATE UNIQUE INDEX batch_lines_pkey ON public.batch_lines USING btree (shard, e
 CREATE UNIQUE INDEX batches_pkey ON public.batches USING btree (shard, epoch, q_from)
 CREATE UNIQUE INDEX batches_shard_epoch_q_to_key ON public.batches USING btree (shard, epoch, q_to)
 CREATE UNIQUE INDEX charges_pkey ON ONLY public.charges USING btree (id)
+CREATE UNIQUE INDEX claims_pkey ON public.claims USING btree (account_id, key_hash)
 CREATE UNIQUE INDEX control_requests_pkey ON public.control_requests USING btree (source, source_id)
 CREATE UNIQUE INDEX controls_pkey ON public.controls USING btree (account_id, cseq)
 CREATE UNIQUE INDEX controls_source_source_id_key ON public.controls USING btree (source, source_id)
@@ -570,6 +608,8 @@ CREATE UNIQUE INDEX price_refusals_pkey ON public.price_refusals USING btree (id
 CREATE UNIQUE INDEX price_rules_pkey ON public.price_rules USING btree (version, rule)
 CREATE UNIQUE INDEX price_texts_pkey ON public.price_texts USING btree (sha256)
 CREATE UNIQUE INDEX price_versions_pkey ON public.price_versions USING btree (version)
+CREATE UNIQUE INDEX replies_pkey ON public.replies USING btree (account_id, key_hash)
+CREATE UNIQUE INDEX reply_rooms_pkey ON public.reply_rooms USING btree (account_id)
 CREATE UNIQUE INDEX retired_partitions_pkey ON public.retired_partitions USING btree (name)
 CREATE UNIQUE INDEX secrets_pkey ON public.secrets USING btree (purpose)
 CREATE UNIQUE INDEX shards_pkey ON public.shards USING btree (id)

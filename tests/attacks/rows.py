@@ -47,7 +47,8 @@ ROWS: dict[int, tuple[str, tuple[str, ...]]] = {
     37: ("a grant beyond what a balance can be", ("tests/ledger/test_controls.py::test_a_pool_cannot_grow_beyond_what_the_ledger_keeps", "tests/gateway/test_admin_money.py::test_a_grant_past_the_limit_of_a_pool_is_refused")),
     38: ("a free route hammered", ("test_limit_rows.py::test_a_free_route_hammered_is_limited_by_the_key",)),
     39: ("500 calls at once with credit for few", ("tests/flows/test_requests.py::test_500_calls_on_a_balance_for_100_reach_the_backend_100_times",)),
-    40: ("many calls at once on a key with a cap for ten", ("tests/flows/test_limits.py::test_of_many_calls_at_once_exactly_ten_fit_into_a_cap",)),
+    40: ("500 calls at once against a cap of one key", ("tests/flows/test_limits.py::test_of_many_calls_at_once_exactly_ten_fit_into_a_cap",)),
+    41: ("one Idempotency-Key, in all ways", ("tests/flows/test_idempotency.py::test_of_many_repeats_at_once_one_is_served_and_charged", "tests/flows/test_idempotency.py::test_another_request_under_the_key_is_refused_and_says_which_charge_has_it", "tests/flows/test_idempotency.py::test_another_accounts_key_is_another_key", "tests/flows/test_idempotency.py::test_after_a_failure_the_same_key_runs_again", "tests/flows/test_idempotency.py::test_what_was_done_is_done_after_redis_lost_everything", "tests/flows/test_idempotency.py::test_what_is_no_key_is_refused_and_nothing_is_held")),
     42: ("bad keys", ("test_key_rows.py::test_all_bad_keys_get_the_same_answer_but_for_its_id", "test_key_rows.py::test_guesses_at_once_are_looked_up_only_so_often")),
     48: ("the admin's routes from outside", ("test_key_rows.py::test_the_admins_routes_are_not_on_this_listener", "test_path_rows.py::test_an_ambiguous_path_is_refused", "tests/gateway/test_admin.py::test_a_stranger_gets_nothing_done")),
     49: ("secrets on every error path", ("test_key_rows.py::test_no_secret_is_in_any_output_of_any_error",)),
@@ -57,5 +58,5 @@ ROWS: dict[int, tuple[str, tuple[str, ...]]] = {
     53: ("two keys, or one in the query", ("test_key_rows.py::test_two_keys_in_one_request_are_refused", "test_key_rows.py::test_a_key_in_the_query_is_not_read_and_not_passed_on")),
 }  # fmt: skip
 
-ELSEWHERE = {41, 43, 44, 45, 46, 47}
-"""Repeated requests, and what Stripe sends."""
+ELSEWHERE = {43, 44, 45, 46, 47}
+"""What Stripe sends."""

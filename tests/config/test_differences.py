@@ -123,6 +123,7 @@ KEYS: list[tuple[str, Any, Any]] = [
     ("routes.5.public", True, None),
     ("routes.0.observe", None, True),
     ("routes.0.strict", None, True),
+    ("routes.0.idempotency", None, "replay"),
     ("routes.0.max_body", None, "64KiB"),
     ("routes.2.linger", None, "5s"),
     ("routes.2.on_cut", None, "delivered"),

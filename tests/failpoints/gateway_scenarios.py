@@ -37,10 +37,11 @@ version: 1
 credit_types: { credits: { scale: 0 } }
 upstreams: { api: { url: "{api}" } }
 routes:
-  - { path: /ok, upstream: api, price: 2, limits: { per_account: { quota: { requests: 1000000, per: month } } } }
+  - { path: /ok, upstream: api, price: 2, limits: { per_account: { quota: { requests: 1000000, per: month } } }, idempotency: replay }
   - { path: /fail, upstream: api, price: 2 }
   - { path: /reset, upstream: api, price: 2 }
-  - { path: /sse, upstream: api, price: { per: [{ body: /n, unit: 1, cost: 1, default: 3 }], max: 9 } }
+  - { path: /calls, upstream: api, price: 2 }
+  - { path: /sse, upstream: api, idempotency: replay, price: { per: [{ body: /n, unit: 1, cost: 1, default: 3 }], max: 9 } }
   - { path: /chat, methods: [POST], upstream: api, price: { per: [{ body: /n, unit: 1, cost: 1, default: 1 }], max: 9 } }
   - { path: /pieces, upstream: api, price: 1 }
   - { path: /metered, upstream: api, price: { hold: 9, per: [{ response: /usage/total_tokens, unit: 1, cost: 1 }] } }
@@ -91,13 +92,21 @@ def _write_down(backend: CountingBackend, run: Run, units: dict[str, int]) -> No
 
 
 async def ask(
-    served_by: App, method: str, path: str, customer: Customer | None, body: bytes = b""
+    served_by: App,
+    method: str,
+    path: str,
+    customer: Customer | None,
+    body: bytes = b"",
+    *,
+    key: str = "",
 ) -> Answer:
     """One request, as the server hands it over."""
     headers = [(b"host", b"gateway")]
     if body:
         length = str(len(body)).encode()
         headers += [(b"content-type", b"application/json"), (b"content-length", length)]
+    if key:
+        headers.append((b"idempotency-key", key.encode()))
     if customer is not None:
         headers.append((b"authorization", f"Bearer {customer.secret}".encode()))
     sent = [{"type": "http.request", "body": body, "more_body": False}]
@@ -184,6 +193,53 @@ async def strict_requests(run: Run) -> None:
         await run.step("requests", requests)
         await run.step("settled", lambda: run.settled(ledger))
         await serving._upstreams.aclose()
+
+
+async def requests_with_a_key(run: Run) -> None:
+    """Each sent until it is answered, by whoever is there then, and once more when it was."""
+    [one, two] = run.customers
+    run.begin()
+    async with (
+        run.ledger() as ledger,
+        app(run, ledger, {"/ok": 2, "/sse": 3, "/calls": 2}) as serving,
+    ):
+
+        async def answered(customer: Customer, path: str) -> None:
+            key = f"{path[1:]}-of-{customer.account}"
+            while (await ask(serving, "POST", path, customer, b"{}", key=key))[0] != 200:
+                if path == "/calls" and (await _done(ledger, customer)):
+                    return
+                await tried(ledger.sweeper.expire_holds)
+                await tried(ledger.post_all)
+                await asyncio.sleep(0.005)
+
+        async def requests() -> None:
+            for path in ("/ok", "/sse", "/calls"):
+                await asyncio.gather(answered(one, path), answered(two, path))
+
+        async def repeats() -> None:
+            for path, status in (("/ok", 200), ("/sse", 200), ("/calls", 409)):
+                key = f"{path[1:]}-of-{one.account}"
+                assert (await ask(serving, "POST", path, one, b"{}", key=key))[0] == status
+                assert (await ask(serving, "POST", path, one, b"{ }", key=key))[0] == 422
+
+        await run.step("requests", requests)
+        await run.step("settled", lambda: run.settled(ledger))
+        await run.step("repeats", repeats)
+        await run.step("forgotten", ledger._forget_what_is_over)
+        await serving._upstreams.aclose()
+
+
+async def _done(ledger: Ledger, customer: Customer) -> bool:
+    """Whether its call is charged: then no repeat is served."""
+    async with ledger.database.connection() as connection:
+        row = await connection.fetchrow(
+            "SELECT true FROM claims k JOIN charges c ON c.id = k.charge_id"
+            " WHERE k.account_id = $1 AND c.state IN (2, 5) AND NOT EXISTS"
+            " (SELECT FROM replies r WHERE r.account_id = $1 AND r.key_hash = k.key_hash)",
+            customer.account,
+        )
+    return row is not None
 
 
 def desk(ledger: Ledger) -> Desk:
@@ -382,6 +438,7 @@ async def _thawed(admin: Desk, account: str) -> bool:
 SCENARIOS: tuple[Scenario, ...] = (
     charged_requests,
     strict_requests,
+    requests_with_a_key,
     money_by_admins,
     keys_and_accounts,
     price_versions_change,

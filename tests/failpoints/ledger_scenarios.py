@@ -1,6 +1,7 @@
 """The ledger's flows: holds and how they end, controls, posting, sweeps, epochs, recovery."""
 
 import asyncio
+import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -8,6 +9,7 @@ from typing import Any
 
 from ledger import accounts, charges, dead_facts, findings, grants, partitions, shards
 from ledger.accounts import Status
+from ledger.claims import Claim
 from ledger.controls import Clawback, Grant, add
 from ledger.errors import Conflict, InsufficientCredits, LedgerError
 from ledger.findings import Finding
@@ -94,13 +96,16 @@ async def a_long_request(run: Run) -> None:
 
 
 async def a_request_that_ends_late(run: Run) -> None:
-    """Its hold expired meanwhile; what was done is booked all the same."""
+    """Its hold, with a key, expired meanwhile; what was done is booked all the same."""
     [one, _] = run.customers
     run.begin()
     async with run.ledger() as ledger:
 
         async def request() -> None:
-            held = await ledger.holds.open(run.order(one, 40, lifetime_ms=SOON_MS))
+            claim = Claim(one.account, secrets.token_bytes(16), bytes(16))
+            order = run.order(one, 40, lifetime_ms=SOON_MS)
+            order = order._replace(claim=(claim, await ledger.claims.read(claim)))
+            held = await ledger.holds.open(order)
             ledger.holds._open.clear()  # none of its renewals arrived
             await ledger.post_all()
             await until(ledger.sweeper.expire_holds)

@@ -2,6 +2,7 @@
 
 from random import Random
 
+from ledger.claims import Claim, Standing, There
 from ledger.facts import HoldFact
 from ledger.ids import hold_id
 from ledger.limits import ALL_ROUTES, Limit, window_id
@@ -21,6 +22,13 @@ from tests.ledger.twin import ACCOUNTS, NEVER_MINTED
 LATER_TYPE, NO_TYPE = 3, 4
 """A credit type that the operator may add, and one that nobody adds."""
 PLANS = (0, 1, 2**32 - 1)
+_STANDINGS = {
+    None: Standing.OPEN,
+    "c": Standing.CAPTURED,
+    "l": Standing.CAPTURED,
+    "v": Standing.GIVEN_BACK,
+    "x": Standing.GIVEN_BACK,
+}
 REASONS = (1, 5, 20, 26, 40)
 BY_DAY = Limit("a", ALL_ROUTES, window_id("Q", "day"), "Q", 4)
 REACHES = (1, 2, 9)
@@ -58,6 +66,11 @@ class DrawnLines:
         self.model = model
         self.audit = audit
         self.minted: list[bytes] = []
+        self.claims: dict[bytes, Claim] = {}
+        self._epoch = 0
+        self._seen: dict[Claim, list[There]] = {}
+        self._endings: dict[bytes, str] = {}
+        self._owners: dict[tuple[int, bytes], bytes] = {}
 
     def hold_at(self, pick: int) -> bytes:
         """One of the holds asked for lately, or one that never was."""
@@ -65,6 +78,9 @@ class DrawnLines:
         return recent[pick % len(recent)] if recent and pick % 17 else NEVER_MINTED
 
     def draw(self, session: int, chance: Random) -> Line:
+        if self._epoch != self.model.epoch:  # as Postgres had it when the epoch began
+            self._epoch, self._seen = self.model.epoch, {}
+            self._endings, self._owners = dict(self.audit.endings), dict(self.audit.owners)
         hold = self.hold_at(chance.randrange(1000))
         opened = list(self.model.open_holds)
         if opened and chance.random() < 0.7:
@@ -88,7 +104,11 @@ class DrawnLines:
                 account, credit_type, _ = self.audit.prices.get(hold, (account, credit_type, 0))
                 amount *= chance.choice((1, 1, 5))  # now and then all there is, and more
                 within = _within(chance)
-                return LateLine(hold, account, 10 * account, credit_type, amount, within)
+                claim = self.claims.get(hold)
+                if claim is not None:
+                    account = claim.account
+                there = claim and (claim, self._there(claim, chance))
+                return LateLine(hold, account, 10 * account, credit_type, amount, within, there)
             case "R":
                 return RenewLine(hold, self.model.now + chance.choice((0, 100, 90_000)))
             case _:
@@ -103,6 +123,10 @@ class DrawnLines:
             new = passed if passed not in self.minted else new
         if not only_check:
             self.minted.append(new)
+        claim = None
+        if not only_check and chance.random() < 0.4 and new not in self.claims:
+            key, asked = chance.choice((7, 7, 8)), chance.choice((1, 1, 1, 2))
+            claim = self.claims[new] = Claim(account, bytes([key]) * 16, bytes([asked]) * 16)
         return HoldLine(
             new,
             account,
@@ -116,6 +140,7 @@ class DrawnLines:
             *_limits(chance),
             _within(chance),
             plan=self._plan(account, chance),
+            claim=claim and (claim, self._there(claim, chance)),
         )
 
     def _plan(self, account: int, chance: Random) -> int | None:
@@ -124,6 +149,21 @@ class DrawnLines:
         if chance.random() < 0.1:
             return chance.choice(PLANS)
         return known.plan if known is not None and chance.random() < 0.5 else None
+
+    def _there(self, claim: Claim, chance: Random) -> There:
+        """What Postgres has of a key, or had at some moment of this epoch."""
+        seen = self._seen.setdefault(claim, [self._as_of(claim, self._owners, self._endings)])
+        seen.append(self._as_of(claim, self.audit.owners, self.audit.endings))
+        return seen[-1] if chance.random() < 0.6 else chance.choice(seen)
+
+    def _as_of(
+        self, claim: Claim, owners: dict[tuple[int, bytes], bytes], endings: dict[bytes, str]
+    ) -> There:
+        owner = owners.get((claim.account, claim.key_hash))
+        if owner is None:
+            return There(self.model.epoch)
+        standing = _STANDINGS[endings.get(owner)]
+        return There(self.model.epoch, standing, owner)
 
     def of_a_quota(self, session: int, account: int) -> HoldLine:
         """A small hold that uses a quota by day."""
@@ -139,6 +179,22 @@ class DrawnLines:
         self.minted.append(new)
         deadline, within = self.model.now + 60_000, Within(9, frozenset((reach,)))
         return HoldLine(new, account, 10 * account, 1, ceiling, deadline, reaches=within)
+
+    def of_a_claim(self, session: int, account: int, there: There | None = None) -> HoldLine:
+        """A small hold with a key, by one who read this in Postgres, or what is there now."""
+        new = hold_id(len(self.minted) + 1, session)
+        self.minted.append(new)
+        claim = self.claims[new] = Claim(account, bytes([8]) * 16, bytes([1]) * 16)
+        there = there or self._as_of(claim, self.audit.owners, self.audit.endings)
+        deadline = self.model.now + 500
+        return HoldLine(new, account, 10 * account, 1, 1, deadline, claim=(claim, there))
+
+    def late_with_its_claim(self, hold: HoldLine) -> LateLine:
+        """Its late booking, by one who has just read Postgres."""
+        assert hold.claim is not None
+        claim = hold.claim[0]
+        there = self._as_of(claim, self.audit.owners, self.audit.endings)
+        return LateLine(hold.hold_id, hold.account, hold.key, 1, 1, None, (claim, there))
 
     def may_be_late(self, hold: bytes) -> bool:
         """Whether a gateway that loaded the account and asked Postgres would book it late."""

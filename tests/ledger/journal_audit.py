@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from ledger.facts import (
+    ClaimFact,
     ControlFact,
     Fact,
     HoldFact,
@@ -24,6 +25,10 @@ class JournalAudit:
         self.prices: dict[bytes, tuple[int, int, int]] = {}
         """Account, credit type and price of every hold there was."""
         self.endings: dict[bytes, str] = {}
+        self.owners: dict[tuple[int, bytes], bytes] = {}
+        """Which hold has an account's Idempotency-Key."""
+        self.claimed: dict[bytes, tuple[int, bytes]] = {}
+        self._paid: dict[bytes, int] = {}
         self._open: dict[bytes, tuple[int, int]] = {}
         self._sums: defaultdict[tuple[int, int], Counter[str]] = defaultdict(Counter)
 
@@ -54,11 +59,20 @@ class JournalAudit:
                 captured = fact.captured if isinstance(fact, SettleFact) else price
                 self._sums[account, credit_type]["held"] -= price
                 self._sums[account, credit_type]["used"] += captured
+                self._pay(fact.hold_id, captured)
             case LateFact():
                 assert self.endings.get(fact.hold_id, "x") == "x"
                 self.endings[fact.hold_id] = "l"
                 self._sums[fact.account, fact.credit_type]["used"] += fact.taken
+                self._pay(fact.hold_id, fact.taken)
                 assert fact.taken == sum(part.amount for part in fact.allocation)
+            case ClaimFact():
+                key = fact.account, fact.key_hash
+                owner = self.owners.get(key, fact.hold_id)
+                assert owner == fact.hold_id or self.endings[owner] in ("v", "x")
+                assert self.claimed.setdefault(fact.hold_id, key) == key
+                self.owners[key] = fact.hold_id
+                self._pay(fact.hold_id, 0)
             case LotExpired():
                 self._sums[fact.account, fact.credit_type]["used"] += fact.amount
             case ControlFact():
@@ -67,6 +81,14 @@ class JournalAudit:
                     sums["given"] += fact.control.amount
                 elif fact.control.kind == "w":
                     sums["given"] -= fact.control.amount
+
+    def _pay(self, hold: bytes, units: int) -> None:
+        """One hold of all that ever had a key takes credits for it."""
+        self._paid[hold] = self._paid.get(hold, 0) + units
+        key = self.claimed.get(hold)
+        if key is not None:
+            having = (one for one, its_key in self.claimed.items() if its_key == key)
+            assert sum(self._paid.get(one, 0) > 0 for one in having) <= 1, "charged twice"
 
     def check_pools(self, account: int, pools: Iterable[Pool]) -> None:
         """Credits are conserved: what was given is there, held, or used."""

@@ -8,9 +8,11 @@ that the real script must give, word for word.
 import copy
 from dataclasses import dataclass, field, replace
 
+from ledger.claims import Claim
 from ledger.facts import (
     MAX_AMOUNT,
     Allocated,
+    ClaimFact,
     Control,
     ControlFact,
     Fact,
@@ -27,6 +29,7 @@ from ledger.ids import minted_us, session_of
 from ledger.limits import Loan
 from ledger.lines import CAPPED
 from ledger.records import LIVE_LOTS, ClosedHold, Lot, SessionRecord
+from tests.ledger.modelled_claims import ModelledClaims
 from tests.ledger.modelled_limits import ModelledLimits, Tallies
 from tests.ledger.tick_lines import (
     HoldLine,
@@ -163,6 +166,7 @@ class Model:
         self.sessions: dict[int, SessionRecord] = {}
         self.tokens: dict[int, bytes] = {}  # of accounts that somebody is loading
         self.holds: dict[bytes, HoldFact | ClosedHold] = {}
+        self.claims = ModelledClaims()
         self.limits = ModelledLimits()  # rates and what is in flight begin anew with an epoch
         self.entries: list[tuple[int, dict[int, int], list[Fact]]] = []
         self.kept_from = 0  # what ended before this fact is trimmed away
@@ -374,6 +378,8 @@ class Model:
             return "SCOPE"
         if line.plan not in (None, account.plan):
             return f"PLAN {account.plan}"
+        if line.claim and (refusal := self.claims.kept_by(line.claim, line.hold_id, self.holds)):
+            return refusal
         if refusal := self.limits.refusal(line, key.tat_us, self.now):
             return refusal
         window = self.windows.get(line.credit_type)
@@ -423,6 +429,8 @@ class Model:
         self.facts.append(fact)
         self.holds[line.hold_id] = fact
         self._say_used(line.hold_id, line.account, line.key, back=False, uses=uses)
+        if line.claim:
+            self._claim(line.claim[0], line.hold_id, late=False)
         word = "HELD" if price else "FREE"
         return f"{word} {available - price}{self._standing(line, key)}"
 
@@ -431,6 +439,10 @@ class Model:
     ) -> None:
         if uses:
             self.facts.append(UseFact(hold, account, key, back, tuple(uses)))
+
+    def _claim(self, claim: Claim, hold: bytes, *, late: bool) -> None:
+        self.claims.take(claim, hold, late=late)
+        self.facts.append(ClaimFact(hold, claim.account, claim.key_hash, claim.fingerprint))
 
     def _standing(self, line: HoldLine, key: Key) -> str:
         return self.limits.standing(line, key.tat_us, self.now)
@@ -540,10 +552,14 @@ class Model:
         window = self.windows.get(line.credit_type)
         if window is None:
             return "NOTYPE"
+        others = line.claim and self.claims.kept_by(line.claim, line.hold_id, self.holds)
+        if others and others.startswith("ASK"):
+            return others
         pool = account.pools.get(line.credit_type)
         if pool and pool.unknown(self.now, line.reaches):
             return "NEWREACH"
-        taken = max(min(line.amount, pool.available(self.now, line.reaches)), 0) if pool else 0
+        available = pool.available(self.now, line.reaches) if pool and not others else 0
+        taken = max(min(line.amount, available), 0)
         if window.held - window.posted + taken > window.window or self._room() < 0:
             return "BUSY"
         allocation: tuple[Allocated, ...] = ()
@@ -575,6 +591,8 @@ class Model:
         if session in self.sessions:  # the hold must not begin any more
             highest = max(self.sessions[session].highest, minted_us(line.hold_id))
             self.sessions[session] = SessionRecord(highest, self.now)
+        if line.claim and not others:
+            self._claim(line.claim[0], line.hold_id, late=True)
         key = self.keys.get(line.key)
         if key is not None and key.account == line.account:
             uses = self.limits.spend_late(key, line, taken, self.now)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import redis
 
+from ledger.claims import Claim
 from ledger.ids import hold_id
 from ledger.keys import Keys
 from ledger.lines import (
@@ -79,6 +80,7 @@ class Rig:
         epoch: int | None = None,
         keys_epoch: int | None = None,
         clock_ms: int | None = None,
+        claims: Sequence[Claim] = (),
     ) -> Reply:
         """One call; see `command`."""
         command = self.command(
@@ -90,6 +92,7 @@ class Rig:
             epoch=epoch,
             keys_epoch=keys_epoch,
             clock_ms=clock_ms,
+            claims=claims,
         )
         try:
             return read_reply(self.client.evalsha(*command))
@@ -108,10 +111,11 @@ class Rig:
         epoch: int | None = None,
         keys_epoch: int | None = None,
         clock_ms: int | None = None,
+        claims: Sequence[Claim] = (),
     ) -> tuple[object, ...]:
         """What EVALSHA is given; keys are those of the epoch unless `keys_epoch` names another."""
         epoch = self.epoch if epoch is None else epoch
-        keys = keys_of(self.keys, epoch if keys_epoch is None else keys_epoch, account)
+        keys = keys_of(self.keys, epoch if keys_epoch is None else keys_epoch, account, claims)
         clock_ms = self.now + self.skew_ms if clock_ms is None else clock_ms
         head = HEAD.pack(epoch, watermark, clock_ms, session)
         return (self.scripts[name].sha, len(keys), *keys, head, *args)
@@ -122,8 +126,10 @@ class Rig:
         assert reply.word == "OK", reply
         return reply.answers[0].decode()
 
-    def tick(self, *lines: bytes, session: int = SESSION) -> list[str]:
-        reply = self.run("tick", lines, session=session)
+    def tick(
+        self, *lines: bytes, session: int = SESSION, claims: Sequence[Claim] = ()
+    ) -> list[str]:
+        reply = self.run("tick", lines, session=session, claims=claims)
         assert reply.word == "OK", reply
         return [answer.decode() for answer in reply.answers]
 

@@ -29,7 +29,7 @@ from ledger.scripts import SETTLING, Scripts
 from tests.ledger import model as modelled
 from tests.ledger.drawn_lines import LATER_TYPE, PLANS, REACHES, DrawnLines
 from tests.ledger.script_rig import A_DAY_MS, SCRIPTS
-from tests.ledger.tick_lines import HoldLine, LateLine, Line, SettleLine, packed
+from tests.ledger.tick_lines import HoldLine, LateLine, Line, SettleLine, claims_of, packed
 from tests.ledger.twin import (
     ACCOUNTS,
     Tally,
@@ -115,6 +115,25 @@ class ShardMachine(Twin, RuleBasedStateMachine):
         self.unload(account, moved=False)
         self.load(account)
         self.send(session, [SettleLine(hold.hold_id, 0, 20)], chance)
+
+    @rule(slot=slots, account=accounts, seed=seeds, acknowledged=st.booleans())
+    def late_under_a_key(self, slot: int, account: int, seed: int, *, acknowledged: bool) -> None:
+        """A hold expires; another wants its key, and has read so, but it is booked late before."""
+        session, chance = self.current[slot], Random(seed)
+        first = self.lines.of_a_claim(session, account)
+        self.send(session, [first], chance)
+        self.go_to(self.rig.now + 1_000)
+        self.send(session, [SettleLine(first.hold_id, 0, 40)], chance)
+        self.agree()
+        if not self.lines.may_be_late(first.hold_id):
+            return
+        second = self.lines.of_a_claim(session, account)
+        self.send(session, [self.lines.late_with_its_claim(first)], chance)
+        self.agree()
+        if acknowledged and self.model.journal:
+            args = ack_args(self.model.q, self.audit.chains[-1], [first.hold_id], KEEP_ALL)
+            assert self.ask("ack", args) == self.model.ack(self.model.q, [first.hold_id], KEEP_ALL)
+        self.send(session, [second], chance)
 
     @rule(seed=seeds, ticks=st.integers(2, 6))
     def traffic(self, seed: int, ticks: int) -> None:
@@ -464,9 +483,9 @@ class ShardMachine(Twin, RuleBasedStateMachine):
         name = SETTLING if settles and (self.full or chance.random() < 0.5) else "tick"
         args = [packed(line) for line in lines]
         if self.full and name == "tick":
-            self.refused_for_memory(args, session)
+            self.refused_for_memory(lines, session)
             return
-        answers = self.call(name, args, session=session)
+        answers = self.call(name, args, session=session, claims=claims_of(lines))
         assert answers == self.model.tick(session, lines)
         self.last = (lines, session, answers)
         for line, answer in zip(lines, answers, strict=True):
@@ -475,10 +494,11 @@ class ShardMachine(Twin, RuleBasedStateMachine):
                 newly = self.model.holds[line.hold_id] in self.model.facts
                 assert not newly or window.held - window.posted <= window.window
 
-    def refused_for_memory(self, args: list[bytes], session: int) -> None:
+    def refused_for_memory(self, lines: list[Line], session: int) -> None:
+        args, claims = [packed(line) for line in lines], claims_of(lines)
         before = self.rig.dump()
         try:
-            reply = self.run("tick", args, session=session)
+            reply = self.run("tick", args, session=session, claims=claims)
         except redis.exceptions.OutOfMemoryError:
             self.tally.answers["tick", "OOM"] += 1
             assert self.rig.dump() == before

@@ -106,7 +106,7 @@ class Flaky:
     async def call(self, *args: Any) -> Any:
         if args[1] not in self._of_ticks:
             return await self._link.call(*args)
-        self.ticks.append(len(args) - 8)
+        self.ticks.append(len(args) - 4 - args[2])
         if self.gate is not None:
             await self.gate.wait()
         if self.lose_call:

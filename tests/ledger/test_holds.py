@@ -55,6 +55,7 @@ async def settler(rig: ShardRig, reaches: WrittenReaches) -> AsyncIterator[Settl
         reaches,
         charge_state=books.charge_state,
         closed_of=books.closed_of,
+        claim_of=books.claim_of,
         clock=CLOCK,
         chance=random.Random(1),
     )

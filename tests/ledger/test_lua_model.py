@@ -30,6 +30,7 @@ def test_every_script_has_a_rule(each_redis_url: str) -> None:
     machine = ShardMachine(each_redis_url, tally)
     machine.agree()
     machine.tick(0, 1, 9)
+    machine.late_under_a_key(0, 1, 1, acknowledged=True)
     machine.memory_becomes_full()
     for seed in range(20):
         machine.tick(0, seed, 2)

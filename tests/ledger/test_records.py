@@ -8,6 +8,7 @@ from ledger.errors import CorruptRecord
 from ledger.facts import (
     NEVER,
     Allocated,
+    ClaimFact,
     Control,
     ControlFact,
     Fact,
@@ -44,6 +45,7 @@ u5, u6, u7 = (st.integers(0, 2 ** (8 * size) - 1) for size in (5, 6, 7))
 byte, u16, u32 = st.integers(0, 255), st.integers(0, 2**16 - 1), st.integers(0, 2**32 - 1)
 balance = st.integers(-(2**63), 2**63 - 1)
 ids = st.binary(min_size=12, max_size=12)
+hashes = st.binary(min_size=16, max_size=16)
 details = st.binary(max_size=40)
 allocations = st.lists(st.builds(Allocated, u5, byte, u6, u6), max_size=4).map(tuple)
 lots = st.lists(st.builds(LotAmount, u5, u6), max_size=4).map(tuple)
@@ -88,6 +90,7 @@ facts = st.one_of(
     ),
     st.builds(LotExpired, u7, byte, u5, u6, u5, balance),
     st.builds(ControlFact, u7, controls, u5, balance, st.sampled_from("aq"), u6, u6, lots),
+    st.builds(ClaimFact, ids, u7, hashes, hashes),
     st.builds(
         UseFact,
         ids,

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from ledger.books import ChargeState
+from ledger.claims import Claim, Standing, There
 from ledger.errors import LedgerUnavailable, NotFound
-from ledger.facts import Control, LateFact
+from ledger.facts import ClaimFact, Control, LateFact
 from ledger.ids import HoldIds
 from ledger.journal import read_tail
 from ledger.lines import ack_args, dials_args, hold_line, settle_line
@@ -40,6 +41,7 @@ class Books:
         self.asked = 0
         self.down = False
         self.missing = False
+        self.there: There | None = None
 
     async def charge_state(self, hold_id: bytes) -> tuple[int, int | None, int]:
         self.asked += 1
@@ -55,6 +57,10 @@ class Books:
         rows = await self.rig.states() if self.rows is None else self.rows
         closed = (ChargeState.CAPTURED, ChargeState.VOID, ChargeState.LATE)
         return [one for one in ids if rows.get(one) in closed]
+
+    async def claim_of(self, claim: Claim) -> There:
+        assert claim.account == ACCOUNT
+        return self.there or There(self.rig.shard.epoch)
 
     async def load(self, account: int) -> None:
         if self.missing:
@@ -89,6 +95,7 @@ async def settler(rig: ShardRig, books: Books, reaches: WrittenReaches) -> Async
         reaches,
         charge_state=books.charge_state,
         closed_of=books.closed_of,
+        claim_of=books.claim_of,
         clock=CLOCK,
         chance=random.Random(1),
     )
@@ -232,6 +239,69 @@ async def test_late_work_is_paid_from_what_is_limited_to_its_route(
     assert isinstance(fact, LateFact)
     assert ([part.lot for part in fact.allocation], fact.taken, fact.written_off) == ([22], 100, 50)
     assert reaches.asked == [0]
+
+
+CLAIM = Claim(ACCOUNT, b"h" * 16, b"f" * 16)
+
+
+async def another_with_the_key(rig: ShardRig) -> bytes:
+    """A hold that claims the key; it is open."""
+    other = IDS.mint(rig.shard.session)
+    line = hold_line(
+        other,
+        account=ACCOUNT,
+        key=KEY,
+        credit_type=TYPE,
+        ceiling=7,
+        version=1,
+        rule=2,
+        deadline_ms=CLOCK.now_ms() + 60_000,
+        claim=There(rig.shard.epoch).block(CLAIM),
+    )
+    assert (await rig.shard.hold(line, CLAIM)).words[0] == b"HELD"
+    return other
+
+
+async def test_late_work_whose_key_another_hold_has_is_written_off(
+    rig: ShardRig, books: Books, settler: Settler
+) -> None:
+    settlement = await held(rig, lifetime_ms=0)
+    settlement.claim = CLAIM
+    await expire(rig, settlement)
+    await another_with_the_key(rig)
+    settler.put(settlement)
+
+    assert await settler.drain(5) == 0
+    late = (await rig.facts())[-1]
+    assert isinstance(late, LateFact)
+    assert (late.taken, late.written_off) == (0, 40)
+
+
+async def test_late_work_with_a_key_waits_for_what_postgres_knows_of_the_other(
+    rig: ShardRig, books: Books, settler: Settler
+) -> None:
+    """The other is over and Redis has forgotten it: only Postgres can say whether it captured."""
+    settlement = await held(rig, lifetime_ms=0)
+    settlement.claim = CLAIM
+    await expire(rig, settlement)
+    other = await another_with_the_key(rig)
+    await rig.shard.settle(settle_line(other, 0, Reason.STATUS))
+    assert rig.side is not None
+    await rig.side.call("HDEL", rig.keys.holds(rig.shard.epoch), other)
+    books.there = There(rig.shard.epoch - 1)
+    settler.put(settlement)
+    await until(lambda: books.asked >= 2)  # of an older epoch: it says nothing
+    books.there = There(rig.shard.epoch)
+    before = books.asked
+    await until(lambda: books.asked >= before + 2)
+    assert not isinstance((await rig.facts())[-1], LateFact)
+
+    books.there = There(rig.shard.epoch, Standing.GIVEN_BACK, other)
+    assert await settler.drain(5) == 0
+    booked, claimed = (await rig.facts())[-2:]
+    assert isinstance(booked, LateFact)
+    assert (booked.taken, booked.written_off) == (40, 0)
+    assert claimed == ClaimFact(settlement.hold_id, ACCOUNT, CLAIM.key_hash, CLAIM.fingerprint)
 
 
 async def test_late_waits_until_postgres_has_the_expiry(

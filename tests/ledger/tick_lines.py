@@ -1,7 +1,9 @@
 """The lines of a tick as values, and as the gateway would send them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ledger.claims import Claim, There
 from ledger.limits import Limit, limits_block
 from ledger.lines import (
     Rate,
@@ -43,6 +45,7 @@ class HoldLine:
     weight: int = 1
     reaches: Within | None = None
     plan: int | None = None
+    claim: tuple[Claim, There] | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class LateLine:
     credit_type: int
     amount: int
     reaches: Within | None = None
+    claim: tuple[Claim, There] | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,15 @@ class ObservedLine:
 
 
 Line = HoldLine | SettleLine | LateLine | RenewLine | ObservedLine
+
+
+def claims_of(lines: Iterable[Line]) -> list[Claim]:
+    """What lines claim, in their order: their keys go along."""
+    return [line.claim[0] for line in lines if isinstance(line, HoldLine | LateLine) and line.claim]
+
+
+def _block(claim: tuple[Claim, There] | None) -> bytes:
+    return b"" if claim is None else claim[1].block(claim[0])
 
 
 def packed(line: Line) -> bytes:
@@ -96,6 +109,7 @@ def packed(line: Line) -> bytes:
                 limits=b"" if line.limits is None else limits_block(line.limits, line.weight),
                 reaches=b"" if line.reaches is None else line.reaches.block,
                 plan=line.plan,
+                claim=_block(line.claim),
                 only_check=line.only_check,
             )
         case SettleLine():
@@ -112,6 +126,7 @@ def packed(line: Line) -> bytes:
                 reason=1,
                 status=200,
                 reaches=b"" if line.reaches is None else line.reaches.block,
+                claim=_block(line.claim),
             )
         case RenewLine():
             return renew_line(line.hold_id, line.deadline_ms)

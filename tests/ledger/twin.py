@@ -14,6 +14,7 @@ from typing import Any
 import redis
 from redis.client import Pipeline
 
+from ledger.claims import Claim
 from ledger.facts import Control
 from ledger.ids import hold_id
 from ledger.limits import read_loans, read_tallies, tally_field
@@ -48,6 +49,8 @@ from tests.ledger.script_rig import SCRIPTS, Rig
 from tests.ledger.tick_lines import HoldLine, ObservedLine, packed
 
 ACCOUNTS, TYPES = (1, 2, 3), (1, 2)
+CLAIMS = [Claim(account, bytes([key]) * 16, b"") for account in ACCOUNTS for key in (7, 8)]
+"""The keys that are used, whatever for."""
 CAP, WINDOW, FLOOR = 200, 600, 7
 NEVER_MINTED = b"never existed"[:12]
 WRITERS = frozenset({"tick", SETTLING, "control", "load_end", "expire_lots", "open"})
@@ -98,18 +101,24 @@ class Twin:
         """The session of either gateway."""
 
     def run(
-        self, name: str, args: Sequence[bytes] = (), *, session: int = 0, **more: int | None
+        self,
+        name: str,
+        args: Sequence[bytes] = (),
+        *,
+        session: int = 0,
+        claims: Sequence[Claim] = (),
+        **more: int | None,
     ) -> Reply:
         """One call, counted; what it left behind is read in the same breath."""
         self.tally.calls[name] += 1
         self.tally.calls_while_full[name] += self.full
         pipe = self.rig.client.pipeline(transaction=False)
-        pipe.evalsha(*self.rig.command(name, args, session=session, **more))
+        pipe.evalsha(*self.rig.command(name, args, session=session, claims=claims, **more))
         self._look(pipe)
         raw, *self.seen = pipe.execute(raise_on_error=False)
         if isinstance(raw, redis.exceptions.NoScriptError):
             self.rig.client.script_load(self.rig.scripts[name].text)
-            return self.run(name, args, session=session, **more)
+            return self.run(name, args, session=session, claims=claims, **more)
         if isinstance(raw, Exception):
             raise raw
         reply = read_reply(raw)
@@ -127,6 +136,8 @@ class Twin:
         pipe.xrange(keys.journal(epoch), f"({epoch}-{after}")
         for account in ACCOUNTS:
             pipe.get(self.token_key(account))
+        for claim in CLAIMS:
+            pipe.get(keys.claim(epoch, claim.account, claim.key_hash))
 
     def call(
         self,
@@ -135,9 +146,10 @@ class Twin:
         *,
         session: int = 0,
         account: int | None = None,
+        claims: Sequence[Claim] = (),
     ) -> list[str]:
         """The answers to one call that the guard must let pass."""
-        reply = self.run(name, args, session=session, account=account)
+        reply = self.run(name, args, session=session, account=account, claims=claims)
         assert reply.word == "OK", reply
         assert reply.q == self.model.q or name in WRITERS
         answers = [answer.decode() for answer in reply.answers]
@@ -219,7 +231,8 @@ class Twin:
             pipe = self.rig.client.pipeline(transaction=False)
             self._look(pipe)
             self.seen = pipe.execute()
-        raw_meta, balances, holds, length, rows, *tokens = self.seen
+        raw_meta, balances, holds, length, rows, *others = self.seen
+        tokens, owners = others[: len(ACCOUNTS)], others[len(ACCOUNTS) :]
         self.seen = []
         meta = Meta.unpack(raw_meta)
         self.agree_on_meta(meta)
@@ -235,6 +248,7 @@ class Twin:
             reaches = {one.amount: one.window for one in all_lent if one.kind == OF_A_LOT}
             assert reaches == model.lent_reaches.get(hold, {})
         assert {a: t for a, t in zip(ACCOUNTS, tokens, strict=True) if t} == model.tokens
+        assert owners == [model.claims.kept(claim) for claim in CLAIMS]
         assert length == len(model.journal)
         for row, expected in zip(rows, model.entries[done:], strict=True):
             entry = read_entry(row[0], row[1][b"f"])

@@ -6,7 +6,7 @@
 -- bit of parts/limits.lua: then more limits stand before the detail, counted like the rate. Behind
 -- them stands what parts/reach.lua reads, if its bit is there; and behind that, with bit 32, <I4, the
 -- number of the plan that the price is of: an account that is on another gets that one's as the
--- answer, and nothing else happens.
+-- answer, and nothing else happens. The last before the detail may be a claim (parts/claims.lua).
 -- Bytes 2 to 46 of the line begin the fact as they are.
 local PLANNED = 32
 local MAX_DETAIL, MAX_N = 1024, 9007199254740991
@@ -114,6 +114,12 @@ local function hold(line, only_check)
     end
     plan, detail_at = sunpack('<I4', line, detail_at)
   end
+  local claim
+  if scope >= CLAIMING then
+    scope = scope - CLAIMING
+    claim = detail_at and not only_check and claims().of(line, detail_at)
+    detail_at = claim and claim.ends
+  end
   if not detail_at or #line - detail_at >= MAX_DETAIL then
     return 'BADLINE'
   end
@@ -136,7 +142,10 @@ local function hold(line, only_check)
   if plan and plan ~= account.plan then
     return format('PLAN %d', account.plan)
   end
-  local refusal
+  local refusal = claim and claims().kept_by_owner(claim, id)
+  if refusal then
+    return refusal
+  end
   if asked then
     refusal = limits().kept_back(key, interval, burst, asked)
   elseif interval > 0 and key.tat > now * 1000 + burst then
@@ -215,6 +224,9 @@ local function hold(line, only_check)
   put_hold(id, hold_states[id])
   if use_count > 0 then
     append('U', spack('<c12c7c7BB', id, account_id, key_id, 0, use_count) .. uses)
+  end
+  if claim then
+    claims().take(claim, id, account_id, 0)
   end
   return format('%s %d', price > 0 and 'HELD' or 'FREE', available - price) .. told(key, interval, burst, asked)
 end

@@ -1,6 +1,7 @@
 -- LATE: book work whose hold is gone; the caller has read in Postgres that it was not captured.
 -- Line 'L': id c12 account I7 key I7 type B amount I6 version I4 rule H reason B status H, detail.
--- Its reason may have the bit of parts/reach.lua: then the block of reaches stands before the detail.
+-- Its reason may have the bit of parts/reach.lua: then the block of reaches stands before the detail; and that
+-- of parts/claims.lua: then a claim does, behind it, and if another hold has the key, all is written off.
 -- What the pool cannot cover is written off in the same fact. It is subject to the window.
 local LATE_BYTES = 43
 local passed = {} -- session field -> highest number, of ids booked late in this call
@@ -47,12 +48,17 @@ local function late(line)
   end
   local id, account_id, key_id, credit_type, amount, version, rule, reason, status =
     sunpack('<c12c7c7BI6I4HBH', line, 2)
-  local reach_at, detail_at = nil, LATE_BYTES + 1
+  local reach_at, detail_at, claim = nil, LATE_BYTES + 1, nil
   if reason >= LATE_REACHES then
     reason = reason - LATE_REACHES
     reach_at, detail_at = detail_at, behind_reaches(line, detail_at)
   end
-  if amount > MAX_AMOUNT or not detail_at or #line - detail_at >= MAX_DETAIL then
+  if reason >= LATE_CLAIMING then
+    reason = reason - LATE_CLAIMING
+    claim = detail_at and claims().of(line, detail_at)
+    detail_at = claim and claim.ends
+  end
+  if not detail_at or #line - detail_at >= MAX_DETAIL or amount > MAX_AMOUNT then
     return 'BADLINE'
   end
   local detail = sub(line, detail_at)
@@ -78,6 +84,10 @@ local function late(line)
   if not window then
     return 'NOTYPE'
   end
+  local others = claim and claims().kept_by_owner(claim, id)
+  if others == 'CORRUPT' or others and sub(others, 1, 3) == 'ASK' then
+    return others
+  end
   local pool = pool_of(account, credit_type)
   local barred, units, unknown = nil, 0, false
   if pool and account.reaches then
@@ -86,7 +96,7 @@ local function late(line)
   if unknown then
     return 'NEWREACH'
   end
-  local taken = pool and math.max(math.min(amount, available_in(pool) - units), 0) or 0
+  local taken = pool and not others and math.max(math.min(amount, available_in(pool) - units), 0) or 0
   if window.H - window.K + taken > window.X or meta.q + #facts - meta.kq > meta.J - 2 * meta.open then
     return 'BUSY'
   end
@@ -104,6 +114,9 @@ local function late(line)
   hold_states[id] = mark
   put_hold(id, mark)
   pass(id)
+  if claim and not others then
+    claims().take(claim, id, account_id, 1)
+  end
   spend_late(id, account_id, key_id, credit_type, taken)
   return format('DONE l %.0f', taken)
 end

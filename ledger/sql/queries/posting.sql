@@ -118,3 +118,10 @@ ON CONFLICT (hold_id) DO NOTHING
 
 -- name: drop_hold_uses
 DELETE FROM hold_uses WHERE hold_id = ANY ($1::bytea[])
+-- name: save_claims
+INSERT INTO claims AS k (account_id, key_hash, fingerprint, charge_id, claimed_at)
+SELECT account_id, key_hash, fingerprint, charge_id, to_timestamp(claimed_ms / 1000.0)
+  FROM unnest($1::bigint[], $2::bytea[], $3::bytea[], $4::bytea[], $5::bigint[])
+       AS n (account_id, key_hash, fingerprint, charge_id, claimed_ms)
+ON CONFLICT (account_id, key_hash) DO UPDATE
+   SET fingerprint = excluded.fingerprint, charge_id = excluded.charge_id, claimed_at = excluded.claimed_at

@@ -136,6 +136,15 @@ async def test_a_handshake_is_refused_as_any_request(
         assert (client.status, name in client.body) == (status, True)
 
 
+async def test_a_connection_has_no_idempotency_key(gateway: Charging) -> None:
+    """It is a chain of charges, and cannot be repeated."""
+    customer = await gateway.customer(credits=100)
+    headers = {**customer.headers, "idempotency-key": "a"}
+    async with connected(gateway.url, "/live", headers) as client:
+        assert (client.status, b"idempotency-key-invalid" in client.body) == (400, True)
+    assert await charges_of(gateway, customer) == []
+
+
 async def test_a_free_connection_is_not_charged_and_a_public_one_needs_no_key(
     gateway: Charging,
 ) -> None:

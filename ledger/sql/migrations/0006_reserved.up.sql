@@ -1,2 +1,0 @@
--- Taken by another branch; goes when it is merged.
-SELECT;
