@@ -32,7 +32,7 @@ from ledger.facts import (
     UseFact,
     WholeCapture,
 )
-from ledger.fold_uses import key_of
+from ledger.fold_uses import key_of, spent_key
 from ledger.limits import pack_loans
 from ledger.records import Entry
 from ledger.seals import Sealed
@@ -87,6 +87,8 @@ class _Touched:
                 self.lots.update(lot for lot, _ in fact.taken)
                 self.lots.add(fact.control.object_id)
                 self.controls.add((fact.account, fact.control.cseq))
+                if fact.control.kind == "s":
+                    self.uses.add(spent_key(fact))
             case UseFact():
                 self.accounts.add(fact.account)
                 self.uses.update([key_of(fact, loan) for loan in fact.uses])

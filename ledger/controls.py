@@ -95,13 +95,24 @@ class CapPut:
 
 
 @dataclass(frozen=True, slots=True)
+class Spent:
+    """Count what a key has spent already in the window that ends at `ends_ms`, for its cap."""
+
+    key_id: int
+    credit_type_id: int
+    per: Per
+    units: int
+    ends_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Enter:
     """Give a scheduled or queued grant its lot."""
 
     grant_id: int
 
 
-Control: TypeAlias = Grant | Clawback | Freeze | KeyPut | CapPut | Enter
+Control: TypeAlias = Grant | Clawback | Freeze | KeyPut | CapPut | Spent | Enter
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,6 +322,16 @@ async def _prepare(
                 flags=int(control.units is not None),
             )
             return row, control.key_id
+        case Spent():
+            row = _Row(
+                "s",
+                control.credit_type_id,
+                control.key_id,
+                control.units,
+                PERIODS.index(control.per),
+                control.ends_ms,
+            )
+            return row, control.key_id
 
 
 async def _prepare_grant(
@@ -431,5 +452,8 @@ def _request(control: Control) -> str:
             return f"key {control.key_id} {control.scopes} {control.active} {control.expires_ms}"
         case CapPut():
             return f"cap {control.key_id} {control.credit_type_id} {control.per} {control.units}"
+        case Spent():
+            place = f"{control.key_id} {control.credit_type_id} {control.per} {control.ends_ms}"
+            return f"spent {place} {control.units}"
         case Enter():
             return f"enter {control.grant_id}"

@@ -47,7 +47,8 @@ class Control:
 
     kind: g grant, e enter (a queued or scheduled grant gets its lot), w clawback, f freeze
     (flags 1) or thaw (0), k key put (flags are its scopes, amount 1 active or 2 revoked), c cap of
-    a key (amount, in window `priority`; flags 1 set, 0 lifted).
+    a key (amount, in window `priority`; flags 1 set, 0 lifted), s what a key has spent (amount, in
+    window `priority`, which ends at `expiry_ms`).
     object_id: the grant or key; 0 where there is none.
     """
 

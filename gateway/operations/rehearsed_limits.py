@@ -106,7 +106,8 @@ class Tallies:
                 if len(self._used) > self._most:
                     self._forget_before(asking.at_us)
         if cost and asking.key in self._caps:
-            for per in {change.per for change in self._caps[asking.key]}:
+            # By day and month also what came before the cap; for ever only from when it is set.
+            for per in {"day", "month"} | self._caps_of(asking).keys():
                 spent = _window(per, asking.at_us), self._spending(asking, per) + cost
                 self._spent[asking.key, asking.credit_type, per] = spent
 
@@ -136,7 +137,7 @@ class Tallies:
                 heappop(flying)
             return _IN_FLIGHT_WAIT_US if len(flying) >= limit.in_flight else 0
         if limit.quota is not None and self.used(limit, asking) + asking.weight > limit.quota:
-            return (window_ends_ms(limit.per, now_us // 1000) or 0) * 1000 - now_us
+            return window_ends_ms(limit.per, now_us // 1000) * 1000 - now_us
         return 0
 
     def _caps_of(self, asking: Asking) -> dict[Per, int]:

@@ -563,6 +563,8 @@ class Model:
                     control.expiry_ms,
                     old.tat_us if old else 0,
                 )
+            case "s":
+                self.limits.set_spent(control, self.now)
             case "c":
                 capped = self.limits.set_cap(control, self.now)
                 key = self.keys.get(control.object_id)
