@@ -99,7 +99,7 @@ class Tallies:
                 reached_us = max(self._paced.get(place, 0), asking.at_us)
                 self._paced[place] = reached_us + asking.weight * limit.rate.interval_us
             elif limit.in_flight is not None and asking.holds:
-                heappush(self._flying.setdefault(place, []), asking.ends_us)
+                heappush(self._in_flight(place, asking.at_us), asking.ends_us)
             elif asking.holds and not asking.failed and (limit.free is None or limit is allowance):
                 number = _window(limit.per, asking.at_us)
                 self._used[place] = number, self.used(limit, asking) + asking.weight
@@ -132,13 +132,18 @@ class Tallies:
             ahead_us = (asking.weight - 1) * limit.rate.interval_us - limit.rate.burst_us
             return self._paced.get(place, 0) + ahead_us - now_us
         if limit.in_flight is not None:
-            flying = self._flying.get(place, [])
-            while flying and flying[0] <= now_us:
-                heappop(flying)
-            return _IN_FLIGHT_WAIT_US if len(flying) >= limit.in_flight else 0
+            full = len(self._in_flight(place, now_us)) >= limit.in_flight
+            return _IN_FLIGHT_WAIT_US if full else 0
         if limit.quota is not None and self.used(limit, asking) + asking.weight > limit.quota:
             return window_ends_ms(limit.per, now_us // 1000) * 1000 - now_us
         return 0
+
+    def _in_flight(self, place: Place, now_us: int) -> list[int]:
+        """Return when each that is still under way will end, the first first."""
+        flying = self._flying.setdefault(place, [])
+        while flying and flying[0] <= now_us:
+            heappop(flying)
+        return flying
 
     def _caps_of(self, asking: Asking) -> dict[Per, int]:
         caps: dict[Per, int] = {}
