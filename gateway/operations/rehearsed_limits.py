@@ -11,10 +11,10 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, get_args
 
 from config import Limit
-from ledger.limits import PERIODS, Per, window_ends_ms, window_id, window_number
+from ledger.limits import PERIODS, Calendar, Per, window_ends_ms, window_id, window_number
 
 MOST_COUNTED = 200_000
 """Quotas and allowances of somebody kept before those of windows that are over are dropped."""
@@ -107,7 +107,7 @@ class Tallies:
                     self._forget_before(asking.at_us)
         if cost and asking.key in self._caps:
             # By day and month also what came before the cap; for ever only from when it is set.
-            for per in {"day", "month"} | self._caps_of(asking).keys():
+            for per in {*get_args(Calendar), *self._caps_of(asking)}:
                 spent = _window(per, asking.at_us), self._spending(asking, per) + cost
                 self._spent[asking.key, asking.credit_type, per] = spent
 

@@ -245,6 +245,7 @@ class Player:
             self.random.choice(["day", "month", "total"]),
             self.random.randint(5, 40),
         )
+        await self.gateway.ledger.post_all()  # what is not recorded yet a cap cannot count
         async with self.gateway.ledger.database.connection() as connection:
             await key_caps.put(connection, person.key, [cap], actor="test")
         assert await self.gateway.ledger.pusher.push(person.account) == "applied"
