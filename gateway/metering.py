@@ -14,9 +14,10 @@ CONTINUES = "continues "
 MAX_DETAIL_BYTES = 1024  # what a fact carries; five recorded values of 100 bytes fit three times
 
 
-def detail_unpriced(record: Mapping[str, str], note: str) -> bytes:
-    """Return what is kept of a watched request that has no price: its record, and why."""
-    return _document({"r": dict(record), "x": note} if record else {"x": note})
+def detail_unpriced(record: Mapping[str, str], note: str, lasted_ms: int) -> bytes:
+    """Return what is kept of a watched request without a price: its record, why, how long (ms)."""
+    kept: dict[str, object] = {"r": dict(record)} if record else {}
+    return _document({**kept, "x": note, "ms": lasted_ms})
 
 
 class Metering:
@@ -115,11 +116,12 @@ class Metering:
         return b"" if self._cost is None else _document(self._after(uncollected))
 
     def detail_observed(
-        self, record: Mapping[str, str], uncollected: int, note: str, plan: str = ""
+        self, record: Mapping[str, str], uncollected: int, note: str, plan: str, *, lasted_ms: int
     ) -> bytes:
-        """Return both at once, for a request that was only watched; `note`: what it met (x)."""
+        """Return both at once for a request that was only watched; `note`: what it met (x)."""
         noted = {"x": note} if note else {}
-        return _document({**self._before(record, plan), **self._after(uncollected), **noted})
+        kept = {**self._before(record, plan), **self._after(uncollected), **noted}
+        return _document({**kept, "ms": lasted_ms})
 
     def _before(self, record: Mapping[str, str], plan: str) -> dict[str, object]:
         kept: dict[str, object] = {"p": plan} if plan else {}

@@ -65,7 +65,7 @@ from ledger.errors import (
     RateLimited,
 )
 from ledger.holds import Held, HoldBlock, HoldOrder, Holds
-from ledger.ids import HoldIds, hold_text
+from ledger.ids import HoldIds, hold_text, minted_us
 from ledger.ports import Clock
 from ledger.posted_holds import PostedHolds
 from ledger.reasons import Reason
@@ -293,9 +293,11 @@ class Proxy:
         ending = await self._forward(
             visit, path, self._free(visit), metering, self._free_tunnel(visit, metering)
         )
+        charge_id = bytes.fromhex(self._id_of(visit))
+        lasted_ms = max(0, self._clock.now_us() - minted_us(charge_id)) // 1000
         if metering is None:
             met = met.ended(outcome(ending, NOTHING))
-            amount, detail = 0, detail_unpriced(visit.record, met.note)
+            amount, detail = 0, detail_unpriced(visit.record, met.note, lasted_ms)
         else:
             result = self._decide(visit, ending, metering)
             met = met.ended(result)
@@ -304,10 +306,14 @@ class Proxy:
             over = result.uncollected if route.websocket else 0
             amount = result.amount + over
             detail = metering.detail_observed(
-                visit.record, result.uncollected - over, met.note, visit.plan_name
+                visit.record,
+                result.uncollected - over,
+                met.note,
+                visit.plan_name,
+                lasted_ms=lasted_ms,
             )
         self._holds.observe(
-            bytes.fromhex(self._id_of(visit)),
+            charge_id,
             account=caller.account if caller else 0,
             key=caller.key if caller else 0,
             credit_type=visit.prices.type_numbers[route.price.credit_type],

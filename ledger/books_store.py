@@ -34,7 +34,7 @@ from ledger.facts import (
     UseFact,
     WholeCapture,
 )
-from ledger.fold_uses import key_of
+from ledger.fold_uses import key_of, spent_key
 from ledger.limits import pack_loans
 from ledger.records import Entry
 from ledger.seals import Sealed
@@ -92,6 +92,8 @@ class _Touched:
             case ClaimFact():
                 self.holds.add(fact.hold_id)
                 self.accounts.add(fact.account)
+                if fact.control.kind == "s":
+                    self.uses.add(spent_key(fact))
             case UseFact():
                 self.accounts.add(fact.account)
                 self.uses.update([key_of(fact, loan) for loan in fact.uses])

@@ -104,13 +104,24 @@ class PlanPut:
 
 
 @dataclass(frozen=True, slots=True)
+class Spent:
+    """Count what a key has spent already in the window that ends at `ends_ms`, for its cap."""
+
+    key_id: int
+    credit_type_id: int
+    per: Per
+    units: int
+    ends_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Enter:
     """Give a scheduled or queued grant its lot."""
 
     grant_id: int
 
 
-Control: TypeAlias = Grant | Clawback | Freeze | KeyPut | CapPut | PlanPut | Enter
+Control: TypeAlias = Grant | Clawback | Freeze | KeyPut | CapPut | Spent | PlanPut | Enter
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,6 +339,16 @@ async def _prepare(
                 flags=int(control.units is not None),
             )
             return row, control.key_id
+        case Spent():
+            row = _Row(
+                "s",
+                control.credit_type_id,
+                control.key_id,
+                control.units,
+                PERIODS.index(control.per),
+                control.ends_ms,
+            )
+            return row, control.key_id
 
 
 async def _prepare_grant(
@@ -461,5 +482,8 @@ def _request(control: Control, reach: int) -> str:
             return f"plan {control.number}"
         case CapPut():
             return f"cap {control.key_id} {control.credit_type_id} {control.per} {control.units}"
+        case Spent():
+            place = f"{control.key_id} {control.credit_type_id} {control.per} {control.ends_ms}"
+            return f"spent {place} {control.units}"
         case Enter():
             return f"enter {control.grant_id}"

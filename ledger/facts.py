@@ -49,7 +49,8 @@ class Control:
 
     kind: g grant, e enter (a queued or scheduled grant gets its lot), w clawback, f freeze
     (flags 1) or thaw (0), k key put (flags are its scopes, amount 1 active or 2 revoked), c cap of
-    a key (amount, in window `priority`; flags 1 set, 0 lifted), p plan of the account.
+    a key (amount, in window `priority`; flags 1 set, 0 lifted), s what a key has spent (amount, in
+    window `priority`, which ends at `expiry_ms`), p plan of the account.
     object_id: the grant, key or plan; 0 where there is none.
     reach: of a grant that is limited to some routes, see `ledger.reaches`; 0: it is not.
     """

@@ -12,6 +12,7 @@ from ledger.fold_checks import (
     refuse,
     taken_lots,
 )
+from ledger.fold_uses import count_spent
 
 ACTIVE = 1
 FROZEN = 2
@@ -32,6 +33,8 @@ def apply_control(books: Books, fact: ControlFact, place: Place) -> None:
         _enter(books, fact, place)
     elif control.kind == "w":
         _claw_back(books, fact, place, ordered.entry_kind or "clawback")
+    elif control.kind == "s":
+        count_spent(books, fact)
     elif control.kind == "f" and account.status != QUARANTINED:
         account.status = FROZEN if control.flags else ACTIVE
     account.cseq_applied = control.cseq

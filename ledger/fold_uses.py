@@ -1,9 +1,9 @@
 """What the facts of uses do: how far quotas, allowances and caps are used, as Redis counts it."""
 
 from ledger.books import Books, UseBook, UseKey
-from ledger.facts import UseFact
+from ledger.facts import ControlFact, UseFact
 from ledger.fold_checks import Place, refuse
-from ledger.limits import Loan
+from ledger.limits import ALL_ROUTES, PERIODS, Loan, window_id, window_number
 
 FREE_NOTE = "free allowance"
 _LIMITS = {b"Q": "Q", b"A": "A", b"C": "C"}
@@ -33,6 +33,25 @@ def use(books: Books, fact: UseFact, place: Place) -> None:  # noqa: ARG001 - th
             charge.note = charge.note or FREE_NOTE  # written with the hold: one entry has both
     if not fact.back:
         books.lent[fact.hold_id] = fact.uses
+
+
+def count_spent(books: Books, fact: ControlFact) -> None:
+    """Count what a key had spent before it got its cap."""
+    key, control = spent_key(fact), fact.control
+    window = window_number(key[3], control.expiry_ms - 1)
+    known = books.uses.get(key)
+    if known is None:
+        known = books.uses[key] = UseBook(*key, window, 0, fact.account)
+    if window >= known.window_number:
+        known.window_number, known.used = window, control.amount
+        known.changed = True
+
+
+def spent_key(fact: ControlFact) -> UseKey:
+    """Return which row a control about spending is about."""
+    control = fact.control
+    limit = window_id("C", PERIODS[control.priority], control.credit_type)
+    return "k", control.object_id, ALL_ROUTES, limit
 
 
 def key_of(fact: UseFact, loan: Loan) -> UseKey:

@@ -1,24 +1,30 @@
 """
 Caps on what a key may spend: of one credit type, in a day or month (UTC), or for ever.
 
-Redis keeps to them in the step that holds the credits. A cap counts what is held from the moment
-it is set; what a hold did not spend is given back.
+Redis keeps to them in the step that holds the credits. A cap counts what is held; what a hold did
+not spend is given back. One by day or month counts what the key has spent in that window before it
+was set, as Postgres has it then; a total one counts from when it is set.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from ledger import api_keys, audit, controls
 from ledger.api_keys import ApiKey
-from ledger.controls import CapPut
+from ledger.charges import id_at
+from ledger.controls import CapPut, Spent
 from ledger.database import Connection, Queries
 from ledger.errors import Conflict, InvalidInput
 from ledger.facts import MAX_AMOUNT
 from ledger.ids import key_text
-from ledger.limits import Per, window_id, window_number
+from ledger.limits import Per, window_begins_ms, window_ends_ms, window_id, window_number
 
 MOST_CAPS = 30
 """Of one key: each of its type is looked at with every request."""
+
+LONGEST_S = 60.0
+"""For adding up what a key has spent: the account's charges of a month are read."""
 
 _SQL = Queries("key_caps")
 
@@ -77,6 +83,8 @@ async def put(
         }
         cseq = None
         for (credit_type, per), units in _changes(before, wanted).items():
+            if units is not None and (credit_type, per) not in before:
+                await _count_spent(connection, key, credit_type, per, actor)
             cap = CapPut(key_id, credit_type, per, units)
             added = await controls.add(connection, key.account_id, cap, "cap", None, actor)
             cseq = added.cseq
@@ -101,6 +109,26 @@ async def of_account(
         spent = row["used"] if row["window_number"] == now else 0
         found.setdefault(row["key_id"], []).append(CapStanding(cap, spent))
     return found
+
+
+async def _count_spent(
+    connection: Connection, key: ApiKey, credit_type: int, per: Per, actor: str
+) -> None:
+    """Have a new cap count what the key has spent in its window, with all that is held now."""
+    if per == "total":
+        return  # old charges may be gone: nobody could say what it has spent since ever
+    now_ms = await connection.fetchval(_SQL.now_ms)
+    ends_ms = window_ends_ms(per, now_ms)
+    since, until = (
+        id_at(datetime.fromtimestamp(at_ms / 1000, UTC))
+        for at_ms in (window_begins_ms(per, now_ms), ends_ms)
+    )
+    units = await connection.fetchval(
+        _SQL.spent, key.account_id, key.id, credit_type, since, until, timeout=LONGEST_S
+    )
+    if units:
+        spent = Spent(key.id, credit_type, per, units, ends_ms)
+        await controls.add(connection, key.account_id, spent, "cap", None, actor)
 
 
 def _changes(

@@ -29,6 +29,9 @@ Whose = Literal["k", "a", "e"]
 """Of each key, of each account, of everyone together."""
 
 Per = Literal["total", "day", "month"]
+Calendar = Literal["day", "month"]
+"""Those that end."""
+
 PERIODS: Final[tuple[Per, ...]] = ("total", "day", "month")
 """By the second byte of an id."""
 
@@ -164,14 +167,18 @@ def window_number(limit_id: bytes, now_ms: int) -> int:
             return 0
 
 
-def window_ends_ms(per: Per, now_ms: int) -> int | None:
-    """Return when the window of a moment ends, in UTC; None: never."""
-    number = window_number(window_id("Q", per), now_ms)
-    match per:
-        case "day":
-            return (number + 1) * DAY_MS
-        case "month":
-            year, month = divmod(number + 1, 12)
-            return int(datetime(year, month + 1, 1, tzinfo=UTC).timestamp()) * 1000
-        case _:
-            return None
+def window_begins_ms(per: Calendar, now_ms: int) -> int:
+    """Return when the window of a moment began, in UTC."""
+    return _begins_ms(per, window_number(window_id("Q", per), now_ms))
+
+
+def window_ends_ms(per: Calendar, now_ms: int) -> int:
+    """Return when it ends, which is when the next one begins."""
+    return _begins_ms(per, window_number(window_id("Q", per), now_ms) + 1)
+
+
+def _begins_ms(per: Calendar, number: int) -> int:
+    if per == "day":
+        return number * DAY_MS
+    year, month = divmod(number, 12)
+    return int(datetime(year, month + 1, 1, tzinfo=UTC).timestamp()) * 1000

@@ -74,7 +74,8 @@ class Event:
 
     amount: what the request would have cost (0: it would not have been charged, or has no
     price), or was charged. captured: what moved the balance, signed; None where nothing did.
-    failed: a charge that was given back whole. ended: None while it is under way.
+    failed: a charge that was given back whole. duration_ms: how long a watched one took, from
+    its id's time. ended: when it was recorded as over; None while it is under way.
     plan: what its account was on, where prices asked for it.
     """
 
@@ -90,6 +91,7 @@ class Event:
     units: list[int] | None
     note: str | None
     failed: bool
+    duration_ms: int | None
     ended: datetime | None
     plan: str | None
     route: str | None

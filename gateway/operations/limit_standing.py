@@ -125,8 +125,9 @@ def _of_cap(standing: CapStanding, now_ms: int) -> LimitStanding:
 
 
 def _resets_at(per: Per, now_ms: int) -> datetime | None:
-    ends_ms = window_ends_ms(per, now_ms)
-    return None if ends_ms is None else datetime.fromtimestamp(ends_ms / 1000, UTC)
+    if per == "total":
+        return None
+    return datetime.fromtimestamp(window_ends_ms(per, now_ms) / 1000, UTC)
 
 
 def _ends(one: LimitStanding) -> datetime:

@@ -171,6 +171,13 @@ async def _freezes(
     return found
 
 
+def _ends_us(row: observed.Event, at_us: int) -> int:
+    """Return when a request ended; a watched one is recorded somewhat later than it ended."""
+    if row.duration_ms is not None:
+        return at_us + 1000 * row.duration_ms
+    return _LATER if row.ended is None else (row.ended - _EPOCH) // _MICROSECOND
+
+
 async def _caps(connection: Connection, accounts: list[int]) -> dict[int, list[CapChange]]:
     found: dict[int, list[CapChange]] = {}
     for cap in await observed.caps(connection, accounts):
@@ -196,7 +203,7 @@ class _TermsOf:
             met = Met(failed=row.failed)
         return Request(
             at_us=at_us,
-            ends_us=_LATER if row.ended is None else (row.ended - _EPOCH) // _MICROSECOND,
+            ends_us=_ends_us(row, at_us),
             route=row.route or "?",
             account=row.account_id,
             key=row.key_id,

@@ -11,10 +11,10 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, get_args
 
 from config import Limit
-from ledger.limits import PERIODS, Per, window_ends_ms, window_id, window_number
+from ledger.limits import PERIODS, Calendar, Per, window_ends_ms, window_id, window_number
 
 MOST_COUNTED = 200_000
 """Quotas and allowances of somebody kept before those of windows that are over are dropped."""
@@ -99,14 +99,15 @@ class Tallies:
                 reached_us = max(self._paced.get(place, 0), asking.at_us)
                 self._paced[place] = reached_us + asking.weight * limit.rate.interval_us
             elif limit.in_flight is not None and asking.holds:
-                heappush(self._flying.setdefault(place, []), asking.ends_us)
+                heappush(self._in_flight(place, asking.at_us), asking.ends_us)
             elif asking.holds and not asking.failed and (limit.free is None or limit is allowance):
                 number = _window(limit.per, asking.at_us)
                 self._used[place] = number, self.used(limit, asking) + asking.weight
                 if len(self._used) > self._most:
                     self._forget_before(asking.at_us)
         if cost and asking.key in self._caps:
-            for per in {change.per for change in self._caps[asking.key]}:
+            # By day and month also what came before the cap; for ever only from when it is set.
+            for per in {*get_args(Calendar), *self._caps_of(asking)}:
                 spent = _window(per, asking.at_us), self._spending(asking, per) + cost
                 self._spent[asking.key, asking.credit_type, per] = spent
 
@@ -131,13 +132,18 @@ class Tallies:
             ahead_us = (asking.weight - 1) * limit.rate.interval_us - limit.rate.burst_us
             return self._paced.get(place, 0) + ahead_us - now_us
         if limit.in_flight is not None:
-            flying = self._flying.get(place, [])
-            while flying and flying[0] <= now_us:
-                heappop(flying)
-            return _IN_FLIGHT_WAIT_US if len(flying) >= limit.in_flight else 0
+            full = len(self._in_flight(place, now_us)) >= limit.in_flight
+            return _IN_FLIGHT_WAIT_US if full else 0
         if limit.quota is not None and self.used(limit, asking) + asking.weight > limit.quota:
-            return (window_ends_ms(limit.per, now_us // 1000) or 0) * 1000 - now_us
+            return window_ends_ms(limit.per, now_us // 1000) * 1000 - now_us
         return 0
+
+    def _in_flight(self, place: Place, now_us: int) -> list[int]:
+        """Return when each that is still under way will end, the first first."""
+        flying = self._flying.setdefault(place, [])
+        while flying and flying[0] <= now_us:
+            heappop(flying)
+        return flying
 
     def _caps_of(self, asking: Asking) -> dict[Per, int]:
         caps: dict[Per, int] = {}

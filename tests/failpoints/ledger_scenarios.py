@@ -7,19 +7,22 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ledger import accounts, charges, dead_facts, findings, grants, partitions, shards
+from ledger import accounts, charges, dead_facts, findings, grants, key_caps, partitions, shards
 from ledger.accounts import Status
 from ledger.claims import Claim
 from ledger.controls import Clawback, Grant, add
 from ledger.errors import Conflict, InsufficientCredits, LedgerError
 from ledger.findings import Finding
+from ledger.key_caps import Cap
 from ledger.ledger import Ledger
+from ledger.limits import ALL_ROUTES, Limit, limits_block, window_id
 from ledger.reasons import Reason
 from ledger.records import AccountRecord, account_field
 from ledger.sweeper import IDLE_SESSION_MS, Sweeper
 from tests.failpoints.run import CLOCK, BriskClock, Customer, Run, Scenario, tried, until
 
 SOON_MS = 80
+A_QUOTA = limits_block([Limit("a", ALL_ROUTES, window_id("Q", "month"), "Q", 1_000_000)])
 
 
 class AheadClock(BriskClock):
@@ -79,13 +82,14 @@ async def requests_at_once(run: Run) -> None:
 
 
 async def a_long_request(run: Run) -> None:
-    """Renewed while it runs."""
+    """Renewed while it runs, and posted with the quota that it uses."""
     [one, _] = run.customers
     run.begin()
     async with run.ledger() as ledger:
 
         async def request() -> None:
-            async with ledger.holds.hold(run.order(one, 10)) as held:
+            order = run.order(one, 10)._replace(limits=A_QUOTA)
+            async with ledger.holds.hold(order) as held:
                 held.renew()
                 await ledger.post_all()
                 run.serve(held.id, 4)
@@ -312,6 +316,24 @@ async def more_lots_than_places(run: Run) -> None:
         await run.step("spent", spend)
         run.put_in[one.account] += 33
         await run.step("settled", lambda: run.settled(ledger))
+
+
+async def a_cap(run: Run) -> None:
+    """Of a key that has spent already."""
+    [one, _] = run.customers
+    run.begin()
+    async with run.ledger() as ledger:
+
+        async def cap() -> None:
+            async with ledger.database.connection() as connection:
+                most = Cap(1, "month", 1_000_000)
+                await key_caps.put(connection, one.key, [most], actor="test")
+            assert await ledger.pusher.push(one.account) == "applied"
+
+        await run.step("request", lambda: run.buy(ledger, one, 10, 10))
+        await run.step("settled", lambda: run.settled(ledger))
+        await run.step("cap", cap)
+        await run.step("posted", ledger.post_all)
 
 
 async def a_refund(run: Run) -> None:
@@ -840,6 +862,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     debt,
     grants_for_later,
     more_lots_than_places,
+    a_cap,
     a_refund,
     the_steward,
     tidying,

@@ -370,6 +370,38 @@ async def test_a_hold_that_was_open_when_redis_lost_everything_gives_back_what_i
             assert await connection.fetch("SELECT * FROM hold_uses") == []
 
 
+@pytest.mark.parametrize(("per", "more"), [("day", 2), ("month", 2), ("total", 5)])
+async def test_a_cap_counts_what_the_key_has_spent_in_its_day_or_month_before(
+    stores: Stores, per: Per, more: int
+) -> None:
+    """Also after it was lifted and set anew, and when Redis has lost everything."""
+    async with two_gateways(stores) as gateways:
+        key, other = await keys_of_one(gateways[0], 2)
+        for caller in (key, key, key, other):
+            assert (await gateways[0].get("/ok", caller)).status_code == 200
+        await gateways[0].get("/fail", key)
+        await at_rest(gateways)
+        await cap(gateways[0], key, Cap(1, per, 5 * PRICE))
+        await at_rest(gateways)
+        stands = {("k", "C"): 3 * PRICE} if more == 2 else {}
+        assert await used(gateways[0]) == stands
+        answers = await all_at_once(gateways, [key], "/ok", 12)
+        assert Counter(answer.status_code for answer in answers)[200] == more
+        await at_rest(gateways)
+
+        async with gateways[0].ledger.database.connection() as connection:
+            await key_caps.put(connection, key.key, [], actor="test")
+        await cap(gateways[0], key, Cap(1, per, 5 * PRICE))
+        assert "key-cap" in (await gateways[1].get("/ok", key)).text
+        await at_rest(gateways)
+        assert await gateways[0].ledger.reconcile() == []
+        await wipe(stores)
+        async with asyncio.timeout(30):
+            while (answer := await gateways[0].get("/ok", key)).status_code == 503:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        assert "key-cap" in answer.text
+
+
 async def until_used(gateway: Charging, wanted: dict[tuple[str, str], int]) -> None:
     async with asyncio.timeout(30):
         while await used(gateway) != wanted:  # noqa: ASYNC110 - a row of Postgres tells nobody

@@ -103,7 +103,9 @@ def _row(
     before = read_detail(metering.detail_before(record))
     if route.observe:
         note = Met().ended(result).note
-        both = read_detail(metering.detail_observed(record, result.uncollected, note))
+        both = read_detail(
+            metering.detail_observed(record, result.uncollected, note, played.elapsed_ms)
+        )
         return Recorded(
             played.account, ChargeState.OBSERVED, None, played.status, result.amount, 0,
             both.units, both.measured, both.record, both.note,

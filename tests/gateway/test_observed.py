@@ -204,6 +204,7 @@ class Player:
         self.random = random.Random(seed)
         self.people: list[Customer] = []
         self.frozen: set[int] = set()
+        self.revoked: set[Customer] = set()
         self.answers: list[tuple[str, str, httpx.Response]] = []
 
     async def play(self, steps: int) -> None:
@@ -223,6 +224,9 @@ class Player:
                 await self.freeze(who)
             case luck if luck < 0.12:
                 await self.gateway.revoke(self.people[who])
+                self.revoked.add(self.people[who])
+            case luck if luck < 0.16 and self.caps and self.people[who] not in self.revoked:
+                await self.cap(self.people[who])
             case _:
                 await self.call(who)
 
@@ -238,9 +242,10 @@ class Player:
     async def cap(self, person: Customer) -> None:
         cap = Cap(
             self.gateway.type_numbers["credits"],
-            self.random.choice(["month", "total"]),
+            self.random.choice(["day", "month", "total"]),
             self.random.randint(5, 40),
         )
+        await self.gateway.ledger.post_all()  # what is not recorded yet a cap cannot count
         async with self.gateway.ledger.database.connection() as connection:
             await key_caps.put(connection, person.key, [cap], actor="test")
         assert await self.gateway.ledger.pusher.push(person.account) == "applied"

@@ -635,6 +635,8 @@ class Model:
                 )
             case "p":
                 account.plan = control.object_id
+            case "s":
+                self.limits.set_spent(control, self.now)
             case "c":
                 capped = self.limits.set_cap(control, self.now)
                 key = self.keys.get(control.object_id)

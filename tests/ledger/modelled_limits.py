@@ -136,6 +136,12 @@ class ModelledLimits:
         known = self.tallies.get(field, {}).values()
         return CAPPED if any(one.kind == "c" for one in known) else 0
 
+    def set_spent(self, control: Control, now: int) -> None:
+        """Begin with what a key had spent, if that window is not over."""
+        if now < control.expiry_ms:
+            limit = b"C" + bytes((control.priority, control.credit_type, 0))
+            self._put(tally_field("k", control.object_id), limit, "C", control.amount, now)
+
     def lasting(self, before: Tallies) -> Tallies:
         """What Postgres has of it, with what it had of those who were not loaded."""
         kept = {field: dict(known) for field, known in before.items()}

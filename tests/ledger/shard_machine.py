@@ -301,6 +301,8 @@ class ShardMachine(Twin, RuleBasedStateMachine):
         elif kind == "c":
             cap = (amount % 60, pick % 3, NEVER, int(pick // 3 % 3 > 0))
             control = Control("c", 0, credit_type, 10 * account, *cap)
+            if pick % 4 == 0:
+                control = Control("s", 0, credit_type, 10 * account, amount % 60, pick % 3, expiry)
         self.order(account, control)
         if send:
             self.push(account, 0)

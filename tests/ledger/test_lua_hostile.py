@@ -213,6 +213,9 @@ def test_controls_of_no_sense_are_refused(shard: HostileShard) -> None:
         replace(claw, credit_type=0),
         *(replace(claw, amount=amount) for amount in (0, *TOO_MUCH)),
         *(Control("f", cseq, flags=flags) for flags in (2, 255)),
+        *(Control("s", cseq, TYPE, 5, amount) for amount in TOO_MUCH),
+        *(Control("s", cseq, TYPE, 5, 8, per) for per in (3, 255)),
+        Control("s", cseq, 0, 5, 8),
         *(Control("k", cseq, 0, 5, amount, flags=1) for amount in (0, 3, MAX_AMOUNT)),
     ]
     valid = shard.valid("control")

@@ -401,6 +401,23 @@ def test_a_cap_bounds_what_a_key_spends_in_its_window(noon: Rig) -> None:
     assert uses(noon) == [(False, "C", 7), (False, "C", 3), (False, "C", 10)]
 
 
+@pytest.mark.parametrize(("ends_in_ms", "answer"), [(1, "CAPPED"), (0, "HELD 90")])
+def test_a_cap_counts_what_was_spent_before_it_while_that_window_lasts(
+    noon: Rig, ends_in_ms: int, answer: str
+) -> None:
+    month = PERIODS.index("month")
+    ends = noon.now + ends_in_ms
+    spent = noon.control(
+        "s", credit_type=1, object_id=KEY, amount=45, priority=month, expiry_ms=ends
+    )
+    assert spent == "OK"
+    cap(noon, 50, "month")
+
+    assert noon.tick(noon.hold_line(10))[0].startswith(answer)
+    if ends_in_ms:
+        assert noon.tick(noon.hold_line(5)) == ["HELD 95"]
+
+
 def test_a_total_cap_never_opens_and_the_longest_is_named(noon: Rig) -> None:
     cap(noon, 10, "total")
     cap(noon, 9, "day")

@@ -6,6 +6,7 @@
 --   f freeze          flags 1 freeze, 0 thaw
 --   k key put         key `object`, flags its scopes, amount 1 active or 2 revoked
 --   p plan            number `object` of what the account is on; 0 takes it off
+--   s spent           what key `object` has spent on `type` in window `priority`, which ends at `expiry`
 --   c cap             of key `object` on `type`, `amount` in window `priority`; flags 1 set, 0 lifted
 -- Its fact carries its number, so a rollback rolls back "applied" together with the balance.
 local CONTROL_BYTES, MAX_LOT, MAX_PLAN = 27, 2 ^ 40, 2 ^ 32 - 1
@@ -80,8 +81,20 @@ local function apply_key(account_id, control, line)
   return { balance = 0, result = 'a', paid = 0, added = 0, count = 0, taken = '' }
 end
 
--- What was spent before a cap was set is not counted. The key says whether there is a cap, so that
--- those without one are asked for nothing.
+-- Spending is counted from when a key has a cap; what it had spent before comes with this.
+local function apply_spent(control, line)
+  if control.type == 0 or control.amount > MAX_AMOUNT or control.priority > 2 then
+    return nil, 'BADLINE'
+  end
+  local field = tally_field('k', ALL_ROUTES, nil, sub(line, 7, 13))
+  tallies[field] = tally_of(field) or ''
+  if now < control.expiry then
+    put_use(field, 'C' .. string.char(control.priority, control.type, 0), 'C', control.amount)
+  end
+  return { balance = 0, result = 'a', paid = 0, added = 0, count = 0, taken = '' }
+end
+
+-- The key says whether there is a cap, so that those without one are asked for nothing.
 local function apply_cap(control, line)
   if control.type == 0 or control.amount > MAX_AMOUNT or control.priority > 2 or control.flags > 1 then
     return nil, 'BADLINE'
@@ -139,6 +152,8 @@ local function apply_control(account_id, account, line)
     done, wrong = apply_key(account_id, control, line)
   elseif control.kind == 'c' then
     done, wrong = apply_cap(control, line)
+  elseif control.kind == 's' then
+    done, wrong = apply_spent(control, line)
   end
   if not done then
     return wrong or 'BADLINE'

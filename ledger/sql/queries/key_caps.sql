@@ -17,3 +17,12 @@ ON CONFLICT (key_id, credit_type_id, per) DO UPDATE SET units = excluded.units
 
 -- name: lift
 DELETE FROM key_caps WHERE key_id = $1 AND credit_type_id = $2 AND per = $3
+
+-- name: spent
+-- What is open counts as a whole: nobody knows yet what it will come to.
+SELECT least(coalesce(sum(CASE WHEN state = 1 THEN held ELSE captured END), 0), 90000000000000)::bigint
+  FROM charges
+ WHERE account_id = $1 AND key_id = $2 AND credit_type_id = $3 AND state <> 6 AND id >= $4 AND id < $5
+
+-- name: now_ms
+SELECT (extract(epoch FROM now()) * 1000)::bigint

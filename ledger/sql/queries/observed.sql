@@ -35,14 +35,15 @@ SELECT object_id AS key_id, credit_type_id, created_at AS at, priority AS per,
 -- moved balances besides, in the order of time.
 SELECT e.*, r.route
   FROM (SELECT id, 'watched' AS what, account_id, key_id, credit_type_id, held AS amount, NULL::bigint AS captured,
-               price_version, rule, units, note, false AS failed, closed_at AS ended, plan
+               price_version, rule, units, note, false AS failed,
+               duration_ms, closed_at AS ended, plan
           FROM charges WHERE state = 6 AND id >= $1 AND id < $2
         UNION ALL
         SELECT id, 'charged', account_id, key_id, credit_type_id, captured, -captured,
-               price_version, rule, NULL, note, state IN (3, 4), closed_at, plan
+               price_version, rule, NULL, note, state IN (3, 4), NULL, closed_at, plan
           FROM charges WHERE state <> 6 AND id >= $1 AND id < $2 AND account_id = ANY ($3::bigint[])
         UNION ALL
-        SELECT id, 'moved', account_id, NULL, credit_type_id, 0, amount, NULL, NULL, NULL, NULL, false, NULL, NULL
+        SELECT id, 'moved', account_id, NULL, credit_type_id, 0, amount, NULL, NULL, NULL, NULL, false, NULL, NULL, NULL
           FROM movements WHERE id >= $1 AND id < $2 AND account_id = ANY ($3::bigint[])) e
   LEFT JOIN price_rules r ON r.version = e.price_version AND r.rule = e.rule
  ORDER BY e.id

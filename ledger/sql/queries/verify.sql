@@ -95,7 +95,7 @@ SELECT a.id AS account_id, format('control %s (%s, %s) left %s', coalesce(k.cseq
   LEFT JOIN movements m ON m.account_id = a.id AND m.cseq = k.cseq
   LEFT JOIN grants g ON g.id = k.object_id AND k.kind IN ('g', 'e')
  WHERE a.id BETWEEN $1 AND $2
-   AND CASE WHEN k.cseq > a.cseq_applied OR k.kind IN ('f', 'k') THEN m.cseq IS NOT NULL
+   AND CASE WHEN k.cseq > a.cseq_applied OR k.kind IN ('f', 'k', 'c', 's') THEN m.cseq IS NOT NULL
             WHEN k.kind = 'w' THEN m.amount IS DISTINCT FROM -k.amount
             -- a grant that found no free place leaves nothing, and enters by a later control
             ELSE m.amount IS DISTINCT FROM k.amount

@@ -210,7 +210,7 @@ def test_a_cap_keeps_a_key_from_spending_more_from_the_moment_it_is_set() -> Non
     def answer(at_us: int, number: int = KEY) -> str:
         return answer_to(played, request(3, at_us=at_us, key=number))
 
-    assert [answer(1), answer(11), answer(12, 71)] == ["", "key-cap", ""]
+    assert [answer(1), answer(11), answer(12, 71)] == ["", "key-cap", ""]  # the day's first counts
     assert [answer(41), answer(DAY_US)] == ["", ""]
 
 
