@@ -9,6 +9,8 @@ does not know; where no grant is limited nobody ever asks.
 """
 
 import asyncio
+import hashlib
+import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from ledger.database import PROMPT_LIMIT_S, Connection, Database, Queries
@@ -126,13 +128,14 @@ async def number_of(connection: Connection, routes: Iterable[str]) -> int:
         return 0
     if len(names) > MOST_ROUTES:
         raise InvalidInput("routes", f"at most {MOST_ROUTES}; there are {len(names)}")
-    known = await connection.fetchval(_SQL.find, names)
+    sha256 = hashlib.sha256(json.dumps(names).encode()).digest()
+    known = await connection.fetchval(_SQL.find, sha256)
     if known is None:
         # One after the other, so that who has read a number knows all that are below it.
         await connection.execute(_SQL.lock)
-        known = await connection.fetchval(_SQL.find, names)
+        known = await connection.fetchval(_SQL.find, sha256)
     if known is None:
-        known = await connection.fetchval(_SQL.add, names, MOST_REACHES)
+        known = await connection.fetchval(_SQL.add, sha256, names, MOST_REACHES)
     if known is None:
         raise Conflict(
             "too-many-reaches",
