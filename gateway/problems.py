@@ -122,6 +122,7 @@ OTHERS: Mapping[str, tuple[int, str]] = {
     "token-used": (409, "Another admin has that token"),
     "too-many-credit-types": (409, "There are as many credit types as there can be"),
     "too-many-keys": (409, "The account has as many keys as it may"),
+    "too-many-reaches": (409, "Grants are limited in as many ways as they can be"),
     "too-much": (409, "The balance would be larger than it can be"),
     "unsupported-media-type": (415, "The body must be JSON"),
     "not-ready": (503, "Requests cannot be charged at the moment"),

@@ -89,11 +89,11 @@ class _Touched:
                 self.lots.update(lot for lot, _ in fact.taken)
                 self.lots.add(fact.control.object_id)
                 self.controls.add((fact.account, fact.control.cseq))
+                if fact.control.kind == "s":
+                    self.uses.add(spent_key(fact))
             case ClaimFact():
                 self.holds.add(fact.hold_id)
                 self.accounts.add(fact.account)
-                if fact.control.kind == "s":
-                    self.uses.add(spent_key(fact))
             case UseFact():
                 self.accounts.add(fact.account)
                 self.uses.update([key_of(fact, loan) for loan in fact.uses])

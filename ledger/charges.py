@@ -14,6 +14,7 @@ from ledger.errors import AlreadyRefunded, Conflict, NotFound
 from ledger.facts import NEVER
 from ledger.ids import hold_id, hold_text, minted_us
 from ledger.inputs import check_amount, check_limit, clean_text
+from ledger.reaches import MOST_ROUTES
 from ledger.reasons import word_of
 
 REFUND_LIFE_DAYS = 30
@@ -296,7 +297,8 @@ async def _refund_routes(connection: Connection, charge: Any, given: int) -> set
     rows = await connection.fetch(_SQL.reaches_of_lots, lots)
     if any(row["routes"] is None for row in rows):
         return set()
-    return {name for row in rows for name in row["routes"]}
+    routes = {name for row in rows for name in row["routes"]}
+    return routes if len(routes) <= MOST_ROUTES else set()
 
 
 def _charge(row: Any) -> Charge:

@@ -9,6 +9,8 @@ does not know; where no grant is limited nobody ever asks.
 """
 
 import asyncio
+import hashlib
+import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from ledger.database import PROMPT_LIMIT_S, Connection, Database, Queries
@@ -44,7 +46,7 @@ class Reaches:
         self._read = read
         self._routes: dict[int, frozenset[str]] = {}
         self._blocks: dict[str, bytes] = {}
-        self._learning = asyncio.Lock()
+        self._learning: asyncio.Task[None] | None = None
         self._epoch = 0
         self.known = 0
 
@@ -64,25 +66,37 @@ class Reaches:
         """
         Read what is there above `beyond`, which is what the asker knew in this epoch.
 
-        Nothing is asked where another has learned more meanwhile.
+        Nothing is asked where another has learned more meanwhile; all who ask at once ask together.
 
         Raises:
             LedgerUnavailable: Postgres is away.
 
         """
-        async with self._learning:
-            if epoch != self._epoch:
-                self._forget(epoch)
-            elif self.known > beyond:
-                return
-            try:
-                found = await self._read(self.known)
-            except OUTAGE as away:
-                raise LedgerUnavailable(f"Postgres does not answer: {away}") from away
-            if found:
-                self._routes |= {number: frozenset(names) for number, names in found.items()}
-                self.known = max(self._routes)
-                self._blocks = {}
+        if epoch != self._epoch:
+            self._forget(epoch)
+        elif self.known > beyond:
+            return
+        if self._learning is None:
+            self._learning = asyncio.create_task(self._learn(), name="learn of reaches")
+            self._learning.add_done_callback(self._learned)
+        try:
+            # Shielded: who asks may go away; others wait for the same answer.
+            await asyncio.shield(self._learning)
+        except OUTAGE as away:
+            raise LedgerUnavailable(f"Postgres does not answer: {away}") from away
+
+    async def _learn(self) -> None:
+        epoch = self._epoch
+        found = await self._read(self.known)
+        if found and epoch == self._epoch:
+            self._routes |= {number: frozenset(names) for number, names in found.items()}
+            self.known = max(self._routes)
+            self._blocks = {}
+
+    def _learned(self, task: asyncio.Task[None]) -> None:
+        self._learning = None
+        if not task.cancelled():
+            task.exception()  # whoever waited has it; if nobody did, nothing is lost
 
     def _forget(self, epoch: int) -> None:
         self._epoch, self.known = epoch, 0
@@ -114,13 +128,14 @@ async def number_of(connection: Connection, routes: Iterable[str]) -> int:
         return 0
     if len(names) > MOST_ROUTES:
         raise InvalidInput("routes", f"at most {MOST_ROUTES}; there are {len(names)}")
-    known = await connection.fetchval(_SQL.find, names)
+    sha256 = hashlib.sha256(json.dumps(names).encode()).digest()
+    known = await connection.fetchval(_SQL.find, sha256)
     if known is None:
         # One after the other, so that who has read a number knows all that are below it.
         await connection.execute(_SQL.lock)
-        known = await connection.fetchval(_SQL.find, names)
+        known = await connection.fetchval(_SQL.find, sha256)
     if known is None:
-        known = await connection.fetchval(_SQL.add, names, MOST_REACHES)
+        known = await connection.fetchval(_SQL.add, sha256, names, MOST_REACHES)
     if known is None:
         raise Conflict(
             "too-many-reaches",

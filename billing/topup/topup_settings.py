@@ -110,6 +110,9 @@ async def put(shop: Shop, account_id: int, wanted: Wanted) -> TopUp:
         currency = check(offer, purchase)
         if offer.interval is not None:
             raise WrongPurchase("package", "a subscription cannot be bought by automatic top-up")
+        if offer.routes:
+            # They would not count as there, and be bought again and again.
+            raise WrongPurchase("package", "credits for some routes only cannot be topped up")
         if offer.tax is not None:
             # Stripe works tax out on its own page, where the buyer says where he is.
             raise WrongPurchase("package", "a taxed package cannot be bought by automatic top-up")

@@ -154,6 +154,7 @@ async def _offer(shop: Shop, connection: Connection, wanted: TopUp) -> Offer | s
     types = {row.name: row.id for row in await credit_types.every(connection)}
     same = (
         offer.interval is None
+        and not offer.routes
         and offer.tax is None
         and types.get(offer.credit_type) == wanted.credit_type_id
         and offer.least_quantity <= wanted.quantity <= offer.most_quantity

@@ -89,7 +89,9 @@ class TypeUsage(Answer):
     refunded: Annotated[int, Field(description="Given back of these charges.")]
     purchased: int
     granted: int
-    balance: Annotated[int, Field(description="Available now.")]
+    balance: Annotated[
+        int, Field(description="Left now; credits that are limited to some routes too.")
+    ]
     count: Annotated[int, Field(description="Charges that took something.")]
     average_daily: Annotated[float, Field(description="Used per day, smallest units.")]
     routes: list[RouteUsage]

@@ -12,6 +12,7 @@ Returns {word, q, answer}; answer: OK (refused, now or before) | NOTLOADED | COR
 ]]
 -- include meta
 -- include guard
+-- include lot_reaches
 -- include account
 local FROZEN = 2
 if #ARGV ~= 2 or #ARGV[2] ~= 7 then

@@ -12,6 +12,7 @@ Returns {word, q, answer of each}; answer: OK | OLD | GAP | NOTLOADED | CORRUPT 
 ]]
 -- include meta
 -- include guard
+-- include lot_reaches
 -- include account
 -- include journal
 local stored = {}

@@ -11,6 +11,7 @@ Returns {word, q, answer}; answer: OK | NOTLOADED | CORRUPT
 ]]
 -- include meta
 -- include guard
+-- include lot_reaches
 -- include account
 -- include journal
 if #ARGV ~= 2 or #ARGV[2] ~= 7 then

@@ -20,6 +20,7 @@ Returns {word, q, answer}; answer: LOADED (now or before) | TOKEN (another loade
 ]]
 -- include meta
 -- include guard
+-- include lot_reaches
 -- include account
 -- include journal
 local stored = {}

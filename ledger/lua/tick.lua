@@ -29,6 +29,7 @@ It exists twice: so, and with `allow-oom` for calls that only settle.
 if #ARGV > 65 then
   return redis.error_reply('BADARG more than 64 lines')
 end
+-- include lot_reaches
 -- include account
 -- include journal
 

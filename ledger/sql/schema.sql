@@ -221,6 +221,7 @@ gateways.price_version integer
 gateways.file_sha256 bytea
 gateways.refusal jsonb
 grant_reaches.id integer NOT NULL
+grant_reaches.sha256 bytea NOT NULL
 grant_reaches.routes text[] NOT NULL
 grant_reaches.created_at timestamp with time zone NOT NULL DEFAULT now()
 grants.id bigint NOT NULL IDENTITY
@@ -440,8 +441,9 @@ gateways FOREIGN KEY (price_version) REFERENCES price_versions(version)
 gateways PRIMARY KEY (id)
 grant_reaches CHECK (((id >= 1) AND (id <= 4096)))
 grant_reaches CHECK ((cardinality(routes) >= 1))
+grant_reaches CHECK ((length(sha256) = 32))
 grant_reaches PRIMARY KEY (id)
-grant_reaches UNIQUE (routes)
+grant_reaches UNIQUE (sha256)
 grants CHECK (((((remaining + held) + clawed) + expired) <= amount))
 grants CHECK (((amount >= 1) AND (amount <= '90000000000000'::bigint)))
 grants CHECK (((expires_ms >= 1) AND (expires_ms <= '281474976710655'::bigint)))
@@ -592,7 +594,7 @@ CREATE UNIQUE INDEX findings_open ON public.findings USING btree (check_name, CO
 CREATE UNIQUE INDEX findings_pkey ON public.findings USING btree (id)
 CREATE UNIQUE INDEX gateways_pkey ON public.gateways USING btree (id)
 CREATE UNIQUE INDEX grant_reaches_pkey ON public.grant_reaches USING btree (id)
-CREATE UNIQUE INDEX grant_reaches_routes_key ON public.grant_reaches USING btree (routes)
+CREATE UNIQUE INDEX grant_reaches_sha256_key ON public.grant_reaches USING btree (sha256)
 CREATE UNIQUE INDEX grants_account_id_reference_key ON public.grants USING btree (account_id, reference)
 CREATE UNIQUE INDEX grants_pkey ON public.grants USING btree (id)
 CREATE UNIQUE INDEX hold_uses_pkey ON public.hold_uses USING btree (hold_id)

@@ -7,7 +7,12 @@ from typing import Any
 from ledger import accounts, api_keys, credit_types, grants, price_versions
 from ledger.controls import Grant
 from ledger.ledger import Ledger
-from tests.failpoints import billing_scenarios, gateway_scenarios, ledger_scenarios
+from tests.failpoints import (
+    billing_scenarios,
+    gateway_scenarios,
+    ledger_scenarios,
+    limited_scenarios,
+)
 from tests.failpoints.run import CLOCK, FUNDS, Customer, Scenario, Stage
 
 WINDOW = 10_000_000
@@ -16,6 +21,7 @@ SCENARIOS: dict[str, Scenario] = {
     f"{area}: {function.__name__.replace('_', ' ')}": function
     for area, module in (
         ("ledger", ledger_scenarios),
+        ("ledger", limited_scenarios),
         ("gateway", gateway_scenarios),
         ("billing", billing_scenarios),
     )

@@ -27,6 +27,7 @@ async def test_a_set_of_routes_has_one_number_in_whatever_order(bank: Bank) -> N
     assert await number(bank, "b", "a") == 1
     assert await number(bank, "a") == 2
     assert await number(bank, "a", "b", "a") == 1
+    assert await number(bank, *(f"{n:0200}" for n in range(100))) == 3
 
 
 async def test_sets_that_are_asked_for_at_once_get_numbers_without_gap(bank: Bank) -> None:
@@ -47,6 +48,8 @@ async def test_there_is_an_end_to_different_sets(
     assert await number(bank, "b") == 2
     with pytest.raises(InvalidInput):
         await number(bank, *(f"r{n}" for n in range(101)))
+    with pytest.raises(Conflict):
+        await number(bank, *(f"r{n:0199}" for n in range(100)))
     with pytest.raises(InvalidInput):
         await number(bank, "a\0")
 

@@ -413,8 +413,8 @@ def _(tx: Transaction, beyond: int) -> list[Row]:
 
 
 @answers(reaches._SQL.find)
-def _(tx: Transaction, routes: list[str]) -> list[Row]:
-    return [{"id": row["id"]} for row in tx.rows("grant_reaches") if row["routes"] == routes]
+def _(tx: Transaction, sha256: bytes) -> list[Row]:
+    return [{"id": row["id"]} for row in tx.rows("grant_reaches") if row["sha256"] == sha256]
 
 
 @answers(reaches._SQL.lock, lambda _tx: [("grant_reaches", 0)])
@@ -423,11 +423,12 @@ def _(_tx: Transaction) -> list[Row]:
 
 
 @answers(reaches._SQL.add)
-def _(tx: Transaction, routes: list[str], most: int) -> list[Row]:
+def _(tx: Transaction, sha256: bytes, routes: list[str], most: int) -> list[Row]:
     highest = max((row["id"] for row in tx.rows("grant_reaches")), default=0)
     if highest >= most:
         return []
-    tx.insert("grant_reaches", highest + 1, {"id": highest + 1, "routes": routes})
+    row = {"id": highest + 1, "sha256": sha256, "routes": routes}
+    tx.insert("grant_reaches", highest + 1, row)
     return [{"id": highest + 1}]
 
 

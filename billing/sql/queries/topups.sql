@@ -51,7 +51,7 @@ SELECT k.customer_id, c.id AS card
  WHERE k.livemode = $1 AND k.account_id = $2 AND k.stripe_account = $3
 
 -- Postgres decides, never Redis. What is on its way counts as there: grants not yet posted, and
--- purchases paid by a slow method.
+-- purchases paid by a slow method. What is limited to some routes does not.
 -- name: due
 SELECT s.account_id
   FROM billing.topup_settings s
@@ -59,7 +59,10 @@ SELECT s.account_id
   LEFT JOIN pools p ON p.account_id = s.account_id AND p.credit_type_id = s.credit_type_id
  WHERE s.livemode = $1 AND s.account_id > $2 AND s.enabled AND s.paused IS NULL AND s.consented_at IS NOT NULL
    AND (s.rest_until IS NULL OR s.rest_until <= now())
-   AND coalesce(p.remaining - p.debt, 0) < s.threshold
+   AND coalesce(p.remaining - p.debt, 0)
+       - coalesce((SELECT sum(l.remaining) FROM grants l
+                    WHERE l.account_id = s.account_id AND l.credit_type_id = s.credit_type_id
+                      AND l.reach_id IS NOT NULL AND l.state = 'live'), 0) < s.threshold
    AND NOT EXISTS (SELECT FROM billing.topup_attempts t
                     WHERE t.account_id = s.account_id AND t.livemode = s.livemode
                       AND t.state IN ('created', 'confirming', 'unknown'))
@@ -69,8 +72,11 @@ SELECT s.account_id
 -- Asked once the settings are locked, so that what another attempt committed is seen.
 -- name: standing
 SELECT coalesce(p.remaining - p.debt, 0)
+       - coalesce((SELECT sum(l.remaining) FROM grants l
+                    WHERE l.account_id = $1 AND l.credit_type_id = $3 AND l.reach_id IS NOT NULL AND l.state = 'live'), 0)::bigint
        + coalesce((SELECT sum(g.amount - g.clawed) FROM grants g
-                    WHERE g.account_id = $1 AND g.credit_type_id = $3 AND g.state IN ('pending', 'queued')), 0)::bigint
+                    WHERE g.account_id = $1 AND g.credit_type_id = $3 AND g.state IN ('pending', 'queued')
+                      AND g.reach_id IS NULL), 0)::bigint
        + coalesce((SELECT sum(o.credits_each * o.quantity) FROM billing.orders o
                     WHERE o.account_id = $1 AND o.livemode = $2 AND o.credit_type_id = $3
                       AND o.state = 'awaiting_funds'), 0)::bigint AS available,

@@ -3,15 +3,12 @@
 --   <I4          the plan's number, above 0, where it is on one
 --   <B I6 i8 B   per pool: type, debt, floor, number of lots
 --   <I5 B I6 I6  per lot in burn order (priority, expiry, limited first, id): id, priority, expiry ms, remaining
---   and behind all pools, only where one of these lots is limited to some routes:
---   <c1 H         'R', number of such lots, and for each, in their order
---   <I5 H         id, its reach: the number that stands for a set of routes (parts/reach.lua)
+--   and behind all pools what parts/lot_reaches.lua says, where one of these lots is limited to some routes
 -- Lots are kept as one flat list, four numbers each: parsing is most of what a call costs.
 local MAX_AMOUNT = 9e13
 local LIVE_LOTS = 32 -- more wait in Postgres until one of these is empty
 local ON_A_PLAN = 128
 local MAX_LOTS = 255 -- what the count's byte can say
-local MOST_REACHES, REACHES_MARK = 4096, byte('R')
 local lot_formats = {}
 
 local function lot_format(count)
@@ -21,50 +18,6 @@ local function lot_format(count)
     lot_formats[count] = found
   end
   return found
-end
-
--- Lot -> reach; nil if the bytes do not add up.
-local function read_reaches(raw, at, pools)
-  if #raw < at + 9 or byte(raw, at) ~= REACHES_MARK then
-    return nil
-  end
-  local known, reaches = {}, {}
-  for i = 1, #pools do
-    for k = 1, #pools[i].lots, 4 do
-      known[pools[i].lots[k]] = true
-    end
-  end
-  local count = sunpack('<H', raw, at + 1)
-  if #raw ~= at + 2 + 7 * count then
-    return nil
-  end
-  for first = at + 3, #raw, 7 do
-    local lot, reach = sunpack('<I5H', raw, first)
-    if not known[lot] or reaches[lot] or reach < 1 or reach > MOST_REACHES then
-      return nil
-    end
-    reaches[lot] = reach
-  end
-  return reaches
-end
-
-local function pack_reaches(account)
-  local packed, count = '', 0
-  for i = 1, #account.pools do
-    local lots = account.pools[i].lots
-    for k = 1, #lots, 4 do
-      local reach = account.reaches[lots[k]]
-      if reach then
-        packed = packed .. spack('<I5H', lots[k], reach)
-        count = count + 1
-      end
-    end
-  end
-  return count > 0 and spack('<c1H', 'R', count) .. packed or ''
-end
-
-local function is_limited(account)
-  return account.reaches ~= nil and pack_reaches(account) ~= ''
 end
 
 local function read_account(raw)
@@ -202,18 +155,6 @@ local function filled_lots(pool)
     end
   end
   return filled
-end
-
--- How many of a pool's lots are in use, of those that are limited or of those that are not: lots that
--- no request of some routes can use up must not keep others from entering.
-local function places_used(account, pool, limited)
-  local used, lots, reaches = 0, pool.lots, account.reaches
-  for k = 1, #lots, 4 do
-    if lots[k + 3] > 0 and (reaches and reaches[lots[k]] ~= nil or false) == limited then
-      used = used + 1
-    end
-  end
-  return used
 end
 
 -- A lot and its reach, nil or 0 where it is not limited.

@@ -2,15 +2,15 @@
 SELECT id, routes FROM grant_reaches WHERE id > $1 ORDER BY id
 
 -- name: find
-SELECT id FROM grant_reaches WHERE routes = $1::text[]
+SELECT id FROM grant_reaches WHERE sha256 = $1
 
 -- name: lock
 LOCK TABLE grant_reaches IN SHARE ROW EXCLUSIVE MODE
 
 -- name: add
-INSERT INTO grant_reaches (id, routes)
-SELECT coalesce(max(id), 0) + 1, $1::text[] FROM grant_reaches
-HAVING coalesce(max(id), 0) < $2
+INSERT INTO grant_reaches (id, sha256, routes)
+SELECT coalesce(max(id), 0) + 1, $1, $2::text[] FROM grant_reaches
+HAVING coalesce(max(id), 0) < $3
 RETURNING id
 
 -- name: names

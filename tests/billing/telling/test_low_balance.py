@@ -6,7 +6,9 @@ import pytest
 
 from billing.telling import low_balance
 from config import CreditType, PriceList
+from ledger import controls
 from ledger.accounts import Account
+from ledger.controls import Grant
 from ledger.database import Database
 from ledger.errors import InvalidInput, NotFound
 from tests.billing.told import account_of, notices_of, open_database
@@ -85,6 +87,27 @@ async def test_debt_counts_against_the_balance(database: Database, account: Acco
 
     [notice] = await notices_of(database, "low_balance")
     assert notice.payload["available"] == -7
+
+
+async def test_what_is_limited_to_some_routes_does_not_count(
+    database: Database, account: Account
+) -> None:
+    """Neither what is left of it, nor what calls under way hold."""
+    grant = Grant(CREDITS, 30, routes=["search"])
+    async with database.transaction() as connection:
+        await controls.add(connection, account.id, grant, "test", None, "test")
+        await connection.execute("UPDATE grants SET state = 'live', remaining = 20, held = 10")
+
+    told = []
+    for remaining in (40, 39, 40):
+        await put(database, account, remaining, held=10)
+        told.append(await low_balance.scan(database, prices()))
+
+    assert told == [0, 1, 0]
+    [notice] = await notices_of(database, "low_balance")
+    assert notice.payload["available"] == 19
+    await choose(database, account, 21)
+    assert await low_balance.scan(database, prices()) == 1
 
 
 async def test_a_passing_hold_is_no_fall(database: Database, account: Account) -> None:

@@ -1,11 +1,14 @@
 """What an account may agree to about automatic top-up."""
 
+from dataclasses import replace
+
 import pytest
 
 from billing.errors import NotForSale, WrongPurchase
 from billing.shop import Shop
 from billing.topup import topup_settings
-from tests.billing.conftest import new_account
+from config import load_price_list
+from tests.billing.conftest import PRICES, new_account
 from tests.billing.topping import save_card, settings_of, switch_on, told
 from tests.standin import RunningStandIn
 
@@ -44,6 +47,14 @@ WRONG: list[tuple[dict[str, object], str]] = [
     ({"most_count_day": 0}, "most_count_day"),
     ({"most_count_day": 101}, "most_count_day"),
 ]
+
+
+async def test_credits_for_some_routes_only_cannot_be_agreed_to(shop: Shop, account: int) -> None:
+    limited = PRICES.replace("name: Starter,", "name: Starter, routes: [/*],")
+    shop = replace(shop, prices=lambda: load_price_list(limited, environ={}))
+    with pytest.raises(WrongPurchase) as refused:
+        await switch_on(shop, account)
+    assert refused.value.field == "package"
 
 
 async def test_what_cannot_be_agreed_to_changes_nothing(shop: Shop, account: int) -> None:

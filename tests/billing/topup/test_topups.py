@@ -10,10 +10,10 @@ from billing.errors import Quarantined
 from billing.purchases import sessions
 from billing.shop import Shop
 from billing.topup import open_checkouts, topups
-from config import PriceList
+from config import PriceList, load_price_list
 from ledger import accounts
 from ledger.controls import Clawback, Freeze, Grant, add
-from tests.billing.conftest import applied, buy, new_account, order_of
+from tests.billing.conftest import PRICES, applied, buy, new_account, order_of
 from tests.billing.topping import (
     attempts,
     charged,
@@ -73,6 +73,27 @@ async def test_an_account_above_its_threshold_is_left_alone(
 ) -> None:
     await order_credits(shop, account, Grant(CREDITS, 20))
     await applied(shop, account)
+
+    assert await topups.scan(shop) == 0
+    assert charged(stripe_standin) == []
+
+
+async def test_credits_for_some_routes_only_are_none_of_the_threshold(
+    shop: Shop, stripe_standin: RunningStandIn, account: int
+) -> None:
+    await order_credits(shop, account, Grant(CREDITS, 500, routes=["/*"]))
+    assert await topups.scan(shop) == 1  # also while they are on their way
+    await applied(shop, account)
+
+    assert await topups.scan(shop) == 0
+    assert charged(stripe_standin) == [1000]
+
+
+async def test_a_package_that_became_one_for_some_routes_is_not_bought_again(
+    shop: Shop, stripe_standin: RunningStandIn, account: int
+) -> None:
+    limited = PRICES.replace("name: Starter,", "name: Starter, routes: [/*],")
+    shop = replace(shop, prices=lambda: load_price_list(limited, environ={}))
 
     assert await topups.scan(shop) == 0
     assert charged(stripe_standin) == []
