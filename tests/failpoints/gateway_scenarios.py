@@ -25,7 +25,7 @@ from gateway.operations.desk import Desk
 from gateway.paging import PageQuery
 from gateway.prices import LivePrices
 from gateway.publishing import FilePlace
-from ledger import price_versions
+from ledger import plans, price_versions
 from ledger.errors import Conflict
 from ledger.ledger import Ledger
 from tests.counting_backend import CountingBackend, counting_backend
@@ -50,16 +50,27 @@ routes:
   - { path: /open, upstream: api, public: true, price: 0 }
   - { path: /watched, upstream: api, price: 3, observe: true }
 """
+ON_PLANS = """
+version: 1
+upstreams: { api: { url: "{api}" } }
+routes:
+  - { path: /ok, upstream: api, price: 2 }
+  - { path: /search, upstream: api, price: 4, feature: fast }
+  - { path: /watched, upstream: api, price: 3, observe: true }
+plans: { pro: { factor: 3 } }
+"""
 
 Answer = tuple[int, bytes]
 
 
 @asynccontextmanager
-async def app(run: Run, ledger: Ledger, units: dict[str, int]) -> AsyncIterator[App]:
+async def app(
+    run: Run, ledger: Ledger, units: dict[str, int], prices: str = PRICES
+) -> AsyncIterator[App]:
     """The application of a worker before a backend that writes down what it serves."""
     async with counting_backend() as backend:
         _write_down(backend, run, units)
-        price_list = load_price_list(PRICES.replace("{api}", backend.url), environ={})
+        price_list = load_price_list(prices.replace("{api}", backend.url), environ={})
         for route in price_list.routes:
             object.__setattr__(route, "lifetime_ms", LIFETIME_MS)  # a file may say 10 s at least
         async with ledger.database.connection() as connection:
@@ -240,6 +251,50 @@ async def _done(ledger: Ledger, customer: Customer) -> bool:
             customer.account,
         )
     return row is not None
+
+
+async def requests_on_plans(run: Run) -> None:
+    """Priced by a plan that is set, changed and taken off again; closed by it, and watched on it."""
+    [one, two] = run.customers
+    account = f"acc_{one.account}"
+    run.begin()
+    async with (
+        run.ledger("worker") as ledger,
+        app(run, ledger, {"/ok": 6, "/search": 4}, ON_PLANS) as serving,
+    ):
+        admin = desk(ledger)
+
+        async def put_on() -> None:
+            unique = accounts.PlanChange(plan=f"pro {secrets.token_hex(4)}")
+            await accounts.set_plan(admin, account, unique)
+            await accounts.set_plan(admin, account, accounts.PlanChange(plan="pro"))
+            await accounts.set_plan(admin, account, accounts.PlanChange(plan="pro"))
+
+        async def subscribed() -> None:
+            async with ledger.database.connection() as connection:
+                on = plans.OnPlan("", ("fast",))
+                await plans.subscribe(connection, two.account, on, actor="stripe")
+                await plans.names(connection)
+            await ledger.pusher.push(two.account)
+
+        async def requests() -> None:
+            assert (await ask(serving, "GET", "/watched", one))[0] == 200
+            assert (await ask(serving, "GET", "/ok", one))[0] == 200
+            assert (await ask(serving, "GET", "/search", one))[0] == 403
+            assert (await ask(serving, "GET", "/search", two))[0] == 200
+            await until(lambda: not ledger.settler.unsettled)
+
+        async def ended() -> None:
+            async with ledger.database.connection() as connection:
+                await plans.subscribe(connection, two.account, None, actor="stripe")
+            await ledger.pusher.push(two.account)
+
+        await run.step("put on", put_on)
+        await run.step("subscribed", subscribed)
+        await run.step("requests", requests)
+        await run.step("ended", ended)
+        await run.step("settled", lambda: run.settled(ledger))
+        await serving._upstreams.aclose()
 
 
 def desk(ledger: Ledger) -> Desk:
@@ -439,6 +494,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     charged_requests,
     strict_requests,
     requests_with_a_key,
+    requests_on_plans,
     money_by_admins,
     keys_and_accounts,
     price_versions_change,

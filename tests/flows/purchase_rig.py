@@ -50,6 +50,8 @@ packages:
     name: Daily
     credits: {DAILY[0]}
     price: {{ usd: {DAILY[1]} }}
+    plan_tier: daily
+    feature_flags: [fast]
     interval: day
     adjustable_quantity: {{ min: 1, max: 5 }}
   refill: {{ name: Refill, credits: {REFILL[0]}, price: {{ usd: {REFILL[1]} }} }}

@@ -308,3 +308,21 @@ async def test_every_charge_has_the_price_of_the_plan_at_its_hold(stores: Stores
     assert {charge.plan for charge in found} == {"pro", "team"}
     assert available == 1_000_000 - sum(charge.captured for charge in found)
     tell(Proof("T6", "plans changing under calls: each at its hold's price", operations=len(found)))
+
+
+async def test_a_body_under_way_counts_once_though_it_is_priced_twice(gateway: Charging) -> None:
+    """The first guess at the plan is wrong; a place among uploads is taken and given back once."""
+    customer = await gateway.customer(credits=1_000)
+    await put_on(gateway, customer, "pro")
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b'{"usage": '
+        await asyncio.sleep(0.05)
+        yield b'{"total_tokens": 7}}'
+
+    headers = {"content-type": "application/json"}
+    answer = await gateway.ask("POST", "/chat", customer, content=body(), headers=headers)
+
+    assert (answer.status_code, answer.json()["usage"]["total_tokens"]) == (200, 7)
+    await gateway.quiet()
+    assert not gateway.app._proxy._uploads._under_way

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from billing.invoicing import subscriptions
+from billing.invoicing import entitlement, subscriptions
 from billing.shop import Shop
 from config import PriceList, load_price_list
 from ledger import accounts, plans
@@ -115,3 +115,35 @@ async def test_what_nobody_pays_for_entitles_to_nothing(
     await subscriptions.settle(shop, subscription["id"])
 
     assert (await standing(shop, account)).on == (OnPlan("pro", ("export",)) if counts else NOTHING)
+
+
+async def test_who_comes_later_sees_what_the_other_has_written(
+    shop: Shop, stripe_standin: RunningStandIn, account: int
+) -> None:
+    """Two subscriptions change in transactions that overlap: neither's entitlement is lost."""
+    for _ in range(2):
+        _, subscription = await subscribe(shop, stripe_standin, account)
+        await subscriptions.settle(shop, subscription["id"])
+    ended = "UPDATE billing.subscriptions SET status = 'canceled', feature_flags = jsonb_build_array(id)"
+    begun = "UPDATE billing.subscriptions SET status = 'active' WHERE id = $1"
+    blocked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    async with shop.ledger.database.connection() as connection:
+        await connection.execute(ended)
+        ids = [row["id"] for row in await connection.fetch("SELECT id FROM billing.subscriptions")]
+        await entitlement.follow(connection, account, livemode=False)
+
+    async def begin(which: str) -> None:
+        async with shop.ledger.database.transaction() as connection:
+            await connection.execute(begun, which)
+            await entitlement.follow(connection, account, livemode=False)
+
+    async with shop.ledger.database.transaction() as connection:
+        await connection.execute(begun, ids[0])
+        await entitlement.follow(connection, account, livemode=False)
+        other = asyncio.create_task(begin(ids[1]))
+        async with shop.ledger.database.connection() as watching, asyncio.timeout(10):
+            while not await watching.fetchval(blocked):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+    await other
+
+    assert (await standing(shop, account)).on.features == tuple(sorted(ids))
