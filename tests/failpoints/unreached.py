@@ -21,6 +21,10 @@ UNREACHED: dict[str, tuple[str, ...]] = {
         "billing.topup.payment_intents:_refused: await open_checkouts.end()",
         "billing.topup.topup_charges:_refused",
     ),
+    "answers kept for an account that have no room any more: only bodies go, and no money moves": (
+        "ledger.replies:Replies.keep: await _make_room()",
+        "ledger.replies:_make_room",
+    ),
     "needs two things to go wrong at once, or a store that is away for a while": (
         "billing.customer.customers:forget",
         "billing.invoicing.invoices:_settle_given_up",

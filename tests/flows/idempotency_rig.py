@@ -217,7 +217,8 @@ class Fleet:
         link.close()
 
     async def expire(self) -> None:
-        """Let what is overdue expire, as the steward does."""
+        """Let what is overdue expire, as the steward does: it finds it in Postgres."""
+        await self.keeper.post_all()
         await asyncio.sleep(1.2 * LIFETIME_MS / 1000)
         await self.keeper.sweeper.expire_holds()
 

@@ -13,7 +13,9 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
+from gateway.idempotency.key import fingerprint, key_hash
 from ledger.books import ChargeState
+from ledger.replies import Reply
 from tests.charging import Charging, Customer, Stores, charging
 from tests.flows.test_limits import wipe
 from tests.gateway.serving import until
@@ -245,6 +247,38 @@ async def test_a_client_that_left_gets_its_answer_when_it_asks_again(stores: Sto
         charge = await gateways[0].charge(again.headers["farebox-charge"])
         assert (charge.state, charge.captured) == (ChargeState.CAPTURED, PRICE)
         assert reached(*gateways) == 1
+
+
+@pytest.mark.parametrize("path", ["/hang", "/gated"])
+async def test_who_comes_second_gives_the_answer_that_was_kept_first_and_charges_nothing(
+    stores: Stores, path: str
+) -> None:
+    """As after a pause in which its hold expired; a stream that began another one is cut."""
+    async with charging(stores, PRICES) as gateway:
+        customer = await gateway.customer(credits=CREDITS)
+        asking = asyncio.create_task(gateway.get(path, customer, headers=KEYED))
+        await until(lambda: reached(gateway) == 1)
+        asked = fingerprint(method="GET", route=path, path=path.encode(), query=b"", body=b"")
+        first = Reply(b"another hold", asked, 200, [(b"x-first", b"1")], b"the first answer")
+        hashed = key_hash(KEY.encode())
+        assert await gateway.ledger.replies.keep(customer.account, hashed, first)
+        gateway.backend.gate.set()
+
+        if path == "/hang":
+            answer = await asking
+            assert (answer.status_code, answer.content) == (200, b"the first answer")
+            assert answer.headers["farebox-replayed"] == "true"
+            assert answer.headers["x-first"] == "1"
+            assert answer.headers["farebox-charge"] == b"another hold".hex()
+        else:
+            with pytest.raises(httpx.RemoteProtocolError):
+                await asking
+        [request_id] = gateway.backend.served
+        charge = await gateway.charge(request_id)
+        assert (charge.state, charge.reason) == (ChargeState.VOID, "overtaken")
+        again = await gateway.get(path, customer, headers=KEYED)
+        assert again.content == b"the first answer"
+        assert await gateway.available(customer) == CREDITS
 
 
 async def test_a_revoked_key_gets_no_kept_answer(stores: Stores) -> None:
