@@ -30,6 +30,7 @@ from config.secret import Secret
 from config.settings import Settings
 from config.starter import starter_file
 from config.watch import PriceWatch, read_price_file
+from config.words import price_words
 
 __all__ = [
     "DEFAULT_PLAN",
@@ -86,6 +87,7 @@ __all__ = [
     "plan_required",
     "plan_warnings",
     "price_file_schema",
+    "price_words",
     "quote",
     "read_price_file",
     "starter_file",

@@ -22,6 +22,7 @@ from gateway.framing import FramingLimits, StrictHttpProtocol, Turn, strict_http
 from gateway.idempotency import Idempotency
 from gateway.identify import Identification
 from gateway.metrics import Metrics, MetricsFile
+from gateway.pages_host import PagesHost
 from gateway.plans import Plans
 from gateway.presence import Presence
 from gateway.prices import LivePrices
@@ -83,6 +84,9 @@ class App:
             open_billing=open_billing,
             clock=self._clock,
         )
+        self._pages_host: PagesHost | None = None
+        if settings.pages_host is not None:
+            self._pages_host = PagesHost(settings.pages_host, lambda: prices.current.prefix)
         self._metrics_file: MetricsFile | None = None
         if metrics_folder is not None:
             self._metrics_file = MetricsFile(
@@ -131,6 +135,8 @@ class App:
         if scope["type"] == "http":
             if self._is_ours(scope["raw_path"]):
                 await self._control(scope, receive, send)
+            elif self._pages_host is not None and self._pages_host.is_asked(scope["headers"]):
+                await self._pages_host(scope, send)
             else:
                 await self._proxy.serve(turn_of(scope, receive, send))
         elif scope["type"] == "lifespan":
@@ -140,6 +146,8 @@ class App:
         """Serve a request of our own server: the proxy needs no scope."""
         if self._is_ours(turn.head.target):
             await self._control(turn.scope(), turn.receive, turn.send)
+        elif self._pages_host is not None and self._pages_host.is_asked(turn.head.block.headers):
+            await self._pages_host(turn.scope(), turn.send)
         else:
             await self._proxy.serve(turn)
 

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from config import PriceList, Quote, format_amount
 from gateway.commands.failed import CommandFailed
 from gateway.commands.session import Said
-from gateway.consumer.quote import QuoteAnswer, held_against
 from gateway.operations.desk import Desk
 from gateway.operations.limit_standing import Asker
+from gateway.operations.quotes import QuoteAnswer, held_against
 from ledger import accounts, api_keys, plans
 from ledger.ids import parse_key
 from ledger.ports import SystemClock

@@ -282,6 +282,7 @@ page_sessions.account_id bigint
 page_sessions.admin_id bigint
 page_sessions.created_at timestamp with time zone NOT NULL DEFAULT now()
 page_sessions.expires_at timestamp with time zone NOT NULL
+page_sessions.key_id bigint
 plans.number bigint NOT NULL IDENTITY
 plans.name text NOT NULL
 plans.features text[] NOT NULL
@@ -490,6 +491,7 @@ page_sessions CHECK (((account_id IS NULL) <> (admin_id IS NULL)))
 page_sessions CHECK ((length(token_sha256) = 32))
 page_sessions FOREIGN KEY (account_id) REFERENCES accounts(id)
 page_sessions FOREIGN KEY (admin_id) REFERENCES admins(id)
+page_sessions FOREIGN KEY (key_id) REFERENCES api_keys(id)
 page_sessions PRIMARY KEY (token_sha256)
 plans CHECK (((name <> ''::text) OR (features <> '{}'::text[])))
 plans CHECK (((number >= 1) AND (number <= '4294967295'::bigint)))

@@ -134,6 +134,7 @@ UNREACHED: dict[str, tuple[str, ...]] = {
         "ledger.charges:find: await connection.fetch(_SQL.find)",
         "ledger.controls:applied: await connection.fetchval(_SQL.applied)",
         "ledger.plans:names_of: await connection.fetch(_SQL.of_accounts)",
+        "ledger.grants:of_charge: await connection.fetch(_SQL.of_charge)",
         "ledger.shards:open_holds: await connection.fetch(_SQL.open_holds)",
     ),
     "a top-up that is refused, paused, put aside, or overtaken by an open page or a late bank": (
