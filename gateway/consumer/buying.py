@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from billing.errors import BillingError, NoSuchObject
-from billing.purchases import checkout, come_back, purchase_view
+from billing.purchases import come_back, purchase_view
 from billing.shop import Shop
 from gateway import buy_link
 from gateway.consumer.buying_html import (
@@ -27,10 +27,10 @@ from gateway.consumer.buying_html import (
     refusal_page,
 )
 from gateway.consumer.html import HEADERS, headers_for_forms
-from gateway.consumer.selling import CheckoutStarted, Currency
 from gateway.consumer.services import Services
 from gateway.models import Given, GivenBody
-from gateway.operations import packages, purchases
+from gateway.operations import checkouts, packages, purchases
+from gateway.operations.checkouts import CheckoutStarted, Currency, PurchaseDraft
 from gateway.operations.now import utc_now
 from gateway.operations.package_terms import MOST_QUANTITY
 from gateway.problems import Problem
@@ -133,19 +133,10 @@ async def buy(call: Call[Services, None, Any, LinkPurchase | bytes]) -> Checkout
     asked = _form(call.body) if isinstance(call.body, bytes) else call.body
     account = _account(services.shop, asked.token)
     services.begin_purchase(account)
-    started = await checkout.start(
-        services.shop,
-        account,
-        checkout.Purchase(package=asked.package, quantity=asked.quantity, currency=asked.currency),
-        origin="page",
-    )
+    draft = PurchaseDraft(package=asked.package, quantity=asked.quantity, currency=asked.currency)
+    started = await checkouts.begin(services.shop, account, draft, origin="page")
     if not wants_page(call.request):
-        return CheckoutStarted(
-            checkout_url=started.checkout_url,
-            session_id=started.session_id,
-            order_id=started.order_id,
-            expires_at=started.expires_at,
-        )
+        return started
     if _origin(started.checkout_url) in services.pay_at:
         return RedirectResponse(started.checkout_url, status_code=303, headers=HEADERS)
     # A Checkout domain of the operator's own: browsers would not let the form lead there.

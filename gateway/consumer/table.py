@@ -11,11 +11,21 @@ from gateway.openapi import Document, document
 from gateway.operations import keys as key_operations
 from gateway.operations.accounts import AccountAnswer
 from gateway.operations.charges import ChargeAnswer, ChargePage, ChargeQuery
+from gateway.operations.checkouts import CheckoutStarted, PurchaseDraft
 from gateway.operations.health import Ready
 from gateway.operations.history import EntryPage, EntryQuery, UsageAnswer, UsageQuery
 from gateway.operations.packages import PackageList
 from gateway.operations.payments import PaymentPage
 from gateway.operations.purchases import PurchaseAnswer
+from gateway.operations.quotes import REFUSALS, QuoteAnswer, QuoteBody, QuoteQuery
+from gateway.operations.saved import (
+    CardList,
+    CardPage,
+    ThresholdDraft,
+    Thresholds,
+    TopUpAnswer,
+    TopUpDraft,
+)
 from gateway.operations.subscriptions import CancelQuery, Subscription, SubscriptionPage
 from gateway.paging import PageQuery
 from gateway.routes import Call, Operation
@@ -108,14 +118,14 @@ TABLE: tuple[Operation, ...] = (
     ),
     Operation(
         method="GET", path="/v1/quote", name="quote", summary="What a call would cost",
-        handler=quote.quote_get, need="key", answer=quote.QuoteAnswer, query=quote.QuoteQuery,
-        problems=quote.REFUSALS,
+        handler=quote.quote_get, need="key", answer=QuoteAnswer, query=QuoteQuery,
+        problems=REFUSALS,
     ),
     Operation(
         method="POST", path="/v1/quote", name="quote-with-body",
         summary="What a call with headers and a body would cost",
-        handler=quote.quote_post, need="key", answer=quote.QuoteAnswer, body=quote.QuoteBody,
-        problems=quote.REFUSALS,
+        handler=quote.quote_post, need="key", answer=QuoteAnswer, body=QuoteBody,
+        problems=REFUSALS,
     ),
     Operation(
         method="GET", path="/v1/packages", name="list-packages", summary="What is for sale",
@@ -149,8 +159,8 @@ TABLE: tuple[Operation, ...] = (
     ),
     Operation(
         method="POST", path="/v1/checkout", name="checkout", summary="Buy a package",
-        handler=selling.buy, need="manage", answer=selling.CheckoutStarted, status=201,
-        body=selling.PurchaseDraft, problems=BUYING,
+        handler=selling.buy, need="manage", answer=CheckoutStarted, status=201,
+        body=PurchaseDraft, problems=BUYING,
     ),
     Operation(
         method="GET", path="/v1/checkout/{session}", name="show-checkout",
@@ -181,42 +191,42 @@ TABLE: tuple[Operation, ...] = (
     ),
     Operation(
         method="GET", path="/v1/cards", name="list-cards", summary="My saved cards",
-        handler=saved.list_cards, need="manage", answer=saved.CardList, problems=(502,),
+        handler=saved.list_cards, need="manage", answer=CardList, problems=(502,),
     ),
     Operation(
         method="POST", path="/v1/cards", name="save-card",
         summary="A page of Stripe's that saves a card; no money moves",
-        handler=saved.save_card, need="manage", answer=saved.CardPage, status=201,
+        handler=saved.save_card, need="manage", answer=CardPage, status=201,
         problems=(409, 429, 502),
     ),
     Operation(
         method="DELETE", path="/v1/cards/{card}", name="remove-card",
         summary="Remove a card; it ends the top-up that charges it",
-        handler=saved.remove_card, need="manage", answer=saved.CardList, problems=(404, 502),
+        handler=saved.remove_card, need="manage", answer=CardList, problems=(404, 502),
     ),
     Operation(
         method="GET", path="/v1/top-up", name="show-top-up", summary="My automatic top-up",
-        handler=saved.show_top_up, need="manage", answer=saved.TopUpAnswer,
+        handler=saved.show_top_up, need="manage", answer=TopUpAnswer,
     ),
     Operation(
         method="PUT", path="/v1/top-up", name="set-top-up",
         summary="Have a saved card charged when the balance is low, within limits",
-        handler=saved.set_top_up, need="manage", answer=saved.TopUpAnswer,
-        body=saved.TopUpDraft, problems=(404, 409, 502),
+        handler=saved.set_top_up, need="manage", answer=TopUpAnswer,
+        body=TopUpDraft, problems=(404, 409, 502),
     ),
     Operation(
         method="DELETE", path="/v1/top-up", name="end-top-up", summary="End automatic top-up",
-        handler=saved.end_top_up, need="manage", answer=saved.TopUpAnswer,
+        handler=saved.end_top_up, need="manage", answer=TopUpAnswer,
     ),
     Operation(
         method="GET", path="/v1/notices", name="show-thresholds",
         summary="From which balance on I am told", handler=saved.show_thresholds, need="manage",
-        answer=saved.Thresholds,
+        answer=Thresholds,
     ),
     Operation(
         method="PUT", path="/v1/notices", name="set-thresholds",
         summary="Say from which balance on I want to be told", handler=saved.set_thresholds,
-        need="manage", answer=saved.Thresholds, body=saved.ThresholdDraft, problems=(404,),
+        need="manage", answer=Thresholds, body=ThresholdDraft, problems=(404,),
     ),
     Operation(
         method="GET", path="/buy", name="buy", summary="What the link of a refusal can buy",
@@ -225,7 +235,7 @@ TABLE: tuple[Operation, ...] = (
     ),
     Operation(
         method="POST", path="/buy", name="buy-with-link", summary="Buy with the link of a refusal",
-        handler=buying.buy, need="nobody", answer=selling.CheckoutStarted, status=201,
+        handler=buying.buy, need="nobody", answer=CheckoutStarted, status=201,
         body=buying.LinkPurchase, text_body=buying.FORM, page=True, leads_on=True,
         problems=(403, *BUYING),
     ),
@@ -246,13 +256,14 @@ TABLE: tuple[Operation, ...] = (
         handler=webhook.deliver, need="nobody", answer=webhook.Received, text_body=webhook.MEDIA,
     ),
     Operation(
-        method="GET", path="/sign-in", name="sign-in", status=303, query=pages.SignInQuery,
-        summary="Use a sign-in link: sets the session cookie and leads to the page",
-        handler=pages.sign_in, need="nobody", answer=None, problems=(403,),
+        method="GET", path="/sign-in", name="sign-in", query=pages.SignInQuery,
+        summary="Use a sign-in link: sets the session cookie and leads on; or ask for a key",
+        handler=pages.sign_in, need="nobody", answer="text/html", leads_on=True, problems=(403,),
     ),
     Operation(
         method="POST", path="/sign-out", name="sign-out", status=303, summary="End the session",
-        handler=pages.sign_out, need="nobody", answer=None,
+        handler=pages.sign_out, need="nobody", answer=None, page=True, leads_on=True,
+        problems=(400, 403, 413, 415),
     ),
     Operation(
         method="GET", path="/", name="page", summary="Balance and charges, for people",
