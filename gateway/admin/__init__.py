@@ -3,11 +3,12 @@
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from billing.billing import Billing
 from config import PriceList
 from gateway.admin.caller import TokenGate
+from gateway.admin.lazy_pages import BesidePages
 from gateway.admin.services import Services
 from gateway.admin.table import TABLE
 from gateway.operations.jobs import Jobs
@@ -35,9 +36,9 @@ def admin_app(
     price_file: FilePlace | None = None,
     jobs: Jobs | None = None,
     failures: Callable[[], Mapping[str, str]] = dict,
-) -> Starlette:
+) -> ASGIApp:
     """
-    Build the admin listener.
+    Build the admin listener: the API, and the pages for people beside it.
 
     `pages_url` is where consumers find their pages, like `https://api.example.com/farebox`.
     `metrics` returns Prometheus text over all workers. `environ` is what `${NAME}` in a
@@ -60,4 +61,5 @@ def admin_app(
         failures=failures,
         price_file=price_file,
     )
-    return control_app(TABLE, services, TokenGate(ledger), prefix=lambda: PREFIX)
+    api = control_app(TABLE, services, TokenGate(ledger), prefix=lambda: PREFIX)
+    return BesidePages(api, services)
