@@ -5,7 +5,7 @@ import re
 import pytest
 
 from gateway.pages.admin.table import ACTIONS, PAGES
-from tests.gateway.pages.admin.looking import BASE, Looking
+from tests.gateway.pages.admin.looking import BASE, Looking, text_of
 from tests.selling import Market
 
 pytestmark = pytest.mark.anyio
@@ -82,7 +82,7 @@ async def test_a_page_is_shown_with_its_headers_and_nothing_unescaped(
 ) -> None:
     page = await root.get(path.format(**places))
 
-    assert page.status_code == 200, page.text
+    assert page.status_code == 200, text_of(page)
     headers = page.headers
     assert headers["content-security-policy"] == POLICY
     assert headers["content-type"] == "text/html; charset=utf-8"
