@@ -1,7 +1,10 @@
 """One account, with all that belongs to it."""
 
+from datetime import date
+
 from starlette.responses import Response
 
+from config import format_amount
 from gateway.operations import accounts, charges, grants, history, keys, payments
 from gateway.operations.history import EntryQuery, UsageQuery
 from gateway.operations.now import utc_now
@@ -51,16 +54,26 @@ async def one(asked: AdminAsked) -> Response:
         charges=await charges.listed(
             database, given(charges.ChargeQuery, limit=FEW), account=number
         ),
-        usage=[(part, _by_day(part)) for part in usage.types if part.days],
+        usage=[
+            (part, _by_day(part, usage.since.date(), usage.until.date()))
+            for part in usage.types
+            if part.days
+        ],
         payments=paid,
         done=asked.request.query_params.get("done", ""),
     )
 
 
-def _by_day(part: history.TypeUsage) -> charts.Chart:
-    return charts.bars(
-        [Point(day.day.strftime("%d %b"), day.used, day.display["used"]) for day in part.days]
-    )
+def _by_day(part: history.TypeUsage, since: date, until: date) -> charts.Chart:
+    """Draw what was used by day; days without any are empty."""
+    known = {day.day: day for day in part.days}
+    points = []
+    for ordinal in range(since.toordinal(), until.toordinal() + 1):
+        day = date.fromordinal(ordinal)
+        one = known.get(day)
+        used = 0 if one is None else one.used
+        points.append(Point(day.strftime("%d %b"), used, format_amount(used, part.scale)))
+    return charts.bars(points)
 
 
 async def entries(asked: AdminAsked) -> Response:

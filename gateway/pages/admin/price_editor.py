@@ -57,7 +57,12 @@ async def act(asked: AdminAsked) -> Response:
     except REFUSALS as refused:
         problem = problem_of(refused)
         return _page(
-            asked, live, text, expected=expected, refused=problem.detail, status=problem.status
+            asked,
+            live,
+            text,
+            expected=expected,
+            refused=_sentence(problem.detail),
+            status=problem.status,
         )
     # What is compared now is what may be published over.
     return _page(asked, live, text, expected=live.version, compared=True)
@@ -80,6 +85,10 @@ async def _published(asked: AdminAsked, text: str, expected: int) -> Response:
         place=asked.services.price_file,
     )
     return asked.onward("/prices", done="same" if done.repeated else f"version-{done.version}")
+
+
+def _sentence(said: str) -> str:
+    return f"{said[:1].upper()}{said[1:]}" + ("" if said.endswith(".") else ".")
 
 
 def _expected(text: str) -> int:
