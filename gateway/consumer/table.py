@@ -147,6 +147,11 @@ TABLE: tuple[Operation, ...] = (
         body=key_operations.Rotation, problems=(404, 409),
     ),
     Operation(
+        method="PUT", path="/v1/keys/{key}/name", name="rename-key", summary="Call a key otherwise",
+        handler=keys.rename, need="manage", answer=key_operations.KeyChanged,
+        body=key_operations.KeyName, problems=(404,),
+    ),
+    Operation(
         method="PUT", path="/v1/keys/{key}/caps", name="cap-key",
         summary="The most a key may spend in a day, a month or for ever",
         handler=keys.put_caps, need="manage", answer=key_operations.KeyChanged,
