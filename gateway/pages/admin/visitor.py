@@ -78,7 +78,9 @@ class Door:
             session = await self._opened(asked.request, form.read.token)
         except Problem as refused:
             again = form.refused(refused)
-            return asked.shows("admin/sign_in.html", status=refused.status, form=again)
+            said = asked.shows("admin/sign_in.html", status=refused.status, form=again)
+            said.headers.update({name.decode(): text.decode() for name, text in refused.headers})
+            return said
         response = RedirectResponse(
             BASE + local_path(form.read.next, BASE),
             status_code=303,
