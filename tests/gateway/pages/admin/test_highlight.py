@@ -50,7 +50,7 @@ def test_what_only_looks_so_has_another_kind() -> None:
 
 
 def test_the_shipped_example_is_cut_without_loss() -> None:
-    text = (Path(__file__).parents[4] / "gateway/demo/farebox.yaml").read_text("utf-8")
+    text = (Path(__file__).parents[4] / "gateway/demo/demo.yaml").read_text("utf-8")
     shown = highlighted(text)
     again = "\n".join("".join(piece.text for piece in line.pieces) for line in shown.lines)
     assert again == text.rstrip("\n")
