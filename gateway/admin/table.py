@@ -11,7 +11,7 @@ from gateway.admin.recovery import RECOVERY
 from gateway.admin.rows import V1, changes, shows
 from gateway.admin.selling_table import SELLING
 from gateway.admin.services import Services
-from gateway.consumer.probes import Live, livez
+from gateway.admin.watching import WATCHING
 from gateway.openapi import Document, document
 from gateway.operations import (
     accounts,
@@ -39,6 +39,7 @@ PARAMETERS = {
     "event": "The number of the event in the inbox.",
     "fact": "The fact's place in its journal, like 0-3-1204.",
     "finding": "The finding's number.",
+    "job": "The job's id, as it was answered when it began.",
     "key": "The key's id, like key_7.",
     "notice": "The notice's number.",
     "order": "The order's id, ord_ and 24 hexadecimal characters; for money back also a payment's.",
@@ -71,7 +72,7 @@ def described() -> dict[str, Any]:
 TABLE: tuple[Operation, ...] = (
     Operation(
         method="GET", path="/livez", name="livez", summary="This process answers",
-        handler=livez, need="nobody", answer=Live,
+        handler=handlers.livez, need="nobody", answer=health.Live,
     ),
     Operation(
         method="GET", path="/readyz", name="readyz", summary="Requests can be charged",
@@ -163,6 +164,7 @@ TABLE: tuple[Operation, ...] = (
             handlers.resolve, health.Resolved, health.Resolution),
     shows(f"{V1}/gateways", "list-gateways", "Running gateways, and what is odd about them",
          handlers.gateways, health.GatewayList),
+    *WATCHING,
     *RECOVERY,
     *SELLING,
 )  # fmt: skip
