@@ -22,7 +22,7 @@ REASONS = {
     "upstream-invalid": "the upstream's answer was no valid HTTP",
     "body-rejected": "the request's body was refused on the way",
     "not-posted": "the route is strict, and Postgres did not get the hold in time",
-    "overtaken": "another answer to the same request, under its Idempotency-Key, was given instead",
+    "overtaken": "another answer was kept under its Idempotency-Key while it ran, and was given",
     "unused": "it was held ahead for a WebSocket, which ended before it was needed",
     "expired": "the gateway died before the end; the hold ran out and came back",
     "observed": "the route only records",
