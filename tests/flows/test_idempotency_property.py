@@ -222,7 +222,7 @@ async def test_after_all_of_it_the_books_agree(seen: Seen) -> None:
     )
     tell(
         Proof(
-            "T4",
+            "T6",
             "repeats under one Idempotency-Key: charged once at most, and answered alike",
             seeds=seen.cases,
             faults=kills + losses,

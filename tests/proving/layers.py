@@ -30,6 +30,8 @@ def _races(rounds: int) -> dict[str, str]:
     return {"FAREBOX_ROUNDS": str(rounds)}
 
 
+_CALLS = {"FAREBOX_LIMITED_CALLS": "500", "FAREBOX_REPEATS": "500"}
+
 LAYERS = (
     Layer(
         "T1",
@@ -87,9 +89,11 @@ LAYERS = (
             "tests/flows/test_process_races.py",
             "tests/flows/test_payment_races.py",
             "tests/flows/test_limits.py",
+            "tests/flows/test_idempotency.py",
+            "tests/flows/test_idempotency_property.py",
         ),
-        _races(100) | {"FAREBOX_LIMITED_CALLS": "500"},
-        _races(2_000) | {"FAREBOX_LIMITED_CALLS": "500"},
+        _races(100) | _CALLS | {"FAREBOX_EXAMPLES": "150"},
+        _races(2_000) | _CALLS | {"FAREBOX_EXAMPLES": "2000"},
     ),
     Layer(
         "attacks",
