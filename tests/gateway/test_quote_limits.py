@@ -22,7 +22,7 @@ routes:
   - { path: /seen, methods: [GET], upstream: api, price: 3, observe: true, limits: { LIMITS } }
 """
 FREE = "per_account: { free: { requests: 2, per: month } }"
-QUOTA = "per_key: { quota: { requests: 2, per: month }, in_flight: 9 }"
+QUOTA = "per_key: { quota: { requests: 3, per: month }, in_flight: 9 }"
 
 
 async def quoted(ctl: Control, customer: Customer, path: str = "/ok") -> Any:
@@ -72,8 +72,12 @@ async def test_a_quote_says_which_quota_refuses(shared_stores: Stores) -> None:
         customer = await ctl.gateway.customer(credits=100)
         await ctl.gateway.charge(await ctl.gateway.get("/ok", customer))
         assert (await quoted(ctl, customer))["refused"] is None
-        assert (await quoted(ctl, customer, "/heavy"))["limits"][0]["left"] == 2
-        await ctl.gateway.charge(await ctl.gateway.get("/ok", customer))
+        await ctl.gateway.charge(await ctl.gateway.get("/heavy", customer))
+        heavy = await quoted(ctl, customer, "/heavy")  # which counts as two
+        assert (heavy["limits"][0]["left"], heavy["refused"]) == (1, "rate-limited")
+        assert (await ctl.gateway.get("/heavy", customer)).status_code == 429
+        for _ in range(2):
+            await ctl.gateway.charge(await ctl.gateway.get("/ok", customer))
 
         quote = await quoted(ctl, customer)
         refused = await ctl.gateway.get("/ok", customer)
@@ -97,7 +101,7 @@ async def test_a_quote_says_when_the_keys_cap_is_reached(shared_stores: Stores) 
             "key-cap", "cap-month", True,
         )  # fmt: skip
         assert [(one["kind"], one["most"], one["left"]) for one in quote["limits"]] == [
-            ("quota", 2, 1),
+            ("quota", 3, 2),
             ("cap", 5, 2),
         ]
         refused = await ctl.gateway.get("/ok", customer)
