@@ -269,7 +269,7 @@ async def test_32_limited_lots_keep_no_other_credits_waiting(gateway: Charging) 
     async def all_live() -> bool:
         async with gateway.ledger.database.connection() as connection:
             rows = await grants.of_account(connection, customer.account)
-        return all(row.state != "queued" for row in rows)
+        return all(row.state not in {"queued", "pending"} for row in rows)
 
     await until(all_live)
     assert await call(gateway, "/search", customer) == (200, 29)
