@@ -26,6 +26,7 @@ class HeaderFacts:
         headers: Names in lower case.
         host: Empty where there is none, as `upgrade`.
         body_bytes: Content-Length; 0 where there is no body, None where only its end will tell.
+        idempotency_key: As sent; several lines are joined as lists are (RFC 9110 5.3).
         says_empty: There is a `Content-Length: 0`.
         waits_for_continue: The body is sent when we say so.
         secrets: Every Farebox key; two are the caller's mistake.

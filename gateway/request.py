@@ -35,7 +35,6 @@ class Request:
         body_bytes: Content-Length; 0 where there is no body, None where only its end will tell.
         received_bytes: How much of the body has come so far.
         body_ended: All of the body has come.
-        idempotency_key: As sent; several lines are joined as lists are (RFC 9110 5.3).
         when_body_ended: Called once, when it has.
     """
 

@@ -124,7 +124,9 @@ async def test_a_warm_request_makes_no_task_no_timer_no_log_call_and_two_writes(
     call_at = loop.call_at
 
     def count_timer(when: float, callback: Any, *args: Any, **more: Any) -> Any:
-        timers[getattr(callback, "__qualname__", str(callback))] += 1
+        # asyncpg's are the steward's, which posts beside: the slower the machine, the more of them.
+        if not getattr(callback, "__module__", "").startswith("asyncpg"):
+            timers[getattr(callback, "__qualname__", str(callback))] += 1
         return call_at(when, callback, *args, **more)
 
     counting(StrictHttpProtocol, "write", "to the client")
