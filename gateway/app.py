@@ -16,7 +16,7 @@ from pathlib import Path
 from config import Settings
 from gateway import buy_link
 from gateway.access_log import AccessLog
-from gateway.asgi import Receive, Scope, Send, turn_of
+from gateway.asgi import AsgiTurn, Receive, Scope, Send, turn_of
 from gateway.control import Control, OpenBilling
 from gateway.framing import FramingLimits, StrictHttpProtocol, Turn, strict_http
 from gateway.idempotency import Idempotency
@@ -135,10 +135,8 @@ class App:
         if scope["type"] == "http":
             if self._is_ours(scope["raw_path"]):
                 await self._control(scope, receive, send)
-            elif self._pages_host is not None and self._pages_host.is_asked(scope["headers"]):
-                await self._pages_host(scope, send)
             else:
-                await self._proxy.serve(turn_of(scope, receive, send))
+                await self._not_ours(turn_of(scope, receive, send))
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
 
@@ -146,8 +144,12 @@ class App:
         """Serve a request of our own server: the proxy needs no scope."""
         if self._is_ours(turn.head.target):
             await self._control(turn.scope(), turn.receive, turn.send)
-        elif self._pages_host is not None and self._pages_host.is_asked(turn.head.block.headers):
-            await self._pages_host(turn.scope(), turn.send)
+        else:
+            await self._not_ours(turn)
+
+    async def _not_ours(self, turn: Turn | AsgiTurn) -> None:
+        if self._pages_host is not None and self._pages_host.is_asked(turn.head.block.headers):
+            await self._pages_host.answer(turn)
         else:
             await self._proxy.serve(turn)
 

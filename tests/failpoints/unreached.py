@@ -136,6 +136,8 @@ UNREACHED: dict[str, tuple[str, ...]] = {
         "ledger.charges:find: await connection.fetch(_SQL.find)",
         "ledger.controls:applied: await connection.fetchval(_SQL.applied)",
         "ledger.plans:names_of: await connection.fetch(_SQL.of_accounts)",
+        "ledger.charges:paid_from: await connection.fetchrow(_SQL.allocation)",
+        "ledger.charges:paid_from: await connection.fetch(_SQL.grants_named)",
         "ledger.grants:of_charge: await connection.fetch(_SQL.of_charge)",
         "ledger.shards:open_holds: await connection.fetch(_SQL.open_holds)",
     ),
