@@ -19,7 +19,7 @@ SCOPE_CALL = 1
 SCOPE_MANAGE = 2
 CAPPED = 4  # among a key's scopes in Redis: it has caps
 LIMITED = 128  # beside a line's scope: limits stand before its detail
-REACHING = 64  # beside a line's scope: the reaches that have its route stand before its detail
+REACHING = 32  # beside a line's scope: the reaches that have its route stand before its detail
 LATE_REACHING = 128  # the same, beside the reason of a late line
 
 _ORDER = struct.Struct("<c12s7s7sB6sIH")

@@ -1,11 +1,11 @@
 -- Lots that are limited to some routes. A reach is a number that stands for a set of routes, by name;
--- which of them have the route of a request, its gateway says: a line whose scope has bit 64 (LATE: its
+-- which of them have the route of a request, its gateway says: a line whose scope has bit 32 (LATE: its
 -- reason bit 128) goes on, before its detail and behind its limits, with
 --   <H, bytes  the highest reach the gateway knew, and a bit for each from 1 on: whether it has this route
 -- A line without knew none. Who does not know a lot's reach is told so, and asks again when it does.
 -- What a hold took from limited lots stands behind its fact in `h`, like what limits lent it:
 --   <c1 c4 c4 c1 I4 I6  'l', zeros, zeros, 'L', reach, lot
-local REACHES, LATE_REACHES = 64, 128
+local REACHES, LATE_REACHES = 32, 128
 local NO_PLACE = string.rep('\0', 4)
 
 -- Where what follows the block begins; nil if the line ends before.
