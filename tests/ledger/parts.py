@@ -113,19 +113,23 @@ class Customer:
             added = await grants.give(connection, self.account, grant, actor="test", reference=None)
         return added.object_id
 
-    async def hold(self, units: int, lifetime_ms: int = MINUTE_MS) -> tuple[bytes, Answer]:
+    async def hold(
+        self, units: int, lifetime_ms: int = MINUTE_MS, reaches: bytes = b""
+    ) -> tuple[bytes, Answer]:
         """Ask for a hold; load the account or take a new session's id where need be."""
         for _ in range(3):
             standing = await self.parts.shard.ready()
             hold = self.parts.ids.mint(standing.session)
-            answer = await self.parts.shard.hold(self.line(hold, units, lifetime_ms))
+            answer = await self.parts.shard.hold(self.line(hold, units, lifetime_ms, reaches))
             if answer.words[0] == b"NOACCOUNT":
                 await self.parts.loader.load(self.account)
             elif answer.words[0] != b"NEWID":
                 break
         return hold, answer
 
-    def line(self, hold: bytes, units: int, lifetime_ms: int = MINUTE_MS) -> bytes:
+    def line(
+        self, hold: bytes, units: int, lifetime_ms: int = MINUTE_MS, reaches: bytes = b""
+    ) -> bytes:
         return hold_line(
             hold,
             account=self.account,
@@ -135,6 +139,7 @@ class Customer:
             version=1,
             rule=0,
             deadline_ms=self.parts.clock.now_ms() + lifetime_ms,
+            reaches=reaches,
         )
 
     async def held(self, units: int, lifetime_ms: int = MINUTE_MS) -> bytes:

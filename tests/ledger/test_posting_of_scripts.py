@@ -3,13 +3,15 @@
 import random
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from ledger import charges, controls, grants
-from ledger.controls import Clawback
+from ledger.controls import Clawback, Grant
 from ledger.errors import Conflict
 from ledger.lines import late_line
+from ledger.reach_bytes import reaches_block
 from ledger.records import AccountRecord, account_field
 from ledger.snapshot import read_snapshot
 from ledger.verify import verify
@@ -18,6 +20,7 @@ from tests.ledger.parts import Customer, Parts, opened
 pytestmark = pytest.mark.anyio
 
 STEPS = 120
+LIMITED_TO = (("a",), ("b",), ("a", "b"))
 
 
 @pytest.fixture
@@ -32,10 +35,11 @@ async def one_step(customer: Customer, chance: random.Random, open_holds: list[b
         ["hold"] * 5
         + ["settle"] * 5
         + ["grant"] * 2
-        + ["brief", "claw", "adjust", "late", "refund"]
+        + ["brief", "limited", "limited", "claw", "adjust", "late", "refund"]
     )
+    reaches = reaches_block(len(LIMITED_TO), chance.choice(((), (1,), (2, 3), (1, 2, 3))))
     if what == "hold":
-        hold, answer = await customer.hold(chance.randint(1, 40))
+        hold, answer = await customer.hold(chance.randint(1, 40), reaches=reaches)
         if answer.words[0] == b"HELD":
             open_holds.append(hold)
     elif what == "settle" and open_holds:
@@ -51,6 +55,12 @@ async def one_step(customer: Customer, chance: random.Random, open_holds: list[b
     elif what == "brief":
         ends = datetime.now(UTC) + timedelta(milliseconds=chance.randint(30, 200))
         await customer.grant(chance.randint(1, 60), priority=1, expires_at=ends)
+    elif what == "limited":
+        routes, ends = chance.choice(LIMITED_TO), datetime.now(UTC) + timedelta(milliseconds=300)
+        more: dict[str, Any] = {"expires_at": ends} if chance.random() < 0.3 else {}
+        grant = Grant(customer.credit_type, chance.randint(1, 60), routes=routes, **more)
+        async with parts.database.transaction() as connection:
+            await controls.add(connection, customer.account, grant, "test", None, "test")
     elif what == "claw":
         async with parts.database.transaction() as connection:
             rows = await grants.of_account(connection, customer.account)
@@ -75,6 +85,7 @@ async def one_step(customer: Customer, chance: random.Random, open_holds: list[b
             rule=0,
             reason=42,
             status=200,
+            reaches=reaches,
         )
         assert (await parts.shard.settle(line)).words[0] == b"DONE"
     elif what == "refund":
