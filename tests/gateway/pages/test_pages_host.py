@@ -83,9 +83,9 @@ async def test_on_a_host_of_their_own_pages_ask_for_no_key_again(ctl: Control) -
 def test_hosts_are_compared_in_one_spelling() -> None:
     assert same_host("A.Example:443") == same_host("a.example.") == "a.example"
     assert same_host("a.example:8080") == "a.example:8080"
-    scope = {"headers": [(b"accept", b"*/*"), (b"host", b"A.example")]}
-    assert PagesHost("a.example", lambda: "/farebox").is_asked(scope)
-    assert not PagesHost("a.example", lambda: "/farebox").is_asked({"headers": []})
+    headers = [(b"accept", b"*/*"), (b"host", b"A.example")]
+    assert PagesHost("a.example", lambda: "/farebox").is_asked(headers)
+    assert not PagesHost("a.example", lambda: "/farebox").is_asked([])
 
 
 def test_links_name_the_pages_host_with_the_scheme_of_the_public_address() -> None:
