@@ -5,6 +5,7 @@ from gateway.pages.admin import (
     account_actions,
     accounts,
     charges,
+    giving,
     inbox,
     jobs,
     keys,
@@ -13,6 +14,7 @@ from gateway.pages.admin import (
     people,
     price_editor,
     prices,
+    rebuilding,
     sales,
     upkeep,
 )
@@ -22,6 +24,7 @@ from gateway.pages.site import Page
 ACTIONS = (
     accounts.NEW,
     *account_actions.ACTIONS,
+    *giving.ACTIONS,
     accounts.CHANGE,
     *keys.ACTIONS,
     charges.REFUND,
@@ -29,6 +32,7 @@ ACTIONS = (
     *sales.ACTIONS,
     *inbox.ACTIONS,
     prices.ROLL_BACK,
+    *rebuilding.ACTIONS,
     *upkeep.ACTIONS,
     *people.ACTIONS,
 )

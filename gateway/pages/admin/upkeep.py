@@ -159,7 +159,9 @@ async def show_system(asked: AdminAsked) -> Response:
         failures=services.failures(),
         now=utc_now(services.clock),
     )
-    return asked.shows("admin/system.html", seen=seen)
+    return asked.shows(
+        "admin/system.html", seen=seen, done=asked.request.query_params.get("done", "")
+    )
 
 
 BUTTONS = (
