@@ -49,6 +49,8 @@ def price_words(price: Price) -> str:
     if isinstance(price, FactoredPrice):
         words = f"({words})" if len(parts) > 1 else words
         words += f" x {factor_words(price.factor)}"
+        if not price.lines:
+            words = f"{amount(price.cost(()))} ({words})"
     if price.minimum:
         words += f", at least {amount(price.minimum)}"
     if price.maximum is not None:

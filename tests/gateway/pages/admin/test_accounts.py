@@ -223,3 +223,30 @@ async def test_charges_are_taken_away_as_csv(root: Looking, buyer: Buyer, market
     lines = answer.text.splitlines()
     assert lines[0].startswith("id,time,account")
     assert [line.split(",")[0] for line in lines[1:]] == [charge]
+
+
+async def test_credits_are_given_for_some_routes_only(
+    root: Looking, buyer: Buyer, market: Market
+) -> None:
+    path = f"/accounts/{buyer.account}/grant"
+    wrong = await root.send(
+        path, amount="7", credit_type="credits", routes="prodduct", once="limited-1"
+    )
+    assert (wrong.status_code, "product" in wrong.text) == (422, True)
+
+    await root.done(path, amount="7", credit_type="credits", routes="product", once="limited-2")
+    await market.control.posted()
+    shown = await root.get(f"/accounts/{buyer.account}")
+    assert "Beside these, 7 that can be used for product only." in text_of(shown)
+
+
+async def test_an_account_is_taken_off_its_plan(root: Looking, market: Market) -> None:
+    page = await root.done("/accounts/new", external_id="on-a-plan", name="", plan="pro")
+    place = page.url.path.removeprefix("/admin")
+    form = await root.get(f"{place}/plan")
+    assert "pro (not in the price file)" in form.text
+
+    changed = await root.done(f"{place}/plan", plan="")
+    assert "pro" not in text_of(changed)
+    assert (await market.admin.get("/accounts/on-a-plan")).json()["plan"] == ""
+    assert (await last(market, "account.update"))["actor"] == "root"
