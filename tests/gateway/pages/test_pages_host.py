@@ -17,7 +17,7 @@ HTML = {"accept": "text/html"}
 
 @pytest.fixture(scope="module")
 async def ctl(shared_stores: Stores) -> AsyncIterator[Control]:
-    async with control(shared_stores, pages_host=HOST) as running:
+    async with control(shared_stores, pages_host=HOST, public_url="http://api.example") as running:
         yield running
 
 
@@ -78,6 +78,15 @@ async def test_on_a_host_of_their_own_pages_ask_for_no_key_again(ctl: Control) -
     fields = {"form_token": token, "scopes": "call"}
     made = await asked(ctl, "/farebox/keys", HOST, "POST", data=fields, headers=cookie)
     assert made.status_code == 201
+
+
+async def test_examples_name_the_apis_host_and_not_the_pages(ctl: Control) -> None:
+    manager = await ctl.managing(await ctl.gateway.customer())
+    form = {"key": manager["x-api-key"]}
+    entered = await asked(ctl, "/farebox/sign-in", HOST, "POST", data=form)
+    cookie = {"cookie": entered.headers["set-cookie"].partition(";")[0]}
+    page = await asked(ctl, "/farebox/examples", HOST, headers=cookie)
+    assert 'curl -i "http://api.example/v1/products/ASIN"' in page.text
 
 
 def test_hosts_are_compared_in_one_spelling() -> None:
