@@ -1,0 +1,87 @@
+"""
+One demo and one browser for all of these tests: `make test-pages` runs them.
+
+`make test` has neither Playwright nor axe-core, and leaves them out.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.pages.browser import Chromium
+    from tests.pages.demo import Demo
+
+collect_ignore_glob = [] if find_spec("playwright") else ["test_*.py"]
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Demo]":
+    from tests.pages.demo import running_demo
+
+    folder = tmp_path_factory.mktemp("demo")
+    try:
+        with running_demo(folder) as demo:
+            yield demo
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Chromium]":
+    from tests.pages.browser import net_log, running_chromium
+
+    folder = tmp_path_factory.mktemp("chromium")
+    try:
+        with running_chromium(folder) as chromium:
+            yield chromium
+        assert outside(json.loads(net_log(folder).read_text())) == []
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def outside(log: dict) -> list[str]:
+    """Every address off this machine that the browser itself connected to, in its own words."""
+    kind = log["constants"]["logEventTypes"]["TCP_CONNECT_ATTEMPT"]
+    tried = {
+        event["params"]["address"]
+        for event in log["events"]
+        if event["type"] == kind and "address" in event.get("params", {})
+    }
+    assert tried, "the browser's log shows no connection at all: it is not what we think it is"
+    return sorted(one for one in tried if not one.startswith("127.0.0.1:"))
+
+
+@pytest.fixture(autouse=True)
+def in_order(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No test leaves a complaint of the browser, or a request to anybody else."""
+    if "chromium" not in request.fixturenames:
+        yield
+        return
+    witness = request.getfixturevalue("chromium").witness
+    origins = request.getfixturevalue("demo").origins
+    witness.take_complaints()  # those of a test that failed are told already
+    yield
+    assert witness.take_complaints() == []
+    assert witness.strangers(origins) == []
+
+
+def pytest_sessionstart() -> None:
+    if find_spec("playwright"):
+        from tests.pages.browser import NoBrowser, find_chromium
+
+        try:
+            find_chromium()
+        except NoBrowser as missing:
+            pytest.exit(str(missing), returncode=2)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if find_spec("playwright"):
+        from tests.pages.pictures import KEPT
+
+        terminalreporter.write_line(f"Pictures of the pages: {KEPT}")
