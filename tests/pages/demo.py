@@ -103,6 +103,21 @@ class Demo:
         until(closed, f"charge {charge} is posted")
         return charge
 
+    def buy(self, key: str, package: str = "starter") -> str:
+        """Buy a package with the test card, wait for its credits; returns the order's id."""
+        before = self.available(key)
+        started = self.call(
+            key, "/farebox/v1/checkout", "POST", json={"package": package}
+        ).raise_for_status()
+        page = started.json()["checkout_url"]
+        total = re.search(r'name="shown_total" value="(\d+)"', httpx.get(page).text)
+        assert total is not None
+        card = {"card": "4242424242424242", "expiry": "12/40", "cvc": "123", "name": "Ann"}
+        fields = {**card, "email": "ann@example.com", "shown_total": total[1], "action": "pay"}
+        assert httpx.post(page, data=fields).status_code == 303
+        until(lambda: self.available(key) > before, f"the credits of {package} are there")
+        return str(started.json()["order_id"])
+
     def available(self, key: str) -> int:
         """What an account has, as its own API says."""
         balances = self.call(key, "/farebox/v1/account").json()["balances"]
