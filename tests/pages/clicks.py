@@ -29,7 +29,9 @@ class Reader:
 
     def reads(self, pattern: str) -> None:
         """Wait until the page says something like this."""
-        expect(self.page.get_by_text(re.compile(pattern)).filter(visible=True).first).to_be_visible()
+        expect(
+            self.page.get_by_text(re.compile(pattern)).filter(visible=True).first
+        ).to_be_visible()
 
     def _click(self, place: Locator) -> None:
         place.filter(visible=True).first.click()

@@ -67,11 +67,11 @@ class Demo:
         assert answer.is_success, answer.text
         return answer.json()
 
-    def account(self, name: str, credits: int = 0) -> Account:
+    def account(self, name: str, granted: int = 0) -> Account:
         """Make an account that no other test uses."""
         made = self.ask_admin("PUT", f"/accounts/{name}", {"name": f"Account {name}"})
-        if credits:
-            grant = {"credit_type": "credits", "amount": credits, "kind": "promotion"}
+        if granted:
+            grant = {"credit_type": "credits", "amount": granted, "kind": "promotion"}
             self.ask_admin("POST", f"/accounts/{name}/grants", {**grant, "reference": f"{name}-1"})
         key = self.key(name)
         return Account(made["id"], name, key["key"], key["id"])

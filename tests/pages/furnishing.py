@@ -26,7 +26,7 @@ class Furnished:
 
 def furnish(demo: Demo) -> Furnished:
     """Use, buy, subscribe, adjust and refund: each through the API that everybody has."""
-    ann = demo.account("ann", credits=500)
+    ann = demo.account("ann", granted=500)
     demo.ask_admin("POST", "/packages", MONTHLY)
     order = demo.buy(ann.key)
     demo.buy(ann.key, "monthly")
@@ -65,5 +65,3 @@ def furnish(demo: Demo) -> Furnished:
             "admin": "bert",
         },
     )
-
-

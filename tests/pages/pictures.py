@@ -1,11 +1,10 @@
 """Screenshots of each page, kept as artefacts of the run."""
 
-import os
 from pathlib import Path
 
 from playwright.sync_api import Page
 
-KEPT = Path(os.environ.get("FAREBOX_TEST_PICTURES", Path(__file__).parent / "pictures"))
+KEPT = Path(__file__).parents[2] / "build" / "pages"
 
 
 def keep(page: Page, name: str, look: str) -> Path:
