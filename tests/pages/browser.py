@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from playwright.sync_api import (
@@ -104,10 +105,20 @@ class Chromium:
 
     @contextmanager
     def visitor(
-        self, *, dark: bool = False, narrow: bool = False, script: bool = True
+        self,
+        *,
+        cookies: Any = None,
+        dark: bool = False,
+        narrow: bool = False,
+        script: bool = True,
     ) -> Iterator[Page]:
-        """Give somebody a window of their own for as long as the block runs."""
+        """
+        Give somebody a window of their own for as long as the block runs.
+
+        `cookies` is what another window of the same person had: its `storage_state()`.
+        """
         context = self.browser.new_context(
+            storage_state=cookies,
             viewport=NARROW if narrow else WIDE,
             color_scheme="dark" if dark else "light",
             java_script_enabled=script,

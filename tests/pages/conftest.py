@@ -15,6 +15,8 @@ import pytest
 if TYPE_CHECKING:
     from tests.pages.browser import Chromium
     from tests.pages.demo import Demo
+    from tests.pages.furnishing import Furnished
+    from tests.pages.people import People
 
 collect_ignore_glob = [] if find_spec("playwright") else ["test_*.py"]
 
@@ -42,6 +44,30 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Chromium]":
         assert outside(json.loads(net_log(folder).read_text())) == []
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def furnished(demo: "Demo") -> "Furnished":
+    """An account that has a bit of everything; nobody changes it."""
+    from tests.pages.furnishing import furnish
+
+    return furnish(demo)
+
+
+@pytest.fixture(scope="session")
+def people(chromium: "Chromium", demo: "Demo", furnished: "Furnished") -> "People":
+    """That account's owner and an admin, signed in."""
+    from tests.pages.people import signed_in
+
+    return signed_in(chromium, demo, furnished.account.name)
+
+
+@pytest.fixture(scope="session")
+def newcomer(chromium: "Chromium", demo: "Demo") -> "People":
+    """Somebody whose account has nothing yet."""
+    from tests.pages.people import signed_in
+
+    return signed_in(chromium, demo, demo.account("newcomer").name)
 
 
 def outside(log: dict) -> list[str]:

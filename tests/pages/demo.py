@@ -139,7 +139,7 @@ def running_demo(folder: Path) -> Iterator[Demo]:
     log = folder / "demo.log"
     process = _started(folder, log)
     try:
-        yield _described(log.read_text(), folder)
+        yield _described(_welcome(process, log), folder)
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
@@ -156,7 +156,7 @@ def _started(folder: Path, log: Path) -> subprocess.Popen[bytes]:
     ours = ("FAREBOX_", "PYTHONPATH", "STRIPE_")
     clean = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     with log.open("wb") as out:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [*FAREBOX, "demo", "--port", "0", "--admin-port", "0"],
             cwd=folder,
             env=clean,
@@ -164,15 +164,15 @@ def _started(folder: Path, log: Path) -> subprocess.Popen[bytes]:
             stdout=out,
             stderr=out,
         )
+
+
+def _welcome(process: subprocess.Popen[bytes], log: Path) -> str:
     limit = time.monotonic() + START_LIMIT_S
     while WELCOMED not in log.read_text():
-        failed = process.poll() is not None or time.monotonic() > limit
-        if failed:
-            process.kill()
-            process.wait()
-            raise AssertionError(f"the demo did not start: {log.read_text()}")
+        assert process.poll() is None, f"the demo ended: {log.read_text()}"
+        assert time.monotonic() < limit, f"the demo did not start: {log.read_text()}"
         time.sleep(POLL_S)
-    return process
+    return log.read_text()
 
 
 def _described(welcome: str, folder: Path) -> Demo:
