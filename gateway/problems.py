@@ -96,6 +96,7 @@ OTHERS: Mapping[str, tuple[int, str]] = {
     "already-refunded": (409, "More was to be refunded than was captured"),
     "expected-missing": (428, "The expected version must be named"),
     "external-id-used": (409, "Another account has that external id"),
+    "form-invalid": (403, "The form was not taken"),
     "facts-unresolved": (409, "Nobody has decided about facts of the account yet"),
     "file-changed": (409, "The price file has changes of its own"),
     "file-not-written": (409, "The price file could not be written"),

@@ -6,7 +6,7 @@ OpenAPI document (`gateway.openapi`), so that the document cannot name what is n
 """
 
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Any, Generic, Literal, Protocol, TypeVar
@@ -91,12 +91,19 @@ class Gate(Protocol):
 
 
 def control_app(
-    table: tuple[Operation, ...], services: object, gate: Gate, *, prefix: Callable[[], str]
+    table: tuple[Operation, ...],
+    services: object,
+    gate: Gate,
+    *,
+    prefix: Callable[[], str],
+    pages: Sequence[Route] = (),
+    refuse_page: Callable[[Request, Problem], Response | None] | None = None,
 ) -> Starlette:
     """
     Serve a table; every refusal is a problem document.
 
-    `prefix` says where a problem's `type` lies; the price file may change it.
+    `prefix` says where a problem's `type` lies; the price file may change it. `pages` are routes
+    beside the table's; `refuse_page` may answer a refusal to somebody who looks at pages.
     """
     by_path: dict[str, dict[str, Operation]] = {}
     for operation in table:
@@ -106,14 +113,19 @@ def control_app(
         for path, rows in by_path.items()
     ]
 
-    def refuse(_request: Request, error: Exception) -> Response:
-        return problem_response(problem_of(error), prefix())
+    def refuse(request: Request, error: Exception) -> Response:
+        problem = problem_of(error)
+        page = None if refuse_page is None else refuse_page(request, problem)
+        return problem_response(problem, prefix()) if page is None else dated(page)
 
     expected: tuple[type[Exception], ...] = (
         Problem, BillingError, LedgerError, HTTPException, *OUTAGE
     )  # fmt: skip
     # What nobody expected is answered and then raised again, so that the log has it.
-    app = Starlette(routes=routes, exception_handlers=dict.fromkeys((*expected, Exception), refuse))
+    app = Starlette(
+        routes=[*routes, *pages],
+        exception_handlers=dict.fromkeys((*expected, Exception), refuse),
+    )
     app.router.redirect_slashes = False
     return app
 

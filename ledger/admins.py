@@ -39,11 +39,16 @@ class Admin:
 
 @dataclass(frozen=True, slots=True)
 class PageSession:
-    """Who looks at pages: an account's owner or an admin, never both."""
+    """
+    Who looks at pages: an account's owner or an admin, never both.
+
+    `key_id`: the API key that the session began with, which it ends with; None after a link.
+    """
 
     account_id: int | None
     admin_id: int | None
     expires_at: datetime
+    key_id: int | None = None
 
 
 async def create(
@@ -163,6 +168,15 @@ async def use_link(
             return None
         await connection.execute(_SQL.new_session, digest(session), account_id, None, SESSION_HOURS)
     return account_id, session
+
+
+async def new_key_session(
+    connection: Connection, account_id: int, key_id: int, *, random_bytes: RandomBytes
+) -> str:
+    """Return the token of a new session that this key of the account began, and ends with."""
+    token = random_bytes(_TOKEN_BYTES).hex()
+    await connection.execute(_SQL.new_key_session, digest(token), account_id, key_id, SESSION_HOURS)
+    return token
 
 
 async def new_admin_session(

@@ -1,6 +1,8 @@
 """The routes under `/farebox`: what an API consumer sees and does about its own account."""
 
 import secrets
+from dataclasses import replace
+from functools import partial
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -10,6 +12,7 @@ from gateway.consumer.caller import KeyGate
 from gateway.consumer.services import Prices, Services
 from gateway.consumer.table import TABLE
 from gateway.operations.price_book import PriceBook
+from gateway.pages.consumer.table import consumer_site, pages, refuse_page
 from gateway.routes import control_app
 from gateway.throttle import Throttle
 from ledger.ledger import Ledger
@@ -54,8 +57,15 @@ def consumer_app(
         looked=Throttle(LOOKS_PER_MINUTE, clock=clock),
         pay_at=pay_at(settings),
     )
+    gate = KeyGate(ledger, prices, clock)
+    site = consumer_site(services)
     routes = control_app(
-        TABLE, services, KeyGate(ledger, prices, clock), prefix=lambda: prices.current.prefix
+        TABLE,
+        replace(services, pages=site),
+        gate,
+        prefix=lambda: prices.current.prefix,
+        pages=site.routes(pages(gate)),
+        refuse_page=partial(refuse_page, site),
     )
 
     async def below_the_prefix(scope: Scope, receive: Receive, send: Send) -> None:

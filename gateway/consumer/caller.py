@@ -59,12 +59,19 @@ class KeyGate:
             )
         if len(secrets) > 1:
             raise Problem("two-keys", "Send one Farebox key; which of them asks is unclear.")
-        caller = await self._find(request, secrets[0])
+        caller = await self.find(request, secrets[0])
         if need == "manage" and not caller.manages:
             raise Problem("scope-missing", "This needs a key with scope manage.")
         return caller
 
-    async def _find(self, request: Request, secret: bytes) -> Caller:
+    async def find(self, request: Request, secret: bytes) -> Caller:
+        """
+        Return whose key this is.
+
+        Raises:
+            Problem: 401 for a bad key, 429 for an address that has shown too many of them.
+
+        """
         peer = request.client.host if request.client else ""
         trusts = self._prices.current.trusts
         address = client_address(request.headers.raw, peer=peer, trusts=trusts)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from billing.billing import Billing
 from billing.shop import Shop
@@ -14,6 +14,10 @@ from gateway.throttle import Throttle
 from ledger.ids import key_text
 from ledger.ledger import Ledger
 from ledger.ports import Clock
+
+if TYPE_CHECKING:
+    from gateway.pages.consumer.visitor import Visitor
+    from gateway.pages.site import Site
 
 
 class Prices(Protocol):
@@ -40,6 +44,7 @@ class Services:
         looked: Looks at what became of purchases, by account, or by order where none is known.
         pay_at: Where forms may lead on to: Stripe's page, or its stand-in's.
         public_url: Where consumers reach this gateway; empty: links are paths only.
+        pages: The pages, which are made of all the others.
 
     """
 
@@ -53,10 +58,21 @@ class Services:
     begun: Throttle
     looked: Throttle
     pay_at: tuple[str, ...] = ()
+    pages: "Site[Services, Visitor] | None" = None
+
+    @property
+    def site(self) -> "Site[Services, Visitor]":
+        """The pages."""
+        assert self.pages is not None, "only pages themselves are without"
+        return self.pages
 
     def desk(self, key: int) -> Desk:
         """Return a desk at which changes are made in the name of a key."""
-        return Desk(self.ledger, key_text(key), self.random_bytes, self.pages_url)
+        return self.desk_of(key_text(key))
+
+    def desk_of(self, actor: str) -> Desk:
+        """Return a desk at which changes are made under a name."""
+        return Desk(self.ledger, actor, self.random_bytes, self.pages_url)
 
     @property
     def shop(self) -> Shop:

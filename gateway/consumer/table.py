@@ -246,13 +246,14 @@ TABLE: tuple[Operation, ...] = (
         handler=webhook.deliver, need="nobody", answer=webhook.Received, text_body=webhook.MEDIA,
     ),
     Operation(
-        method="GET", path="/sign-in", name="sign-in", status=303, query=pages.SignInQuery,
-        summary="Use a sign-in link: sets the session cookie and leads to the page",
-        handler=pages.sign_in, need="nobody", answer=None, problems=(403,),
+        method="GET", path="/sign-in", name="sign-in", query=pages.SignInQuery,
+        summary="Use a sign-in link: sets the session cookie and leads on; or ask for a key",
+        handler=pages.sign_in, need="nobody", answer="text/html", leads_on=True, problems=(403,),
     ),
     Operation(
         method="POST", path="/sign-out", name="sign-out", status=303, summary="End the session",
-        handler=pages.sign_out, need="nobody", answer=None,
+        handler=pages.sign_out, need="nobody", answer=None, page=True, leads_on=True,
+        problems=(400, 403, 413, 415),
     ),
     Operation(
         method="GET", path="/", name="page", summary="Balance and charges, for people",

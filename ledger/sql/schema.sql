@@ -259,6 +259,7 @@ page_sessions.account_id bigint
 page_sessions.admin_id bigint
 page_sessions.created_at timestamp with time zone NOT NULL DEFAULT now()
 page_sessions.expires_at timestamp with time zone NOT NULL
+page_sessions.key_id bigint
 pools.account_id bigint NOT NULL
 pools.credit_type_id smallint NOT NULL
 pools.remaining bigint NOT NULL DEFAULT 0
@@ -433,6 +434,7 @@ page_sessions CHECK (((account_id IS NULL) <> (admin_id IS NULL)))
 page_sessions CHECK ((length(token_sha256) = 32))
 page_sessions FOREIGN KEY (account_id) REFERENCES accounts(id)
 page_sessions FOREIGN KEY (admin_id) REFERENCES admins(id)
+page_sessions FOREIGN KEY (key_id) REFERENCES api_keys(id)
 page_sessions PRIMARY KEY (token_sha256)
 pools CHECK ((captured >= 0))
 pools CHECK ((clawed >= 0))

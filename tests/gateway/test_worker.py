@@ -56,7 +56,7 @@ def test_started_by_hand_it_says_who_starts_it(module: str) -> None:
     assert done.stderr == "this module is started by farebox serve, not by hand\n"
 
 
-HEAVY = {"httpx", "pydantic", "redis", "starlette", "stripe"}
+HEAVY = {"httpx", "jinja2", "pydantic", "redis", "starlette", "stripe"}
 """Nothing that only calls are served with; each takes 5 to 15 MB of every worker."""
 
 

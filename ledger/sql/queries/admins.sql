@@ -33,10 +33,17 @@ RETURNING account_id
 INSERT INTO page_sessions (token_sha256, account_id, admin_id, expires_at)
 VALUES ($1, $2, $3, now() + make_interval(hours => $4::int))
 
+-- name: new_key_session
+INSERT INTO page_sessions (token_sha256, account_id, key_id, expires_at)
+VALUES ($1, $2, $3, now() + make_interval(hours => $4::int))
+
 -- name: session_of
-SELECT s.account_id, s.admin_id, s.expires_at
-  FROM page_sessions s LEFT JOIN admins a ON a.id = s.admin_id
+SELECT s.account_id, s.admin_id, s.key_id, s.expires_at
+  FROM page_sessions s
+  LEFT JOIN admins a ON a.id = s.admin_id
+  LEFT JOIN api_keys k ON k.id = s.key_id
  WHERE s.token_sha256 = $1 AND s.expires_at > now() AND a.revoked_at IS NULL
+   AND (k.id IS NULL OR (k.status = 1 AND k.expires_ms > extract(epoch FROM now()) * 1000))
 
 -- name: end_session
 DELETE FROM page_sessions WHERE token_sha256 = $1

@@ -1,0 +1,1 @@
+"""Pages for people: the frame, safety and forms that the consumer's and the admin's share."""

@@ -1,0 +1,1 @@
+"""The admin's pages, at `/admin/` on the admin listener."""
