@@ -57,17 +57,17 @@ def furnished(demo: "Demo") -> "Furnished":
 @pytest.fixture(scope="session")
 def people(chromium: "Chromium", demo: "Demo", furnished: "Furnished") -> "People":
     """That account's owner and an admin, signed in."""
-    from tests.pages.people import signed_in
+    from tests.pages.people import People
 
-    return signed_in(chromium, demo, furnished.account.name)
+    return People(chromium, demo, furnished.account.name)
 
 
 @pytest.fixture(scope="session")
 def newcomer(chromium: "Chromium", demo: "Demo") -> "People":
     """Somebody whose account has nothing yet."""
-    from tests.pages.people import signed_in
+    from tests.pages.people import People
 
-    return signed_in(chromium, demo, demo.account("newcomer").name)
+    return People(chromium, demo, demo.account("newcomer").name)
 
 
 def outside(log: dict) -> list[str]:

@@ -25,14 +25,14 @@ def test_a_page_is_fit_for_everybody(
     address = people.address(visit, furnished.examples)
     wrong: list[str] = []
     for look, options in LOOKS.items():
-        with chromium.visitor(cookies=people.cookies[visit.site], **options) as page:
+        with chromium.visitor(cookies=people.cookies(visit.site), **options) as page:
             opened(page, address)
             pictures.keep(page, str(visit), look)
             wrong += [f"{look}: {one}" for one in wrong_with(page)]
             if look == "light":
                 heading = page.locator("h1").inner_text()
                 wrong += keyboard.left_out(page)
-    with chromium.visitor(cookies=people.cookies[visit.site], script=False) as page:
+    with chromium.visitor(cookies=people.cookies(visit.site), script=False) as page:
         opened(page, address)
         if page.locator("h1").inner_text() != heading:
             wrong.append("without a script it is another page")
@@ -58,7 +58,7 @@ def test_a_stranger_finds_the_way_in_and_the_skip_link(
 def test_a_page_with_nothing_to_show_says_so(
     visit: Visit, chromium: Chromium, demo: Demo, newcomer: People
 ) -> None:
-    with chromium.visitor(cookies=newcomer.cookies["consumer"], narrow=True) as page:
+    with chromium.visitor(cookies=newcomer.cookies("consumer"), narrow=True) as page:
         opened(page, newcomer.address(visit, {}))
         pictures.keep(page, str(visit), "empty")
         assert wrong_with(page) == []
