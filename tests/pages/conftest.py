@@ -99,7 +99,9 @@ def in_order(request: pytest.FixtureRequest) -> Iterator[None]:
 def pytest_sessionstart() -> None:
     if find_spec("playwright"):
         from tests.pages.browser import NoBrowser, find_chromium
+        from tests.pages.pictures import KEPT
 
+        shutil.rmtree(KEPT, ignore_errors=True)
         try:
             find_chromium()
         except NoBrowser as missing:
