@@ -47,6 +47,13 @@ class Demo:
         return self.data / "farebox.yaml"
 
     @property
+    def postgres(self) -> str:
+        """The address of its database."""
+        running = DataFolder(self.data).running()
+        assert running is not None
+        return running.postgres_url
+
+    @property
     def keys(self) -> list[str]:
         """The printed keys: of the account with credits, and of the one that has to buy."""
         return list(dict.fromkeys(re.findall(r"fbx_\w+", self.welcome)))
@@ -103,20 +110,19 @@ class Demo:
         until(closed, f"charge {charge} is posted")
         return charge
 
-    def buy(self, key: str, package: str = "starter") -> str:
-        """Buy a package with the test card, wait for its credits; returns the order's id."""
-        before = self.available(key)
-        started = self.call(
-            key, "/farebox/v1/checkout", "POST", json={"package": package}
-        ).raise_for_status()
-        page = started.json()["checkout_url"]
+    def buy(self, key: str, package: str = "starter", card: str = "4242424242424242") -> str:
+        """Buy a package with a test card, wait for its credits; returns the order's id."""
+        asked = self.call(key, "/farebox/v1/checkout", "POST", json={"package": package})
+        started = asked.raise_for_status().json()
+        page = started["checkout_url"]
         total = re.search(r'name="shown_total" value="(\d+)"', httpx.get(page).text)
         assert total is not None
-        card = {"card": "4242424242424242", "expiry": "12/40", "cvc": "123", "name": "Ann"}
-        fields = {**card, "email": "ann@example.com", "shown_total": total[1], "action": "pay"}
+        typed = {"card": card, "expiry": "12/40", "cvc": "123", "name": "Ann"}
+        fields = {**typed, "email": "ann@example.com", "shown_total": total[1], "action": "pay"}
         assert httpx.post(page, data=fields).status_code == 303
-        until(lambda: self.available(key) > before, f"the credits of {package} are there")
-        return str(started.json()["order_id"])
+        where = f"/farebox/v1/checkout/{started['session_id']}"
+        until(lambda: self.call(key, where).json()["given"], f"{package} is paid and given")
+        return str(started["order_id"])
 
     def available(self, key: str) -> int:
         """What an account has, as its own API says."""

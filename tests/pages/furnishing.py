@@ -1,9 +1,16 @@
 """An account that has a bit of everything, so that no page is looked at empty."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tests.pages.demo import Account, Demo
+import asyncpg
+import httpx
+
+from billing.stripe_door import API_VERSION
+from gateway.demo.till import KEY
+from ledger import findings
+from tests.pages.demo import Account, Demo, until
 
 MONTHLY = {
     "id": "monthly",
@@ -14,6 +21,10 @@ MONTHLY = {
     "price": {"usd": 900},
     "interval": "month",
 }
+
+DISPUTED = "4000000000000259"
+DEAD = 0, 1, 1_000_000_000
+"""A place in the journal that no run of these tests reaches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +59,14 @@ def furnish(demo: Demo) -> Furnished:
     session = demo.call(ann.key, "/farebox/v1/checkout", "POST", json={"package": "starter"}).json()
     demo.ask_admin("POST", "/admins", {"name": "bert"})
     demo.charged(ann.key)
-    events = demo.ask_admin("GET", "/inbox?status=any")["items"]
+    demo.buy(demo.account("carl", granted=1).key, card=DISPUTED)
+    orphaned(demo)
+    asyncio.run(damage(demo.postgres))
+    job = {"id": 1}
+    events = demo.ask_admin("GET", "/inbox")["items"]
     versions = demo.ask_admin("GET", "/prices")["items"]
+    alerts = demo.ask_admin("GET", "/alerts")["items"]
+    notices = demo.ask_admin("GET", "/notices")["items"]
     return Furnished(
         ann,
         {
@@ -63,5 +80,43 @@ def furnish(demo: Demo) -> Furnished:
             "event": str(events[0]["id"]),
             "version": str(versions[0]["version"]),
             "admin": "bert",
+            "alert": str(alerts[0]["id"]),
+            "notice": str(notices[0]["id"]),
+            "job": str(job["id"]),
+            "finding": "1",
+            "fact": f"{DEAD[0]}-{DEAD[1]}-{DEAD[2]}",
         },
     )
+
+
+def orphaned(demo: Demo) -> None:
+    """Somebody pays for an order that there is not: its event waits for a person."""
+    key = {"Authorization": f"Bearer {KEY}", "Stripe-Version": API_VERSION}
+    asked = {
+        "mode": "payment",
+        "success_url": f"{demo.public}/farebox/",
+        "client_reference_id": "ord_" + "1" * 24,
+        "line_items[0][price_data][currency]": "usd",
+        "line_items[0][price_data][unit_amount]": "500",
+        "line_items[0][price_data][product_data][name]": "Something else",
+        "line_items[0][quantity]": "1",
+    }
+    made = httpx.post(f"{demo.stripe}/v1/checkout/sessions", data=asked, headers=key)
+    assert made.is_success, made.text
+    paid = {"session": made.json()["id"]}
+    httpx.post(f"{demo.stripe}/_control/pay", json=paid, headers=key).raise_for_status()
+    until(lambda: demo.ask_admin("GET", "/alerts")["items"], "the payment raises an alert")
+
+
+async def damage(postgres: str) -> None:
+    """Write down a fact that broke a rule, and what a check would find of it."""
+    connection = await asyncpg.connect(postgres)
+    try:
+        statement = (
+            "INSERT INTO dead_facts (shard, epoch, q, fact, why) VALUES ($1, $2, $3, $4, $5)"
+        )
+        await connection.execute(statement, *DEAD, b"odd", "more was captured than held")
+        found = findings.Finding("dead-facts", None, "a fact broke a rule")
+        await findings.record(connection, [found])
+    finally:
+        await connection.close()
