@@ -20,6 +20,7 @@ from playwright.sync_api import (
     ConsoleMessage,
     Page,
     Request,
+    expect,
     sync_playwright,
 )
 
@@ -150,6 +151,7 @@ def running_chromium(folder: Path) -> Iterator[Chromium]:
     ]
     if os.geteuid() == 0:
         flags.append("--no-sandbox")  # Chromium has none for root; it sees our own pages only
+    expect.set_options(timeout=DEFAULT_LIMIT_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=find_chromium(), args=flags, env={**os.environ, **ours}

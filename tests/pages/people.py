@@ -54,6 +54,11 @@ def enter_key(page: Page, demo: Demo, key: str) -> None:
 def enter_token(page: Page, demo: Demo, token: str) -> None:
     """Sign in an admin."""
     page.goto(f"{demo.admin}/admin/")
-    page.get_by_label("Token").fill(token)
+    page.get_by_label("Admin token").fill(token)
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+
+
+def go(page: Page, words: str) -> None:
+    """Follow an entry of the navigation."""
+    page.get_by_role("navigation", name="Pages").get_by_role("link", name=words, exact=True).click()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from gateway.consumer.table import TABLE as CONSUMER_TABLE
+from gateway.pages.admin.table import PAGES as ADMIN_PAGES
 from gateway.pages.consumer.table import pages as consumer_pages
 
 
@@ -40,7 +41,10 @@ def visits() -> list[Visit]:
         if row.method == "GET" and (row.answer == "text/html" or row.page)
     ]
     consumer = [*described, *_shown(consumer_pages(cast("Any", None)))]
-    return [Visit("consumer", path) for path in dict.fromkeys(consumer) if path not in NEITHER]
+    return [
+        *(Visit("consumer", path) for path in dict.fromkeys(consumer) if path not in NEITHER),
+        *(Visit("admin", path) for path in dict.fromkeys(_shown(ADMIN_PAGES))),
+    ]
 
 
 def _shown(rows: Iterable[Any]) -> list[str]:
