@@ -8,8 +8,8 @@ from playwright.sync_api import Page, expect
 from tests.pages import pictures
 from tests.pages.browser import Chromium
 from tests.pages.demo import Demo, until
+from tests.pages.faults import wrong_with
 from tests.pages.people import enter_token, go
-from tests.pages.test_looks import wrong_with
 
 SLOW = "path: /v1/slow, methods: [GET], upstream: demo, price: "
 

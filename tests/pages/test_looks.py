@@ -4,9 +4,9 @@ import pytest
 from playwright.sync_api import Page
 
 from tests.pages import keyboard, pictures
-from tests.pages.axe import grave_violations
 from tests.pages.browser import Chromium
 from tests.pages.demo import Demo
+from tests.pages.faults import wrong_with
 from tests.pages.furnishing import Furnished
 from tests.pages.people import People
 from tests.pages.visits import Visit, visits
@@ -69,14 +69,3 @@ def opened(page: Page, address: str) -> None:
     answer = page.goto(address)
     assert answer is not None
     assert (answer.status, answer.headers["content-type"].split(";")[0]) == (200, "text/html")
-
-
-def wrong_with(page: Page) -> list[str]:
-    """Return what anybody would stumble over."""
-    over = pictures.overflow_px(page)
-    return [
-        *grave_violations(page),
-        *([f"{over} px wider than the window"] if over else []),
-        *(["not one heading of the page"] if page.locator("h1").count() != 1 else []),
-        *(["not one main part"] if page.get_by_role("main").count() != 1 else []),
-    ]

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
 
 from gateway.consumer.table import TABLE as CONSUMER_TABLE
 from gateway.pages.admin.table import PAGES as ADMIN_PAGES
-from gateway.pages.consumer.table import pages as consumer_pages
+from gateway.pages.consumer.table import PAGES as CONSUMER_PAGES
+from gateway.pages.site import Page
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +40,13 @@ def visits() -> list[Visit]:
         for row in CONSUMER_TABLE
         if row.method == "GET" and (row.answer == "text/html" or row.page)
     ]
-    consumer = [*described, *_shown(consumer_pages(cast("Any", None)))]
+    consumer = [*described, *_shown(CONSUMER_PAGES)]
     return [
         *(Visit("consumer", path) for path in dict.fromkeys(consumer) if path not in NEITHER),
         *(Visit("admin", path) for path in dict.fromkeys(_shown(ADMIN_PAGES))),
     ]
 
 
-def _shown(rows: Iterable[Any]) -> list[str]:
-    return [row.path for row in rows if row.show is not None]
+def _shown(rows: Iterable[Page]) -> list[str]:
+    files = (".csv",)
+    return [row.path for row in rows if row.show is not None and not row.path.endswith(files)]
