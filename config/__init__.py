@@ -28,6 +28,7 @@ from config.secret import Secret
 from config.settings import Settings
 from config.starter import starter_file
 from config.watch import PriceWatch, read_price_file
+from config.words import price_words
 
 __all__ = [
     "LARGEST_AMOUNT",
@@ -77,6 +78,7 @@ __all__ = [
     "load_price_list",
     "parse_amount",
     "price_file_schema",
+    "price_words",
     "quote",
     "read_price_file",
     "starter_file",

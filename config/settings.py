@@ -26,6 +26,7 @@ VARIABLES = {
     "redis_url": "FAREBOX_REDIS_URL",
     "admin_token": "FAREBOX_ADMIN_TOKEN",
     "public_url": "FAREBOX_PUBLIC_URL",
+    "pages_host": "FAREBOX_PAGES_HOST",
     "retention_months": "FAREBOX_RETENTION_MONTHS",
     "head_key_file": "FAREBOX_HEAD_KEY_FILE",
     "smtp_url": "FAREBOX_SMTP_URL",
@@ -51,6 +52,17 @@ def _web_address(text: str) -> str:
     if not sound:
         raise ValueError("it must be like https://api.example.com")
     return text.rstrip("/")
+
+
+def _host(text: str) -> str:
+    try:
+        url = urlsplit(f"//{text}")
+        sound = url.netloc == text and bool(url.hostname) and "@" not in text and url.port != 0
+    except ValueError:
+        sound = False
+    if not sound or not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("it must be a host like credits.example.com, without http://")
+    return text.lower()
 
 
 def _postgres_address(text: str) -> str:
@@ -106,6 +118,7 @@ READERS: Mapping[str, Callable[[Any], Any]] = {
     "redis_url": _redis_address,
     "admin_token": _long_secret,
     "public_url": _web_address,
+    "pages_host": _host,
     "retention_months": _number(1, 1_200),
     "head_key_file": Path,
     "smtp_url": _mail_server,
@@ -148,6 +161,9 @@ class Settings:
     """Of the admin named `root`; None: `serve` makes one under `data`."""
     public_url: str | None = None
     """Where consumers reach this gateway; None: what the request itself says."""
+    pages_host: str | None = None
+    """A host for the consumer's pages alone, which leads to this gateway too; None: they are on the
+    host that the backend is on, and ask for a key again before what lets somebody spend more."""
     retention_months: int | None = None
     """How long single charges are kept; None: for ever. Balances and totals stay in any case."""
     head_key_file: Path | None = None

@@ -20,6 +20,7 @@ from gateway.control import Control, OpenBilling
 from gateway.framing import FramingLimits, StrictHttpProtocol, strict_http
 from gateway.identify import Identification
 from gateway.metrics import Metrics, MetricsFile
+from gateway.pages_host import PagesHost
 from gateway.presence import Presence
 from gateway.prices import LivePrices
 from gateway.proxy import Proxy
@@ -80,6 +81,9 @@ class App:
             open_billing=open_billing,
             clock=self._clock,
         )
+        self._pages_host: PagesHost | None = None
+        if settings.pages_host is not None:
+            self._pages_host = PagesHost(settings.pages_host, lambda: prices.current.prefix)
         self._metrics_file: MetricsFile | None = None
         if metrics_folder is not None:
             self._metrics_file = MetricsFile(
@@ -128,6 +132,8 @@ class App:
             prefix = self.prices.now.prefix
             if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in (b"", b"/"):
                 await self._control(scope, receive, send)
+            elif self._pages_host is not None and self._pages_host.is_asked(scope):
+                await self._pages_host(scope, send)
             else:
                 await self._proxy(scope, receive, send)
         elif scope["type"] == "lifespan":

@@ -24,6 +24,7 @@ from config import PriceFileError, PriceList, Settings, load_price_list, read_pr
 from gateway.child import Child, Job
 from gateway.data_folder import DataFolder, Running
 from gateway.head_book import HeadBook
+from gateway.pages_host import pages_base
 from gateway.parent import DRAIN_LIMIT_S
 from gateway.selling_sentences import selling_sentences
 from gateway.startup import Refused, judged, schema_sentence
@@ -323,7 +324,8 @@ def address(listener: socket.socket) -> str:
 
 def pages_url(settings: Settings, public: socket.socket, prefix: str) -> str:
     """Return where consumers find their pages: in links, and where buyers come back to."""
-    return f"{settings.public_url or address(public)}{prefix}"
+    base = pages_base(settings.public_url or address(public), settings.pages_host)
+    return f"{base}{prefix}"
 
 
 @dataclass(frozen=True, slots=True)

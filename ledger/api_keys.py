@@ -176,6 +176,25 @@ async def rotate(
     return NewKey(made.key, made.secret, cseq)
 
 
+async def rename(connection: Connection, key_id: int, name: str, *, actor: str) -> ApiKey:
+    """
+    Give a key another name, revoked ones too. A repeat changes nothing and is not in the audit.
+
+    Raises:
+        NotFound: No such key.
+        InvalidInput: A name that cannot be kept.
+
+    """
+    name = clean_text("name", name)
+    async with connection.transaction():
+        key = await locked(connection, key_id)
+        if key.name == name:
+            return key
+        renamed = _key(await connection.fetchrow(_SQL.rename, key_id, name))
+        await _audited(connection, actor, "key.rename", renamed, before=key.name)
+    return renamed
+
+
 async def revoke(connection: Connection, key_id: int, *, actor: str) -> tuple[ApiKey, int | None]:
     """
     Revoke a key; calls are refused once the control is applied.

@@ -207,6 +207,20 @@ async def of_account(
     return [_grant(row) for row in rows]
 
 
+MOST_REFUNDS = 100
+"""Of one charge that are listed; each takes some of it, and nearly all charges have one at most."""
+
+
+async def of_charge(connection: Connection, charge_id: bytes) -> list[GrantRow]:
+    """List the first refunds of a charge, in the order in which they were given."""
+    return [_grant(row) for row in await connection.fetch(_SQL.of_charge, charge_id, MOST_REFUNDS)]
+
+
+async def ending(connection: Connection, account_id: int, limit: int = 50) -> list[GrantRow]:
+    """List an account's grants of which something is left and will end, the first to end first."""
+    return [_grant(row) for row in await connection.fetch(_SQL.ending, account_id, limit)]
+
+
 async def due(connection: Connection, shard: int, now: datetime, limit: int = 100) -> list[Due]:
     """
     Return grants that may enter now: scheduled ones whose time has come, queued ones.

@@ -99,6 +99,11 @@ async def cap_key(call: Asked) -> keys.KeyChanged:
     return await keys.put_caps(desk(call), call.path["key"], call.body)
 
 
+async def rename_key(call: Asked) -> keys.KeyChanged:
+    """Give a key another name."""
+    return await keys.rename(desk(call), call.path["key"], call.body)
+
+
 async def revoke_key(call: Asked) -> keys.KeyChanged:
     """Revoke a key."""
     return await keys.revoke(desk(call), call.path["key"])

@@ -105,6 +105,8 @@ TABLE: tuple[Operation, ...] = (
             handlers.create_key, keys.KeyMade, keys.KeyDraft, status=201),
     changes("POST", f"{V1}/keys/{{key}}/rotate", "rotate-key", "Replace a key",
             handlers.rotate_key, keys.KeyMade, keys.Rotation, status=201),
+    changes("PUT", f"{V1}/keys/{{key}}/name", "rename-key", "Call a key otherwise",
+            handlers.rename_key, keys.KeyChanged, keys.KeyName),
     changes("PUT", f"{V1}/keys/{{key}}/caps", "cap-key", "The most it may spend",
             handlers.cap_key, keys.KeyChanged, keys.CapsDraft),
     changes("DELETE", f"{V1}/keys/{{key}}", "revoke-key", "Refuse a key from its next call on",

@@ -37,6 +37,16 @@ async def create(
     return said(made, made.key, aside=KEEP)
 
 
+@key.command("rename")
+@click.argument("key", metavar="KEY")
+@click.argument("name")
+@operates
+async def rename(desk: Desk, key: str, name: str) -> Said:
+    """Call a key otherwise; the secret stays."""
+    renamed = await keys.rename(desk, key, keys.KeyName(name=name))
+    return said(renamed, f"{renamed.id} is called {renamed.name}")
+
+
 @key.command("rotate")
 @click.argument("key", metavar="KEY")
 @click.option(

@@ -9,6 +9,7 @@ from billing.migrations import components
 from config import Settings
 from gateway.commands.failed import CommandFailed
 from gateway.data_folder import DataFolder
+from gateway.pages_host import pages_base
 from gateway.startup import schema_sentence
 from gateway.stores import EmbeddedPostgres, EmbeddedRedis
 from ledger.ledger import Ledger, LedgerOptions
@@ -50,7 +51,7 @@ def found_stores(settings: Settings) -> Iterator[Stores]:
     folder = DataFolder(settings.data)
     running = folder.running()
     public_url = settings.public_url or (running.public_url if running else "")
-    pages_url = f"{public_url}{PREFIX}"
+    pages_url = f"{pages_base(public_url, settings.pages_host)}{PREFIX}"
     if postgres_url and redis_url:
         yield Stores(postgres_url, redis_url, pages_url)
         return

@@ -12,7 +12,7 @@ from gateway.consumer.caller import KeyGate
 from gateway.consumer.services import Prices, Services
 from gateway.consumer.table import TABLE
 from gateway.operations.price_book import PriceBook
-from gateway.pages.consumer.table import consumer_site, pages, refuse_page
+from gateway.pages.consumer.table import PAGES, consumer_site, refuse_page
 from gateway.routes import control_app
 from gateway.throttle import Throttle
 from ledger.ledger import Ledger
@@ -22,6 +22,7 @@ __all__ = ["consumer_app"]
 
 
 CHECKOUT = "https://checkout.stripe.com"
+PORTAL = "https://billing.stripe.com"
 
 PURCHASES_PER_MINUTE = 30
 """Of one account in one worker, begun and not necessarily paid; a person needs a few."""
@@ -32,7 +33,7 @@ LOOKS_PER_MINUTE = 120
 
 def pay_at(settings: Settings) -> tuple[str, ...]:
     """Return where Stripe's pages are: its own, or a stand-in's."""
-    return (settings.stripe_api_base,) if settings.stripe_api_base else (CHECKOUT,)
+    return (settings.stripe_api_base,) if settings.stripe_api_base else (CHECKOUT, PORTAL)
 
 
 def consumer_app(
@@ -45,6 +46,7 @@ def consumer_app(
 ) -> ASGIApp:
     """Build the consumer's routes; the caller hands over only paths below the list's prefix."""
     clock = clock or SystemClock()
+    gate = KeyGate(ledger, prices, clock)
     services = Services(
         ledger=ledger,
         prices=prices,
@@ -55,16 +57,17 @@ def consumer_app(
         public_url=settings.public_url or "",
         begun=Throttle(PURCHASES_PER_MINUTE, clock=clock),
         looked=Throttle(LOOKS_PER_MINUTE, clock=clock),
+        gate=gate,
         pay_at=pay_at(settings),
+        pages_host=settings.pages_host,
     )
-    gate = KeyGate(ledger, prices, clock)
     site = consumer_site(services)
     routes = control_app(
         TABLE,
         replace(services, pages=site),
         gate,
         prefix=lambda: prices.current.prefix,
-        pages=site.routes(pages(gate)),
+        pages=site.routes(PAGES),
         refuse_page=partial(refuse_page, site),
     )
 

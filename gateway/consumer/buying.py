@@ -6,38 +6,29 @@ is the right to buy for one account; the token in the address that Stripe leads 
 one order and, where that was not paid, leads to the packages again. Neither opens anything else.
 """
 
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Annotated, Any
 from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import Field, ValidationError
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 
-from billing.errors import BillingError, NoSuchObject
-from billing.purchases import checkout, come_back, purchase_view
+from billing.errors import NoSuchObject
+from billing.purchases import come_back, purchase_view
 from billing.shop import Shop
 from gateway import buy_link
-from gateway.consumer.buying_html import (
-    buy_page,
-    card_page,
-    onward_page,
-    purchase_page,
-    refusal_page,
-)
-from gateway.consumer.html import HEADERS, headers_for_forms
-from gateway.consumer.selling import CheckoutStarted, Currency
 from gateway.consumer.services import Services
 from gateway.models import Given, GivenBody
-from gateway.operations import packages, purchases
+from gateway.operations import checkouts, packages, purchases
+from gateway.operations.checkouts import CheckoutStarted, Currency, PurchaseDraft
 from gateway.operations.now import utc_now
 from gateway.operations.package_terms import MOST_QUANTITY
+from gateway.pages.consumer.buying_words import LOOK_AGAIN_S, told
+from gateway.pages.consumer.visitor import Visitor
 from gateway.problems import Problem
 from gateway.reading import field_errors, invalid
-from gateway.routes import Call, problem_of
-from ledger.errors import LedgerError
-from ledger.outage import OUTAGE
+from gateway.routes import Call
 
 FORM = "application/x-www-form-urlencoded"
 MOST_FIELDS = 10
@@ -88,30 +79,6 @@ class CardComeBack(Given):
     cancelled: Annotated[str | None, Field(max_length=1, description="Left without one.")] = None
 
 
-Asked = Call[Services, None, Any, Any]
-Shows = Callable[[Asked], Awaitable[BaseModel | Response]]
-
-REFUSALS: tuple[type[Exception], ...] = (BillingError, LedgerError, Problem, *OUTAGE)
-
-
-def refuses_as_page(shows: Shows) -> Shows:
-    """Have a handler's refusals be pages for who asks for pages."""
-
-    async def handler(call: Asked) -> BaseModel | Response:
-        try:
-            return await shows(call)
-        except REFUSALS as refused:
-            if not wants_page(call.request):
-                raise
-            problem = problem_of(refused)
-            more = {name.decode(): value.decode() for name, value in problem.headers}
-            text = refusal_page(problem.title, problem.detail)
-            return HTMLResponse(text, status_code=problem.status, headers=HEADERS | more)
-
-    return handler
-
-
-@refuses_as_page
 async def offers(call: Call[Services, None, Link, None]) -> packages.PackageList | Response:
     """Show what the link can buy."""
     services = call.services
@@ -122,37 +89,26 @@ async def offers(call: Call[Services, None, Link, None]) -> packages.PackageList
     )
     if not wants_page(call.request):
         return listed
-    text = buy_page(listed.items, action=f"{services.prefix}/buy", token=call.query.token)
-    return HTMLResponse(text, headers=headers_for_forms(*services.pay_at))
+    return _page(services, "consumer/buy.html", packages=listed.items, token=call.query.token)
 
 
-@refuses_as_page
 async def buy(call: Call[Services, None, Any, LinkPurchase | bytes]) -> CheckoutStarted | Response:
     """Begin a purchase with the link; a browser is led on to payment."""
     services = call.services
     asked = _form(call.body) if isinstance(call.body, bytes) else call.body
     account = _account(services.shop, asked.token)
     services.begin_purchase(account)
-    started = await checkout.start(
-        services.shop,
-        account,
-        checkout.Purchase(package=asked.package, quantity=asked.quantity, currency=asked.currency),
-        origin="page",
-    )
+    draft = PurchaseDraft(package=asked.package, quantity=asked.quantity, currency=asked.currency)
+    started = await checkouts.begin(services.shop, account, draft, origin="page")
     if not wants_page(call.request):
-        return CheckoutStarted(
-            checkout_url=started.checkout_url,
-            session_id=started.session_id,
-            order_id=started.order_id,
-            expires_at=started.expires_at,
-        )
+        return started
     if _origin(started.checkout_url) in services.pay_at:
-        return RedirectResponse(started.checkout_url, status_code=303, headers=HEADERS)
+        headers = dict(services.site.rendering.headers)
+        return RedirectResponse(started.checkout_url, status_code=303, headers=headers)
     # A Checkout domain of the operator's own: browsers would not let the form lead there.
-    return HTMLResponse(onward_page(started.checkout_url), status_code=201, headers=HEADERS)
+    return _page(services, "consumer/onward.html", status=201, url=started.checkout_url)
 
 
-@refuses_as_page
 async def bought(call: Call[Services, None, ComeBack, None]) -> purchases.PurchaseAnswer | Response:
     """Show what became of a purchase, which is settled first."""
     services, shop, query = call.services, call.services.shop, call.query
@@ -168,19 +124,38 @@ async def bought(call: Call[Services, None, ComeBack, None]) -> purchases.Purcha
     unpaid = shown.state in ("failed", "expired") or (query.cancelled and shown.state == "open")
     late = shown.state == "open" or (shown.state == "paid" and not shown.given)
     young = utc_now(services.clock) - found.created_at < LOOKED_AFTER
-    text = purchase_page(
-        shown,
-        came_back=query.cancelled is not None,
-        refresh=late and young and not unpaid,
-        again=_buy_again(services, found.account_id) if unpaid else "",
+    again = _buy_again(services, found.account_id) if unpaid else ""
+    title, sentence, kind = told(shown, came_back=query.cancelled is not None)
+    return _page(
+        services,
+        "consumer/bought.html",
+        who=await services.site.visitor(call.request),
+        shown=shown,
+        heading=title,
+        sentence=sentence,
+        kind=kind,
+        again_s=LOOK_AGAIN_S if late and young and not unpaid else 0,
+        resume=shown.checkout_url if again else None,
+        again=again,
     )
-    return HTMLResponse(text, headers=HEADERS)
 
 
 async def card_saved(call: Call[Services, None, CardComeBack, None]) -> Response:
     """Say how saving a card ended; the card itself is told of by Stripe's events."""
-    text = card_page(saved=call.query.saved is not None)
-    return HTMLResponse(text, headers=HEADERS)
+    site, saved = call.services.site, call.query.saved is not None
+    who = await site.visitor(call.request)
+    return _page(call.services, "consumer/card_saved.html", who=who, saved=saved)
+
+
+def _page(
+    services: Services,
+    template: str,
+    *,
+    who: Visitor | None = None,
+    status: int = 200,
+    **context: object,
+) -> Response:
+    return services.site.shows(template, context, page=None, who=who, status=status)
 
 
 def wants_page(request: Request) -> bool:

@@ -30,6 +30,11 @@ async def put_caps(call: Call[Services, Caller, Any, keys.CapsDraft]) -> keys.Ke
     return await keys.put_caps(_desk(call), call.path["key"], call.body, owner=call.caller.account)
 
 
+async def rename(call: Call[Services, Caller, Any, keys.KeyName]) -> keys.KeyChanged:
+    """Give a key another name."""
+    return await keys.rename(_desk(call), call.path["key"], call.body, owner=call.caller.account)
+
+
 async def revoke(call: Call[Services, Caller, Any, None]) -> keys.KeyChanged:
     """Revoke a key."""
     return await keys.revoke(_desk(call), call.path["key"], owner=call.caller.account)

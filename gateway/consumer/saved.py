@@ -1,236 +1,61 @@
 """What an account has saved: cards, automatic top-up, and from which balance on it is told."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field
-
-from billing.customer import cards
-from billing.money import money_text
-from billing.purchases import checkout
-from billing.shop import Shop
-from billing.telling import low_balance
-from billing.topup import topup_settings
-from billing.topup.topup_settings import TopUp, Wanted
 from gateway.consumer.caller import Caller
-from gateway.consumer.selling import Currency
 from gateway.consumer.services import Services
-from gateway.models import MAX_AMOUNT, Amount, Answer, GivenBody, Text, Time
-from gateway.operations.package_terms import MOST_QUANTITY
-from gateway.operations.shown import Display, display
+from gateway.operations import saved
+from gateway.operations.saved import (
+    CardList,
+    CardPage,
+    ThresholdDraft,
+    Thresholds,
+    TopUpAnswer,
+    TopUpDraft,
+)
 from gateway.routes import Call
-from ledger import credit_types
-
-
-class SavedCard(Answer):
-    """A way to pay that Stripe keeps; we know no more of it than this."""
-
-    id: str
-    kind: str
-    brand: str
-    last4: str
-    exp_month: int | None
-    exp_year: int | None
-    is_default: Annotated[bool, Field(description="Automatic top-up charges it.")]
-
-
-class CardList(Answer):
-    """The account's cards."""
-
-    items: list[SavedCard]
-
-
-class CardPage(Answer):
-    """A page of Stripe's that saves a card; no money moves."""
-
-    checkout_url: str
-    session_id: str
-    expires_at: Time | None
-
-
-class TopUpDraft(GivenBody):
-    """When a saved card may be charged, and how much at most."""
-
-    package: Annotated[str, Field(min_length=1, max_length=64)]
-    quantity: Annotated[int, Field(ge=1, le=MOST_QUANTITY)] = 1
-    currency: Currency = None
-    threshold: Annotated[
-        Amount, Field(description="Smallest units; below it the package is bought.")
-    ]
-    most_minor_month: Annotated[
-        int, Field(ge=1, le=MAX_AMOUNT, description="Money at most in a month (UTC).")
-    ]
-    most_count_day: Annotated[
-        int,
-        Field(ge=1, le=topup_settings.MOST_COUNT_DAY, description="Charges at most in a day."),
-    ]
-    card: Annotated[Text | None, Field(description="Null: the default card.")] = None
-    consent: Annotated[bool, Field(description="Yes to being charged without being asked.")]
-
-
-class TopUpAnswer(Answer):
-    """Automatic top-up, as agreed; the fields are null where it never was."""
-
-    enabled: bool
-    package: str | None = None
-    quantity: int | None = None
-    currency: str | None = None
-    amount_minor: Annotated[int | None, Field(description="What one top-up costs.")] = None
-    credit_type: str | None = None
-    threshold: int | None = None
-    most_minor_month: int | None = None
-    most_count_day: int | None = None
-    paused: Annotated[
-        str | None, Field(description="Why nothing is tried until it is set again.")
-    ] = None
-    rest_until: Annotated[Time | None, Field(description="Nothing is tried before.")] = None
-    consented_at: Time | None = None
-    display: Display = Field(default_factory=dict)
-
-
-class Threshold(Answer):
-    """From which balance on the account is told by mail; null and 0: never."""
-
-    credit_type: str
-    threshold: int | None
-
-
-class Thresholds(Answer):
-    """One for each credit type."""
-
-    items: list[Threshold]
-
-
-class ThresholdDraft(GivenBody):
-    """From which balance on the account wants to be told."""
-
-    credit_type: Text
-    threshold: Annotated[
-        int | None,
-        Field(ge=0, le=MAX_AMOUNT, description="Smallest units; 0: never; null: as usual here."),
-    ]
 
 
 async def list_cards(call: Call[Services, Caller, Any, None]) -> CardList:
     """List the account's cards."""
-    return await _cards(call.services.shop, call.caller.account)
+    return await saved.card_list(call.services.shop, call.caller.account)
 
 
 async def save_card(call: Call[Services, Caller, Any, None]) -> CardPage:
     """Open a page that saves a card."""
     call.services.begin_purchase(call.caller.account)
-    started = await checkout.start_setup(call.services.shop, call.caller.account)
-    return CardPage(
-        checkout_url=started.checkout_url,
-        session_id=started.session_id,
-        expires_at=started.expires_at,
-    )
+    return await saved.save_card(call.services.shop, call.caller.account)
 
 
 async def remove_card(call: Call[Services, Caller, Any, None]) -> CardList:
     """Remove a card, and show those that are left."""
-    shop, account = call.services.shop, call.caller.account
-    await cards.detach(shop, account, call.path["card"])
-    return await _cards(shop, account)
+    return await saved.remove_card(call.services.shop, call.caller.account, call.path["card"])
 
 
 async def show_top_up(call: Call[Services, Caller, Any, None]) -> TopUpAnswer:
     """Show automatic top-up."""
-    return await _top_up(call.services.shop, call.caller.account)
+    return await saved.top_up(call.services.shop, call.caller.account)
 
 
 async def set_top_up(call: Call[Services, Caller, Any, TopUpDraft]) -> TopUpAnswer:
     """Switch automatic top-up on, or change it; also the way out of a pause."""
-    shop, account, asked = call.services.shop, call.caller.account, call.body
-    if asked.card is not None:
-        await cards.make_default(shop, account, asked.card)
-    wanted = Wanted(
-        package=asked.package,
-        threshold=asked.threshold,
-        most_minor_month=asked.most_minor_month,
-        most_count_day=asked.most_count_day,
-        quantity=asked.quantity,
-        currency=asked.currency,
-        consent=asked.consent,
-    )
-    await topup_settings.put(shop, account, wanted)
-    return await _top_up(shop, account)
+    return await saved.set_top_up(call.services.shop, call.caller.account, call.body)
 
 
 async def end_top_up(call: Call[Services, Caller, Any, None]) -> TopUpAnswer:
     """Switch automatic top-up off."""
-    shop, account = call.services.shop, call.caller.account
-    async with shop.ledger.database.connection() as connection:
-        await topup_settings.disable(connection, account, shop.livemode)
-    return await _top_up(shop, account)
+    return await saved.end_top_up(call.services.shop, call.caller.account)
 
 
 async def show_thresholds(call: Call[Services, Caller, Any, None]) -> Thresholds:
     """Show from which balance on the account is told."""
-    return await _thresholds(call.services, call.caller.account)
+    services = call.services
+    database, prices = services.ledger.database, services.prices.current
+    return await saved.thresholds(database, prices, call.caller.account)
 
 
 async def set_thresholds(call: Call[Services, Caller, Any, ThresholdDraft]) -> Thresholds:
     """Set it for one credit type; needs no Stripe."""
-    services, asked = call.services, call.body
-    async with services.ledger.database.connection() as connection:
-        await low_balance.set_threshold(
-            connection, call.caller.account, asked.credit_type, asked.threshold
-        )
-    return await _thresholds(services, call.caller.account)
-
-
-async def _cards(shop: Shop, account: int) -> CardList:
-    found = await cards.listed(shop, account)
-    return CardList(
-        items=[
-            SavedCard(
-                id=card.id,
-                kind=card.kind,
-                brand=card.brand,
-                last4=card.last4,
-                exp_month=card.exp_month,
-                exp_year=card.exp_year,
-                is_default=card.is_default,
-            )
-            for card in found
-        ]
-    )
-
-
-async def _top_up(shop: Shop, account: int) -> TopUpAnswer:
-    async with shop.ledger.database.connection() as connection:
-        found = await topup_settings.get(connection, account, shop.livemode)
-        types = {row.id: row for row in await credit_types.every(connection)}
-    if found is None:
-        return TopUpAnswer(enabled=False)
-    kind = types[found.credit_type_id]
-    return TopUpAnswer(
-        enabled=found.enabled,
-        package=found.package,
-        quantity=found.quantity,
-        currency=found.currency,
-        amount_minor=found.amount_minor,
-        credit_type=kind.name,
-        threshold=found.threshold,
-        most_minor_month=found.most_minor_month,
-        most_count_day=found.most_count_day,
-        paused=found.paused,
-        rest_until=found.rest_until,
-        consented_at=found.consented_at,
-        display=_shown(found, kind.scale),
-    )
-
-
-def _shown(found: TopUp, scale: int) -> dict[str, str]:
-    return display(scale, {"threshold": found.threshold}) | {
-        "amount": money_text(found.amount_minor, found.currency),
-        "most_month": money_text(found.most_minor_month, found.currency),
-    }
-
-
-async def _thresholds(services: Services, account: int) -> Thresholds:
-    async with services.ledger.database.connection() as connection:
-        found = await low_balance.thresholds_of(connection, services.prices.current, account)
-    return Thresholds(
-        items=[Threshold(credit_type=name, threshold=one) for name, one in sorted(found.items())]
-    )
+    services = call.services
+    database, prices = services.ledger.database, services.prices.current
+    return await saved.set_threshold(database, prices, call.caller.account, call.body)

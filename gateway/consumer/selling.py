@@ -1,43 +1,17 @@
 """What is for sale, buying it, and what was bought: the routes of an API key."""
 
-from typing import Annotated, Any
-
-from pydantic import Field
+from typing import Any
 
 from billing.customer import portal
-from billing.purchases import checkout, purchase_view
+from billing.purchases import purchase_view
 from gateway.consumer.caller import Caller
 from gateway.consumer.services import Services
-from gateway.models import Answer, GivenBody, Time
+from gateway.models import Answer
+from gateway.operations import checkouts, payments, purchases, subscriptions
 from gateway.operations import packages as packaged
-from gateway.operations import payments, purchases, subscriptions
-from gateway.operations.package_terms import MOST_QUANTITY
+from gateway.operations.checkouts import CheckoutStarted, PurchaseDraft
 from gateway.paging import PageQuery
 from gateway.routes import Call
-
-Currency = Annotated[
-    str | None, Field(pattern=r"^[A-Za-z]{3}$", description="Null: the first the package names.")
-]
-
-
-class PurchaseDraft(GivenBody):
-    """What to buy. What it costs and gives is the operator's, never the caller's."""
-
-    package: Annotated[str, Field(min_length=1, max_length=64)]
-    quantity: Annotated[int, Field(ge=1, le=MOST_QUANTITY)] = 1
-    currency: Currency = None
-    save_card: Annotated[
-        bool, Field(description="Keep the card, so that automatic top-up can charge it.")
-    ] = False
-
-
-class CheckoutStarted(Answer):
-    """A page of Stripe's where it is paid; nothing is charged before."""
-
-    checkout_url: str
-    session_id: str
-    order_id: str
-    expires_at: Time | None
 
 
 class PortalOpened(Answer):
@@ -56,21 +30,8 @@ async def packages(call: Call[Services, Caller | None, Any, None]) -> packaged.P
 
 async def buy(call: Call[Services, Caller, Any, PurchaseDraft]) -> CheckoutStarted:
     """Begin a purchase."""
-    asked = call.body
     call.services.begin_purchase(call.caller.account)
-    purchase = checkout.Purchase(
-        package=asked.package,
-        quantity=asked.quantity,
-        currency=asked.currency,
-        save_card=asked.save_card,
-    )
-    started = await checkout.start(call.services.shop, call.caller.account, purchase)
-    return CheckoutStarted(
-        checkout_url=started.checkout_url,
-        session_id=started.session_id,
-        order_id=started.order_id,
-        expires_at=started.expires_at,
-    )
+    return await checkouts.begin(call.services.shop, call.caller.account, call.body)
 
 
 async def show(call: Call[Services, Caller, Any, None]) -> purchases.PurchaseAnswer:

@@ -9,6 +9,7 @@ from billing.shop import Shop
 from config import PriceList
 from gateway.operations.desk import Desk
 from gateway.operations.price_book import PriceBook
+from gateway.pages_host import pages_base
 from gateway.problems import Problem, retry_after
 from gateway.throttle import Throttle
 from ledger.ids import key_text
@@ -16,6 +17,7 @@ from ledger.ledger import Ledger
 from ledger.ports import Clock
 
 if TYPE_CHECKING:
+    from gateway.consumer.caller import KeyGate
     from gateway.pages.consumer.visitor import Visitor
     from gateway.pages.site import Site
 
@@ -44,6 +46,8 @@ class Services:
         looked: Looks at what became of purchases, by account, or by order where none is known.
         pay_at: Where forms may lead on to: Stripe's page, or its stand-in's.
         public_url: Where consumers reach this gateway; empty: links are paths only.
+        gate: Knows callers by their keys.
+        pages_host: A host for the pages alone; None: they share one with the backend.
         pages: The pages, which are made of all the others.
 
     """
@@ -57,7 +61,9 @@ class Services:
     public_url: str
     begun: Throttle
     looked: Throttle
+    gate: "KeyGate"
     pay_at: tuple[str, ...] = ()
+    pages_host: str | None = None
     pages: "Site[Services, Visitor] | None" = None
 
     @property
@@ -112,7 +118,7 @@ class Services:
     @property
     def pages_url(self) -> str:
         """Where the consumer's pages are."""
-        return f"{self.public_url.rstrip('/')}{self.prefix}"
+        return f"{pages_base(self.public_url, self.pages_host)}{self.prefix}"
 
 
 def _once_more(throttle: Throttle, name: str, refusal: str) -> None:

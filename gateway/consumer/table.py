@@ -11,11 +11,21 @@ from gateway.openapi import Document, document
 from gateway.operations import keys as key_operations
 from gateway.operations.accounts import AccountAnswer
 from gateway.operations.charges import ChargeAnswer, ChargePage, ChargeQuery
+from gateway.operations.checkouts import CheckoutStarted, PurchaseDraft
 from gateway.operations.health import Ready
 from gateway.operations.history import EntryPage, EntryQuery, UsageAnswer, UsageQuery
 from gateway.operations.packages import PackageList
 from gateway.operations.payments import PaymentPage
 from gateway.operations.purchases import PurchaseAnswer
+from gateway.operations.quotes import REFUSALS, QuoteAnswer, QuoteBody, QuoteQuery
+from gateway.operations.saved import (
+    CardList,
+    CardPage,
+    ThresholdDraft,
+    Thresholds,
+    TopUpAnswer,
+    TopUpDraft,
+)
 from gateway.operations.subscriptions import CancelQuery, Subscription, SubscriptionPage
 from gateway.paging import PageQuery
 from gateway.routes import Call, Operation
@@ -108,14 +118,14 @@ TABLE: tuple[Operation, ...] = (
     ),
     Operation(
         method="GET", path="/v1/quote", name="quote", summary="What a call would cost",
-        handler=quote.quote_get, need="key", answer=quote.QuoteAnswer, query=quote.QuoteQuery,
-        problems=quote.REFUSALS,
+        handler=quote.quote_get, need="key", answer=QuoteAnswer, query=QuoteQuery,
+        problems=REFUSALS,
     ),
     Operation(
         method="POST", path="/v1/quote", name="quote-with-body",
         summary="What a call with headers and a body would cost",
-        handler=quote.quote_post, need="key", answer=quote.QuoteAnswer, body=quote.QuoteBody,
-        problems=quote.REFUSALS,
+        handler=quote.quote_post, need="key", answer=QuoteAnswer, body=QuoteBody,
+        problems=REFUSALS,
     ),
     Operation(
         method="GET", path="/v1/packages", name="list-packages", summary="What is for sale",
@@ -137,6 +147,11 @@ TABLE: tuple[Operation, ...] = (
         body=key_operations.Rotation, problems=(404, 409),
     ),
     Operation(
+        method="PUT", path="/v1/keys/{key}/name", name="rename-key", summary="Call a key otherwise",
+        handler=keys.rename, need="manage", answer=key_operations.KeyChanged,
+        body=key_operations.KeyName, problems=(404,),
+    ),
+    Operation(
         method="PUT", path="/v1/keys/{key}/caps", name="cap-key",
         summary="The most a key may spend in a day, a month or for ever",
         handler=keys.put_caps, need="manage", answer=key_operations.KeyChanged,
@@ -149,8 +164,8 @@ TABLE: tuple[Operation, ...] = (
     ),
     Operation(
         method="POST", path="/v1/checkout", name="checkout", summary="Buy a package",
-        handler=selling.buy, need="manage", answer=selling.CheckoutStarted, status=201,
-        body=selling.PurchaseDraft, problems=BUYING,
+        handler=selling.buy, need="manage", answer=CheckoutStarted, status=201,
+        body=PurchaseDraft, problems=BUYING,
     ),
     Operation(
         method="GET", path="/v1/checkout/{session}", name="show-checkout",
@@ -181,42 +196,42 @@ TABLE: tuple[Operation, ...] = (
     ),
     Operation(
         method="GET", path="/v1/cards", name="list-cards", summary="My saved cards",
-        handler=saved.list_cards, need="manage", answer=saved.CardList, problems=(502,),
+        handler=saved.list_cards, need="manage", answer=CardList, problems=(502,),
     ),
     Operation(
         method="POST", path="/v1/cards", name="save-card",
         summary="A page of Stripe's that saves a card; no money moves",
-        handler=saved.save_card, need="manage", answer=saved.CardPage, status=201,
+        handler=saved.save_card, need="manage", answer=CardPage, status=201,
         problems=(409, 429, 502),
     ),
     Operation(
         method="DELETE", path="/v1/cards/{card}", name="remove-card",
         summary="Remove a card; it ends the top-up that charges it",
-        handler=saved.remove_card, need="manage", answer=saved.CardList, problems=(404, 502),
+        handler=saved.remove_card, need="manage", answer=CardList, problems=(404, 502),
     ),
     Operation(
         method="GET", path="/v1/top-up", name="show-top-up", summary="My automatic top-up",
-        handler=saved.show_top_up, need="manage", answer=saved.TopUpAnswer,
+        handler=saved.show_top_up, need="manage", answer=TopUpAnswer,
     ),
     Operation(
         method="PUT", path="/v1/top-up", name="set-top-up",
         summary="Have a saved card charged when the balance is low, within limits",
-        handler=saved.set_top_up, need="manage", answer=saved.TopUpAnswer,
-        body=saved.TopUpDraft, problems=(404, 409, 502),
+        handler=saved.set_top_up, need="manage", answer=TopUpAnswer,
+        body=TopUpDraft, problems=(404, 409, 502),
     ),
     Operation(
         method="DELETE", path="/v1/top-up", name="end-top-up", summary="End automatic top-up",
-        handler=saved.end_top_up, need="manage", answer=saved.TopUpAnswer,
+        handler=saved.end_top_up, need="manage", answer=TopUpAnswer,
     ),
     Operation(
         method="GET", path="/v1/notices", name="show-thresholds",
         summary="From which balance on I am told", handler=saved.show_thresholds, need="manage",
-        answer=saved.Thresholds,
+        answer=Thresholds,
     ),
     Operation(
         method="PUT", path="/v1/notices", name="set-thresholds",
         summary="Say from which balance on I want to be told", handler=saved.set_thresholds,
-        need="manage", answer=saved.Thresholds, body=saved.ThresholdDraft, problems=(404,),
+        need="manage", answer=Thresholds, body=ThresholdDraft, problems=(404,),
     ),
     Operation(
         method="GET", path="/buy", name="buy", summary="What the link of a refusal can buy",
@@ -225,7 +240,7 @@ TABLE: tuple[Operation, ...] = (
     ),
     Operation(
         method="POST", path="/buy", name="buy-with-link", summary="Buy with the link of a refusal",
-        handler=buying.buy, need="nobody", answer=selling.CheckoutStarted, status=201,
+        handler=buying.buy, need="nobody", answer=CheckoutStarted, status=201,
         body=buying.LinkPurchase, text_body=buying.FORM, page=True, leads_on=True,
         problems=(403, *BUYING),
     ),

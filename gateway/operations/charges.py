@@ -11,11 +11,11 @@ from gateway.operations.price_book import PriceBook
 from gateway.operations.refunds import charge_id
 from gateway.operations.shown import Display, display
 from gateway.paging import PageQuery, pack_cursor, unpack_cursor
-from ledger import charges, credit_types
+from ledger import charges, credit_types, grants
 from ledger.books import ChargeState
 from ledger.database import Database
 from ledger.errors import InvalidInput
-from ledger.ids import account_text, key_text, parse_hold, parse_key
+from ledger.ids import account_text, grant_text, key_text, parse_hold, parse_key
 
 State = Literal["open", "captured", "void", "expired", "late", "observed"]
 
@@ -66,6 +66,16 @@ class ChargePage(Answer):
     next: str | None
 
 
+class ChargeRefund(Answer):
+    """What was given back of a charge, and why."""
+
+    grant: str
+    amount: int
+    reason: str
+    at: Time
+    display: Display
+
+
 class ChargeAnswer(ChargeRow):
     """A charge that explains itself."""
 
@@ -73,6 +83,7 @@ class ChargeAnswer(ChargeRow):
     written_off: Annotated[int, Field(description="Due, but the balance was gone.")]
     deadline: Annotated[Time | None, Field(description="When an open hold comes back by itself.")]
     explanation: Explanation
+    refunds: Annotated[list[ChargeRefund], Field(description="In the order they were given.")]
 
 
 async def listed(database: Database, query: ChargeQuery, *, account: int | None) -> ChargePage:
@@ -119,6 +130,7 @@ async def show(
     async with database.connection() as connection:
         found = await charges.get(connection, charge_id(charge), account_id=account)
         prices = await book.version(connection, found.price_version)
+        refunds = await grants.of_charge(connection, found.id) if found.refunded else []
     fields = _fields(found)
     fields["display"] |= display(
         found.scale, {"uncollected": found.uncollected, "written_off": found.written_off}
@@ -129,6 +141,17 @@ async def show(
         written_off=found.written_off,
         deadline=found.deadline,
         explanation=explanation(found, prices),
+        refunds=[_refund(one, found.scale) for one in refunds],
+    )
+
+
+def _refund(row: grants.GrantRow, scale: int) -> ChargeRefund:
+    return ChargeRefund(
+        grant=grant_text(row.id),
+        amount=row.amount,
+        reason=row.description,
+        at=row.created_at,
+        display=display(scale, {"amount": row.amount}),
     )
 
 

@@ -156,6 +156,15 @@ async def listed(desk: Desk, account: str, query: PageQuery) -> GrantPage:
     )
 
 
+async def ending(desk: Desk, account: str) -> list[GrantRow]:
+    """Return what is left of an account's grants that will end, the first to end first."""
+    async with desk.ledger.database.connection() as connection:
+        owner = await accounts.find(connection, account)
+        rows = await grants.ending(connection, owner.id)
+        scales = await _scales(connection)
+    return [GrantRow(**_fields(row, scales[row.credit_type])) for row in rows]
+
+
 async def adjust(desk: Desk, account: str, change: Adjustment) -> AdjustmentAnswer:
     """Correct a balance by hand, with a reason that its owner sees."""
     async with desk.ledger.database.connection() as connection:

@@ -52,6 +52,12 @@ class KeyDraft(GivenBody):
     caps: CapDrafts = Field(default_factory=list[CapDraft])
 
 
+class KeyName(GivenBody):
+    """What a key is to be called."""
+
+    name: Name
+
+
 class Rotation(GivenBody):
     """How a key is replaced."""
 
@@ -158,6 +164,16 @@ async def put_caps(
         )
         shown = await _shown(connection, capped)
     return KeyChanged(**shown, applied=await desk.push(capped.account_id, cseq))
+
+
+async def rename(desk: Desk, key: str, draft: KeyName, *, owner: int | None = None) -> KeyChanged:
+    """Give a key another name; `owner` limits it to an account's own keys."""
+    number = _number(key)
+    async with desk.ledger.database.connection() as connection:
+        await _owned(connection, number, owner)
+        renamed = await api_keys.rename(connection, number, draft.name, actor=desk.actor)
+        shown = await _shown(connection, renamed)
+    return KeyChanged(**shown, applied=True)
 
 
 async def revoke(desk: Desk, key: str, owner: int | None = None) -> KeyChanged:

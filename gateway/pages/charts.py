@@ -90,6 +90,12 @@ def bars(points: Sequence[Point]) -> Chart:
     return Chart(WIDTH, HEIGHT, LEFT, drawn, lines)
 
 
+def shares(values: Sequence[int]) -> list[int]:
+    """Return for each value of at least 0 how many hundredths of the largest it is."""
+    largest = max(values, default=0) or 1
+    return [round(100 * value / largest) for value in values]
+
+
 def _round_up(largest: int) -> int:
     """Return the next 1, 2 or 5 times a power of ten, which reads well on an axis; at least 1."""
     size = 1

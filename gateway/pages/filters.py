@@ -44,12 +44,18 @@ def plural(number: int, one: str, many: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
+def pair(word: str) -> tuple[str, str]:
+    """Return a choice whose value is its word."""
+    return word, word
+
+
 FILTERS = {
     "amount": amount,
     "money": money,
     "count": count,
     "moment": moment,
     "day": day,
+    "pair": pair,
     "plural": plural,
 }
 

@@ -45,7 +45,7 @@ _TYPED = dict.fromkeys(map(ord, "\r\n\t"))
 Model = TypeVar("Model", bound=Fields)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, with which `Form[Model]()` cannot be made
 class Form(Generic[Model]):
     """
     A form as it is shown: what stands in its fields, and what is wrong with them.

@@ -115,6 +115,7 @@ class Site(Generic[Services, Who]):
         visitor: Returns who is signed in, or None.
         way_in: The page for who is not; shown in place of the page that was asked for.
         layout: The template that errors are shown in; it is given `problem`.
+        elsewhere: Says where the page is, if not on the host that was asked.
         mount: What stands before each path, where nobody has taken it off, like `/admin`.
 
     """
@@ -124,6 +125,7 @@ class Site(Generic[Services, Who]):
     visitor: Callable[[Request], Awaitable[Who | None]]
     way_in: Shows
     layout: str
+    elsewhere: Callable[[Request], str | None] = lambda _request: None
     mount: str = ""
 
     def routes(self, pages: Sequence[Page]) -> list[Route]:
@@ -182,6 +184,8 @@ class Site(Generic[Services, Who]):
     async def _answer(self, page: Page, request: Request) -> Response:
         who: Any = None
         try:
+            if (address := self.elsewhere(request)) is not None:
+                return self._leads_to(address, request)
             who = await self.visitor(request)
             if not all(str(part).isprintable() for part in request.path_params.values()):
                 raise Problem("not-found", "Nothing is named with characters that do not print.")
@@ -195,6 +199,11 @@ class Site(Generic[Services, Who]):
             return await page.act(await self._with_form(asked))
         except REFUSALS as refused:
             return self.refusal(problem_of(refused), who, page)
+
+    def _leads_to(self, address: str, request: Request) -> Response:
+        if request.method == "POST":
+            raise Problem("not-found", f"The pages are at {address}; nothing was changed.")
+        return RedirectResponse(address, status_code=307, headers=dict(self.rendering.headers))
 
     async def _with_form(self, asked: Asked[Any, Any]) -> Asked[Any, Any]:
         security.check_origin(asked.request)

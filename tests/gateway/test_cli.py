@@ -48,7 +48,7 @@ def test_every_command_explains_itself(capsys) -> None:
         "account thaw",
         "admin create", "admin list", "admin revoke", "adjust", "backup", "check", "demo", "diff",
         "fact list", "fact resolve", "fact show", "finding list", "finding resolve", "finding show", "grant", "grants import", "heads", "init",
-        "import", "key caps", "key create", "key list", "key revoke", "key rotate", "migrate", "observed",
+        "import", "key caps", "key create", "key list", "key rename", "key revoke", "key rotate", "migrate", "observed",
         "package create", "package hide", "package list", "package show", "package unhide",
         "package update", "prices list", "prices publish",
         "prices rollback", "prices show", "quote", "rebuild", "reconcile", "refund", "replay", "serve",

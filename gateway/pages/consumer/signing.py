@@ -5,12 +5,11 @@ from typing import Annotated
 from pydantic import Field
 from starlette.responses import Response
 
-from gateway.consumer.caller import KeyGate
 from gateway.consumer.services import Services
 from gateway.pages import forms
 from gateway.pages.consumer.visitor import Visitor, forget, keep
 from gateway.pages.forms import Fields, Form
-from gateway.pages.site import Asked, Shows, local_path
+from gateway.pages.site import Asked, local_path
 from gateway.problems import Problem
 from ledger import admins
 
@@ -58,33 +57,27 @@ async def sign_in(asked: Stranger) -> Response:
     return response
 
 
-def signing_in_with(gate: KeyGate) -> Shows:
-    """Return the page that takes a key; the gate counts bad ones, here and in the API together."""
-
-    async def sign_in_with_key(asked: Stranger) -> Response:
-        form = forms.fill(KeyForm, asked.form)
-        if form.read is None:
-            return _form(asked, form, status=422)
-        try:
-            caller = await gate.find(asked.request, form.read.key.encode())
-            if not caller.manages:
-                raise Problem(
-                    "scope-missing",
-                    "This key may only make calls. Pages need one with scope manage.",
-                )
-        except Problem as refused:
-            told = Form[KeyForm](form.values, {"key": refused.detail})
-            return _form(asked, told, status=refused.status)
-        services = asked.services
-        async with services.ledger.database.connection() as connection:
-            token = await admins.new_key_session(
-                connection, caller.account, caller.key, random_bytes=services.random_bytes
+async def sign_in_with_key(asked: Stranger) -> Response:
+    """Begin a session with a key; the gate counts bad ones, here and in the API together."""
+    form, services = forms.fill(KeyForm, asked.form), asked.services
+    if form.read is None:
+        return _form(asked, form, status=422)
+    try:
+        caller = await services.gate.find(asked.request, form.read.key.encode())
+        if not caller.manages:
+            raise Problem(
+                "scope-missing", "This key may only make calls. Pages need one with scope manage."
             )
-        response = asked.onward(local_path(form.read.next, asked.site.rendering.base()))
-        keep(services, asked.request, response, token)
-        return response
-
-    return sign_in_with_key
+    except Problem as refused:
+        told = Form[KeyForm](form.values, {"key": refused.detail})
+        return _form(asked, told, status=refused.status)
+    async with services.ledger.database.connection() as connection:
+        token = await admins.new_key_session(
+            connection, caller.account, caller.key, random_bytes=services.random_bytes
+        )
+    response = asked.onward(local_path(form.read.next, asked.site.rendering.base()))
+    keep(services, asked.request, response, token)
+    return response
 
 
 async def sign_out(asked: Stranger) -> Response:

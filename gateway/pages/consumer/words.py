@@ -13,6 +13,18 @@ OUTCOMES = {
 }
 """State of a charge -> the kind of its badge, and its word."""
 
+KINDS = {
+    "charge": "Call",
+    "purchase": "Purchase",
+    "subscription": "Subscription",
+    "promotion": "Given",
+    "adjustment": "Correction",
+    "refund": "Refund",
+    "clawback": "Taken back",
+    "expiry": "Expired",
+}
+"""Kind of an entry -> its word."""
+
 _UNSURPRISING = frozenset({"delivered", "observed"})
 
 

@@ -21,6 +21,10 @@ UPDATE api_keys
  WHERE id = $1
 RETURNING id, account_id, name, prefix, scopes, status, expires_ms, replaces, created_at, revoked_at
 
+-- name: rename
+UPDATE api_keys SET name = $2 WHERE id = $1
+RETURNING id, account_id, name, prefix, scopes, status, expires_ms, replaces, created_at, revoked_at
+
 -- name: revoke
 UPDATE api_keys SET status = 2, revoked_at = now() WHERE id = $1
 RETURNING id, account_id, name, prefix, scopes, status, expires_ms, replaces, created_at, revoked_at

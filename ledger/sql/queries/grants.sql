@@ -14,6 +14,24 @@ SELECT g.id, g.account_id, t.name AS credit_type, g.credit_type_id, g.kind, g.am
  ORDER BY g.id DESC
  LIMIT $3
 
+-- name: of_charge
+SELECT g.id, g.account_id, t.name AS credit_type, g.credit_type_id, g.kind, g.amount, g.remaining, g.held, g.clawed,
+       g.expired, g.priority, g.state, g.effective_at, g.expires_ms, g.charge_id, g.description, g.reference,
+       g.metadata, g.actor, g.created_at
+  FROM grants g JOIN credit_types t ON t.id = g.credit_type_id
+ WHERE g.charge_id = $1
+ ORDER BY g.id
+ LIMIT $2
+
+-- name: ending
+SELECT g.id, g.account_id, t.name AS credit_type, g.credit_type_id, g.kind, g.amount, g.remaining, g.held, g.clawed,
+       g.expired, g.priority, g.state, g.effective_at, g.expires_ms, g.charge_id, g.description, g.reference,
+       g.metadata, g.actor, g.created_at
+  FROM grants g JOIN credit_types t ON t.id = g.credit_type_id
+ WHERE g.account_id = $1 AND g.state = 'live' AND g.remaining > 0 AND g.expires_ms < 281474976710655
+ ORDER BY g.expires_ms, g.id
+ LIMIT $2
+
 -- name: due
 WITH waiting AS (
     SELECT g.id, g.account_id, g.credit_type_id,
