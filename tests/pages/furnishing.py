@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import asyncpg
@@ -61,8 +62,9 @@ def furnish(demo: Demo) -> Furnished:
     demo.charged(ann.key)
     demo.buy(demo.account("carl", granted=1).key, card=DISPUTED)
     orphaned(demo)
-    asyncio.run(damage(demo.postgres))
-    job = {"id": 1}
+    with ThreadPoolExecutor(1) as other:  # in this thread runs the browser's loop
+        other.submit(lambda: asyncio.run(damage(demo.postgres))).result()
+    job = demo.ask_admin("POST", "/jobs/verify", {})
     events = demo.ask_admin("GET", "/inbox")["items"]
     versions = demo.ask_admin("GET", "/prices")["items"]
     alerts = demo.ask_admin("GET", "/alerts")["items"]

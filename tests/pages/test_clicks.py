@@ -14,7 +14,7 @@ def test_few_clicks_lead_to_credits_and_to_the_reason_of_a_charge(
     chromium: Chromium, demo: Demo
 ) -> None:
     address = re.search(r"http://\S+/farebox/(?=\s)", demo.welcome)
-    assert address is not None, demo.welcome
+    assert address is not None, "the welcome names no page"
     key = demo.keys[-1]  # of the account that has to buy
     assert demo.call(key).status_code == 402
 
