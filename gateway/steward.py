@@ -24,6 +24,7 @@ from gateway.admin import admin_app
 from gateway.head_book import HeadBook
 from gateway.ledger_metrics import ledger_exposition
 from gateway.metrics import exposition
+from gateway.operations.jobs import Jobs
 from gateway.parent import Parent, log_to_stderr
 from gateway.price_feed import InForce, PriceFeed
 from gateway.price_file import PriceFile
@@ -84,6 +85,7 @@ async def work(parent: Parent) -> None:
                 stores = await ledger_exposition(ledger, jobs.failures)
                 return workers + stores + await selling_exposition(billing, clock)
 
+            long_work = Jobs(clock)
             app = admin_app(
                 ledger=ledger,
                 billing=billing,
@@ -92,8 +94,10 @@ async def work(parent: Parent) -> None:
                 metrics=metrics,
                 environ=settings.environ,
                 price_file=FilePlace(settings.config, parent.orders["gateway"]),
+                jobs=long_work,
+                failures=lambda: jobs.failures,
             )
-            async with running(jobs.run(), file.run(), feed.follow(take)):
+            async with long_work, running(jobs.run(), file.run(), feed.follow(take)):
                 await serve_app(app, parent, socket_fd=parent.orders["socket"], http="httptools")
             await leave(ledger, parent.orders["gateway"])
     finally:

@@ -22,6 +22,8 @@ TOKEN_PREFIX = "fba_"  # noqa: S105 - what every admin's token begins with
 MIN_TOKEN_CHARACTERS = 16
 LINK_MINUTES = 10
 SESSION_HOURS = 12
+ADMIN_SESSION_HOURS = 4
+"""Who may change everything signs in again after a meal; a session left open ends by itself."""
 
 _TOKEN_BYTES = 32
 _SQL = Queries("admins")
@@ -77,7 +79,9 @@ async def create(
 
 async def put_root(connection: Connection, token: str) -> Admin:
     """
-    Let this token be the one of `root`; the one before is good no longer. A repeat is harmless.
+    Let this token be the one of `root`; the one before, and what it opened, are good no longer.
+
+    A repeat is harmless.
 
     Raises:
         InvalidInput: Shorter than 16 characters.
@@ -92,6 +96,7 @@ async def put_root(connection: Connection, token: str) -> Admin:
         except asyncpg.UniqueViolationError as used:
             raise Conflict("token-used", "FAREBOX_ADMIN_TOKEN is another admin's token") from used
         if row is not None:
+            await connection.execute(_SQL.end_sessions_of, row["id"])
             await audit.write(connection, ROOT, "admin.token", ROOT, {})
             return Admin(**row)
         return Admin(**await connection.fetchrow(_SQL.by_name, ROOT))
@@ -99,7 +104,7 @@ async def put_root(connection: Connection, token: str) -> Admin:
 
 async def revoke(connection: Connection, name: str, *, actor: str) -> Admin:
     """
-    Refuse an admin's token from now on. A repeat changes nothing.
+    Refuse an admin's token from now on, and end their sessions. A repeat changes nothing.
 
     Raises:
         NotFound: No such admin.
@@ -115,6 +120,7 @@ async def revoke(connection: Connection, name: str, *, actor: str) -> Admin:
     async with connection.transaction():
         row = await connection.fetchrow(_SQL.revoke, name)
         if row is not None:
+            await connection.execute(_SQL.end_sessions_of, row["id"])
             await audit.write(connection, actor, "admin.revoke", name, {})
             return Admin(**row)
         known = await connection.fetchrow(_SQL.by_name, name)
@@ -179,13 +185,31 @@ async def new_key_session(
     return token
 
 
-async def new_admin_session(
-    connection: Connection, admin: Admin, *, random_bytes: RandomBytes
-) -> str:
-    """Return the token of a new session of the admin's pages."""
-    token = random_bytes(_TOKEN_BYTES).hex()
-    await connection.execute(_SQL.new_session, digest(token), None, admin.id, SESSION_HOURS)
-    return token
+async def sign_in(
+    connection: Connection, token: str, *, random_bytes: RandomBytes
+) -> tuple[Admin, str] | None:
+    """
+    Open a session of the admin's pages for this admin's token.
+
+    Returns:
+        The admin, and the session's token; None where `of_token` knows nobody.
+
+    """
+    session = random_bytes(_TOKEN_BYTES).hex()
+    async with connection.transaction():
+        row = await connection.fetchrow(
+            _SQL.sign_in, digest(token), digest(session), ADMIN_SESSION_HOURS
+        )
+        if row is None:
+            return None
+        await audit.write(connection, row["name"], "admin.sign-in", row["name"], {})
+    return Admin(**row), session
+
+
+async def admin_of_session(connection: Connection, token: str) -> Admin | None:
+    """Return whose session of the admin's pages this is; None if it is over, or was revoked."""
+    row = await connection.fetchrow(_SQL.admin_of_session, digest(token))
+    return None if row is None else Admin(**row)
 
 
 async def session_of(connection: Connection, token: str) -> PageSession | None:

@@ -138,6 +138,12 @@ async def resolve(connection: Connection, place: Place, *, actor: str, reason: s
             await audit.write(connection, actor, "fact.resolve", target, {"reason": why})
 
 
+async def undecided(connection: Connection) -> int:
+    """Count the facts that nobody has decided about."""
+    found: int = await connection.fetchval(_SQL.undecided)
+    return found
+
+
 async def blame(connection: Connection, account_id: int) -> Blame:
     """Say what of an account's dead facts stands against its release."""
     row = await connection.fetchrow(_SQL.standing, account_id)

@@ -1,6 +1,7 @@
 """A shard's row: which epoch is current and how far Postgres has followed its journal."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import NamedTuple
 
 from ledger.database import Connection, Queries
@@ -45,6 +46,12 @@ async def read(connection: Connection, shard: int) -> ShardRow:
     if row is None:
         raise NotFound(f"no shard {shard}")
     return _shard(row)
+
+
+async def posted_at(connection: Connection, shard: int) -> datetime | None:
+    """Return when a batch was last posted; None before the first."""
+    found: datetime | None = await connection.fetchval(_SQL.posted_at, shard)
+    return found
 
 
 async def advance(

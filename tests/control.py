@@ -18,6 +18,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from gateway.admin import admin_app
 from gateway.admin.table import described as admin_document
@@ -58,6 +59,7 @@ class Control:
     gateway: Charging
     consumer: httpx.AsyncClient
     admin: httpx.AsyncClient
+    admin_app: ASGIApp
 
     async def managing(self, customer: Customer) -> dict[str, str]:
         """Headers with a key of that customer that has the scope manage."""
@@ -133,4 +135,4 @@ async def control(
                 event_hooks={"response": [described_to_admins]},
             ) as admin,
         ):
-            yield Control(gateway, consumer, admin)
+            yield Control(gateway, consumer, admin, app)

@@ -7,6 +7,7 @@ from billing.billing import Billing
 from billing.shop import Shop
 from config import PriceList
 from gateway.operations.desk import Desk
+from gateway.operations.jobs import Jobs
 from gateway.operations.price_book import PriceBook
 from gateway.publishing import FilePlace
 from ledger.ledger import Ledger
@@ -26,6 +27,8 @@ class Services:
         environ: What `${NAME}` in a price text may name when it is checked.
         book: Earlier price lists, by which old charges are explained.
         price_file: This gateway's, where prices that are published are written.
+        jobs: Long work of this process.
+        failures: Jobs of the steward that failed when they last ran, and why.
 
     """
 
@@ -38,6 +41,8 @@ class Services:
     book: PriceBook
     clock: Clock
     random_bytes: Callable[[int], bytes]
+    jobs: Jobs
+    failures: Callable[[], Mapping[str, str]] = dict
     price_file: FilePlace | None = None
 
     def desk(self, admin: str) -> Desk:

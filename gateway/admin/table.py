@@ -11,6 +11,7 @@ from gateway.admin.recovery import RECOVERY
 from gateway.admin.rows import V1, changes, shows
 from gateway.admin.selling_table import SELLING
 from gateway.admin.services import Services
+from gateway.admin.watching import WATCHING
 from gateway.consumer.probes import Live, livez
 from gateway.openapi import Document, document
 from gateway.operations import (
@@ -39,6 +40,7 @@ PARAMETERS = {
     "event": "The number of the event in the inbox.",
     "fact": "The fact's place in its journal, like 0-3-1204.",
     "finding": "The finding's number.",
+    "job": "The job's id, as it was answered when it began.",
     "key": "The key's id, like key_7.",
     "notice": "The notice's number.",
     "order": "The order's id, ord_ and 24 hexadecimal characters; for money back also a payment's.",
@@ -161,6 +163,7 @@ TABLE: tuple[Operation, ...] = (
             handlers.resolve, health.Resolved, health.Resolution),
     shows(f"{V1}/gateways", "list-gateways", "Running gateways, and what is odd about them",
          handlers.gateways, health.GatewayList),
+    *WATCHING,
     *RECOVERY,
     *SELLING,
 )  # fmt: skip

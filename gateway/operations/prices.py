@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from config import PriceFileError, load_price_list
+from config import PriceFileError, PriceList, load_price_list
 from gateway import publishing
 from gateway.models import Answer, Given, Time
 from gateway.operations.desk import Desk
@@ -130,10 +130,7 @@ async def publish(
         Conflict: See `gateway.publishing.publish`.
 
     """
-    try:
-        prices = load_price_list(text, environ=environ)
-    except PriceFileError as error:
-        raise not_a_price_file(error) from None
+    prices = checked(text, environ)
     database = desk.ledger.database
     done = await publishing.publish(
         database, text, prices, actor=desk.actor, expected=expected, place=place
@@ -144,6 +141,20 @@ async def publish(
     return VersionPublished(
         **_fields(row), repeated=done.repeated, file=None if written is None else str(written)
     )
+
+
+def checked(text: str, environ: Mapping[str, str] | None) -> PriceList:
+    """
+    Read a text as a price file.
+
+    Raises:
+        Problem: `invalid-input`: it is none; each wrong place is named.
+
+    """
+    try:
+        return load_price_list(text, environ=environ)
+    except PriceFileError as error:
+        raise not_a_price_file(error) from None
 
 
 async def rollback(desk: Desk, version: int, *, expected: int | None = None) -> VersionRow:

@@ -32,14 +32,23 @@ async def test_an_admin_is_known_by_the_token_shown_once(bank: Bank) -> None:
 async def test_a_revoked_admin_is_nobody(bank: Bank) -> None:
     async with bank.database.connection() as connection:
         admin, token = await admins.create(connection, "ann", actor="root", random_bytes=CHANCE)
-        page = await admins.new_admin_session(connection, admin, random_bytes=CHANCE)
+        signed_in = await admins.sign_in(connection, token, random_bytes=CHANCE)
+        assert signed_in is not None
+        assert signed_in[0] == admin
+        page = signed_in[1]
         assert (await admins.session_of(connection, page)).admin_id == admin.id
+        assert await admins.admin_of_session(connection, page) == admin
         revoked = await admins.revoke(connection, "ann", actor="root")
         assert await admins.revoke(connection, "ann", actor="root") == revoked
         assert await admins.of_token(connection, token) is None
         assert await admins.session_of(connection, page) is None
+        assert await admins.admin_of_session(connection, page) is None
+        assert await admins.sign_in(connection, token, random_bytes=CHANCE) is None
         with pytest.raises(NotFound):
             await admins.revoke(connection, "bob", actor="root")
+    assert await bank.rows("SELECT * FROM page_sessions") == []
+    signed = await bank.rows("SELECT actor FROM audit WHERE action = 'admin.sign-in'")
+    assert [row["actor"] for row in signed] == ["ann"]
 
 
 async def test_root_has_the_token_of_the_settings(bank: Bank) -> None:
@@ -48,11 +57,23 @@ async def test_root_has_the_token_of_the_settings(bank: Bank) -> None:
         root = await admins.put_root(connection, first)
         assert await admins.put_root(connection, first) == root
         assert await admins.of_token(connection, first) == root
+        signed_in = await admins.sign_in(connection, first, random_bytes=CHANCE)
+        assert signed_in is not None
         assert (await admins.put_root(connection, second)).id == root.id
+        assert await admins.admin_of_session(connection, signed_in[1]) is None
         assert await admins.of_token(connection, first) is None
         with pytest.raises(InvalidInput):
             await admins.put_root(connection, "short")
     assert len(await bank.rows("SELECT * FROM audit WHERE action = 'admin.token'")) == 2
+
+
+async def test_an_accounts_session_is_no_admins(bank: Bank) -> None:
+    account = await bank.account()
+    async with bank.database.connection() as connection:
+        link = await admins.new_link(connection, account.id, actor="ann", random_bytes=CHANCE)
+        traded = await admins.use_link(connection, link, random_bytes=CHANCE)
+        assert traded is not None
+        assert await admins.admin_of_session(connection, traded[1]) is None
 
 
 async def test_a_sign_in_link_works_once(bank: Bank) -> None:

@@ -45,6 +45,24 @@ SELECT s.account_id, s.admin_id, s.key_id, s.expires_at
  WHERE s.token_sha256 = $1 AND s.expires_at > now() AND a.revoked_at IS NULL
    AND (k.id IS NULL OR (k.status = 1 AND k.expires_ms > extract(epoch FROM now()) * 1000))
 
+-- name: sign_in
+-- SHARE: a token that is revoked or changed meanwhile opens nothing that outlives it.
+WITH known AS (
+    SELECT id, name, created_at, revoked_at FROM admins WHERE token_sha256 = $1 AND revoked_at IS NULL FOR SHARE
+), opened AS (
+    INSERT INTO page_sessions (token_sha256, account_id, admin_id, expires_at)
+    SELECT $2, NULL, id, now() + make_interval(hours => $3::int) FROM known
+)
+SELECT id, name, created_at, revoked_at FROM known
+
+-- name: admin_of_session
+SELECT a.id, a.name, a.created_at, a.revoked_at
+  FROM page_sessions s JOIN admins a ON a.id = s.admin_id
+ WHERE s.token_sha256 = $1 AND s.expires_at > now() AND a.revoked_at IS NULL
+
+-- name: end_sessions_of
+DELETE FROM page_sessions WHERE admin_id = $1
+
 -- name: end_session
 DELETE FROM page_sessions WHERE token_sha256 = $1
 

@@ -27,3 +27,6 @@ SELECT count(*) FILTER (WHERE d.resolved_at IS NULL) AS unresolved,
 
 -- name: states
 SELECT id, state FROM charges WHERE id = ANY ($1::bytea[]) AND id >= $2 AND id <= $3
+
+-- name: undecided
+SELECT count(*) FROM dead_facts WHERE resolved_at IS NULL

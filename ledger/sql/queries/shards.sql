@@ -20,3 +20,6 @@ SELECT c.credit_type_id, count(*) AS count, sum(c.held)::bigint AS units
 
 -- name: next_session
 SELECT nextval('session_numbers')
+
+-- name: posted_at
+SELECT posted_at FROM shards WHERE id = $1

@@ -1,0 +1,242 @@
+"""What an admin does to one account: credits put in or corrected, frozen, thawed, let in."""
+
+import secrets
+from datetime import UTC, date, datetime, time
+from typing import Annotated
+
+from pydantic import Field
+from starlette.responses import Response
+
+from gateway.operations import accounts, grants, recovery
+from gateway.operations.accounts import AccountAnswer, Why
+from gateway.operations.credit_types import chosen, typed_amount
+from gateway.operations.grants import Adjustment, GrantDraft
+from gateway.pages import forms
+from gateway.pages.admin.asking import AdminAsked, desk, given, signed, types_of
+from gateway.pages.admin.form_page import Action, Asks, Input, secret_shown
+
+NAME = "accounts"
+REASON = Input("reason", "Reason", "Kept in the audit log.", kind="lines", required=True)
+ONCE = Input("once", "", kind="hidden")
+ACCOUNT = "/accounts/{account}"
+
+Amount = Annotated[str, Field(max_length=40)]
+
+
+class Reason(forms.Fields):
+    """Why something is done."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=1_000)]
+
+
+class Given(forms.Fields):
+    """
+    Credits to put in.
+
+    once: Made with the form, so that sending it twice gives nothing twice.
+    """
+
+    amount: Amount
+    credit_type: str | None = None
+    kind: str = "promotion"
+    expires_on: date | None = None
+    description: Annotated[str, Field(max_length=1_000)] = ""
+    reference: str | None = None
+    once: str | None = None
+
+
+class Corrected(Reason):
+    """A balance to correct; once: as of Given."""
+
+    amount: Amount
+    credit_type: str | None = None
+    reference: str | None = None
+    once: str | None = None
+
+
+async def account_of(asked: AdminAsked) -> AccountAnswer:
+    """Return the account that the address names."""
+    return await accounts.show(desk(asked), asked.path["account"])
+
+
+def called(account: AccountAnswer) -> str:
+    """Return what people call it."""
+    return account.name or account.external_id or account.id
+
+
+async def _type_choice(asked: AdminAsked) -> Input:
+    types = await types_of(asked)
+    options = [(row.name, f"{row.name} ({_decimals(row.scale)})") for row in types]
+    return Input("credit_type", "Credit type", kind="choice", options=options)
+
+
+def _decimals(scale: int) -> str:
+    return "whole numbers" if not scale else f"up to {scale} decimals"
+
+
+async def _asks_grant(asked: AdminAsked) -> Asks:
+    account = await account_of(asked)
+    return Asks(
+        title=f"Give credits to {called(account)}",
+        lead="They can be spent as soon as this is saved.",
+        button="Give the credits",
+        back=f"/accounts/{account.id}",
+        values={"once": f"page-{secrets.token_hex(8)}"},
+        inputs=(
+            Input("amount", "Amount", "Like 100 or 12.50.", required=True),
+            await _type_choice(asked),
+            Input("kind", "What for", kind="choice", options=(
+                ("promotion", "A gift or promotion"),
+                ("purchase", "Paid outside of here"),
+                ("adjustment", "A correction"),
+            )),
+            Input("expires_on", "Expires on", "What is left then is lost. Empty: never.",
+                  more={"type": "date"}),
+            Input("description", "Description", "Its owner sees it."),
+            Input("reference", "Reference",
+                  "Your own name for this, such as an invoice: it is given once only."),
+            ONCE,
+        ),
+    )  # fmt: skip
+
+
+async def _grant(asked: AdminAsked, form: Given) -> Response:
+    account = await account_of(asked)
+    credit_type = chosen(await types_of(asked), form.credit_type)
+    draft = given(
+        GrantDraft,
+        credit_type=credit_type.name,
+        amount=typed_amount(form.amount, credit_type),
+        kind=form.kind,
+        expires_at=_end_of(form.expires_on),
+        description=form.description,
+        reference=form.reference or form.once,
+    )
+    await grants.grant(desk(asked), account.id, draft)
+    return asked.onward(f"/accounts/{account.id}", done="given")
+
+
+def _end_of(day: date | None) -> datetime | None:
+    """Return the last moment of a day, in UTC."""
+    return None if day is None else datetime.combine(day, time.max, UTC)
+
+
+async def _asks_adjustment(asked: AdminAsked) -> Asks:
+    account = await account_of(asked)
+    return Asks(
+        title=f"Correct the balance of {called(account)}",
+        lead="Where more is taken than is left, the rest becomes a debt that the next credits pay.",
+        button="Correct the balance",
+        back=f"/accounts/{account.id}",
+        values={"once": f"page-{secrets.token_hex(8)}"},
+        inputs=(
+            Input("amount", "Amount", "Like 5 to add, or -5 to take.", required=True),
+            await _type_choice(asked),
+            Input("reason", "Reason", "Its owner and the audit log see it.", kind="lines",
+                  required=True),
+            Input("reference", "Reference", "Your own name for this: it is done once only."),
+            ONCE,
+        ),
+    )  # fmt: skip
+
+
+async def _adjust(asked: AdminAsked, form: Corrected) -> Response:
+    account = await account_of(asked)
+    credit_type = chosen(await types_of(asked), form.credit_type)
+    change = given(
+        Adjustment,
+        credit_type=credit_type.name,
+        amount=signed(form.amount, credit_type),
+        reason=form.reason,
+        reference=form.reference or form.once,
+    )
+    await grants.adjust(desk(asked), account.id, change)
+    return asked.onward(f"/accounts/{account.id}", done="corrected")
+
+
+async def _asks_freeze(asked: AdminAsked) -> Asks:
+    account = await account_of(asked)
+    return Asks(
+        title=f"Freeze {called(account)}",
+        lead="Every call of this account is refused from now on, until it is thawed. "
+        "Calls under way end as usual.",
+        button="Freeze the account",
+        back=f"/accounts/{account.id}",
+        inputs=(REASON,),
+        danger=True,
+    )
+
+
+async def _freeze(asked: AdminAsked, form: Reason) -> Response:
+    done = await accounts.freeze(desk(asked), asked.path["account"], given(Why, reason=form.reason))
+    return asked.onward(f"/accounts/{done.id}", done="frozen")
+
+
+async def _asks_thaw(asked: AdminAsked) -> Asks:
+    account = await account_of(asked)
+    return Asks(
+        title=f"Thaw {called(account)}",
+        lead="Its calls are served again.",
+        button="Thaw the account",
+        back=f"/accounts/{account.id}",
+        inputs=(REASON,),
+    )
+
+
+async def _thaw(asked: AdminAsked, form: Reason) -> Response:
+    done = await accounts.thaw(desk(asked), asked.path["account"], given(Why, reason=form.reason))
+    return asked.onward(f"/accounts/{done.id}", done="thawed")
+
+
+async def _asks_release(asked: AdminAsked) -> Asks:
+    account = await account_of(asked)
+    return Asks(
+        title=f"Release {called(account)} from quarantine",
+        lead="Decide about its findings and dead facts first. It is frozen then, until it is "
+        "thawed.",
+        button="Release the account",
+        back=f"/accounts/{account.id}",
+        inputs=(REASON,),
+        danger=True,
+    )
+
+
+async def _release(asked: AdminAsked, form: Reason) -> Response:
+    done = await recovery.release(
+        desk(asked), asked.path["account"], given(Why, reason=form.reason)
+    )
+    return asked.onward(f"/accounts/{done.id}", done="released")
+
+
+async def _asks_sign_in(asked: AdminAsked) -> Asks:
+    account = await account_of(asked)
+    return Asks(
+        title=f"Sign-in link for {called(account)}",
+        lead="It opens this account's pages for whoever has it: once, within ten minutes. "
+        "Send it only to the owner.",
+        button="Make the link",
+        back=f"/accounts/{account.id}",
+        inputs=(),
+    )
+
+
+async def _sign_in(asked: AdminAsked, _form: forms.Fields) -> Response:
+    link = await accounts.sign_in(desk(asked), asked.path["account"])
+    return secret_shown(
+        asked,
+        "Sign-in link",
+        "It works once, for ten minutes, and is shown only now.",
+        link.url,
+        f"/accounts/{asked.path['account']}",
+    )
+
+
+ACTIONS = (
+    Action(path=f"{ACCOUNT}/grant", name=NAME, model=Given, asks=_asks_grant, do=_grant),
+    Action(path=f"{ACCOUNT}/adjust", name=NAME, model=Corrected, asks=_asks_adjustment, do=_adjust),
+    Action(path=f"{ACCOUNT}/freeze", name=NAME, model=Reason, asks=_asks_freeze, do=_freeze),
+    Action(path=f"{ACCOUNT}/thaw", name=NAME, model=Reason, asks=_asks_thaw, do=_thaw),
+    Action(path=f"{ACCOUNT}/release", name=NAME, model=Reason, asks=_asks_release, do=_release),
+    Action(path=f"{ACCOUNT}/sign-in", name=NAME, model=forms.Fields, asks=_asks_sign_in,
+           do=_sign_in),
+)  # fmt: skip
