@@ -60,7 +60,7 @@ def left_out(page: Page) -> list[str]:
             break
         last = focused["control"]
         if last is not None:
-            reached[last] = focused["seen"]
+            reached[last] = focused["seen"] or reached.get(last, False)
     unreached = [f"not reached: {name}" for number, name in names.items() if number not in reached]
     unseen = [f"focus not seen: {names[number]}" for number, seen in reached.items() if not seen]
     return unreached + unseen

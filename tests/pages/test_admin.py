@@ -22,6 +22,7 @@ def test_a_charge_is_given_back(chromium: Chromium, demo: Demo) -> None:
     with chromium.visitor() as page:
         enter_token(page, demo, demo.admin_token)
         go(page, "Charges")
+        page.get_by_text("More", exact=True).click()
         page.get_by_label("Request id").fill(charge)
         page.get_by_role("button", name="Show").click()
         expect(page.get_by_text("Why it cost that")).to_be_visible()

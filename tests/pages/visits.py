@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from gateway.consumer.table import TABLE as CONSUMER_TABLE
-
 from gateway.pages.admin.table import PAGES as ADMIN_PAGES
 from gateway.pages.consumer.table import PAGES as CONSUMER_PAGES
 from gateway.pages.site import Page
