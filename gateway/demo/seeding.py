@@ -29,13 +29,18 @@ LOOK_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Seeded:
-    """The demo's account and a key of it that works; and the account that has to buy."""
+    """
+    The demo's account and a key of it that works; and the account that has to buy.
+
+    `sign_in` opens the first account's pages: once, within ten minutes.
+    """
 
     account: str
     key: str
     available: int
     poor: int
     poor_key: str
+    sign_in: str = ""
 
     def __repr__(self) -> str:
         """Without the keys: this may end in a log."""
@@ -51,12 +56,14 @@ async def seed(desk: Desk, folder: DataFolder, clock: Clock) -> Seeded:
     """
     account = await _account(desk, ACCOUNT, "Demo account", CREDITS, "demo-start")
     poor = await _account(desk, POOR_ACCOUNT, "Account that has to buy", POOR_CREDITS, "poor-start")
+    link = await accounts.sign_in(desk, account)
     return Seeded(
         account,
         await _key(desk, folder, account, KEY_FILE),
         await available(desk, account, CREDITS, clock),
         await available(desk, poor, POOR_CREDITS, clock),
         await _key(desk, folder, poor, POOR_KEY_FILE),
+        link.url,
     )
 
 

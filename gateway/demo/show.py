@@ -34,6 +34,9 @@ STRIPE_HOST, STRIPE_PORT = "127.0.0.1", 8002
 PRODUCT = 2
 """What the call in the welcome costs, as `demo.yaml` says."""
 
+PAGES = "/farebox"
+"""Where the consumer's pages are, as the demo's price file leaves it."""
+
 DRAIN_LIMIT_S = 5
 """The backend only answers the gateway, which has finished when this one is told to stop."""
 
@@ -94,7 +97,7 @@ async def seeded_by(gateway: Gateway, folder: DataFolder, clock: Clock) -> Seede
     options = LedgerOptions(postgres_url=gateway.postgres_url, redis_url=gateway.redis_url)
     ledger = await Ledger.open(options, role="command")
     try:
-        desk = Desk(ledger, "command:demo", secrets.token_bytes, gateway.public_url)
+        desk = Desk(ledger, "command:demo", secrets.token_bytes, f"{gateway.public_url}{PAGES}")
         return await seed(desk, folder, clock)
     finally:
         await ledger.aclose()
@@ -168,6 +171,12 @@ Try, in another terminal:
       the backend fails: nothing is charged
   curl {public}/farebox/v1/charges -H "X-Api-Key: {key}"
       what was charged, and why
+
+Pages for people, with balance, charges and why, buying, keys and a calculator:
+
+  {public}{PAGES}/
+      sign in with the key above; or open this link, which works once and for ten minutes:
+  {demo.seeded.sign_in}
 
 Buy credits. No money moves: a stand-in plays Stripe. This key's account has {poor:,}
 credit{"s" if poor != 1 else ""}:

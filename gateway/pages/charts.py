@@ -18,8 +18,8 @@ RIGHT = 8
 MOST_LABELS = 8
 """Below the bars; more would run into each other."""
 
-LINES = 4
-"""Across, each with its value."""
+LINES = {1: 5, 2: 4, 5: 5}
+"""Across, by the first digit of the uppermost line's value: each stands for a round number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +107,5 @@ def _round_up(largest: int) -> int:
 
 
 def _steps(top: int) -> list[int]:
-    if top < LINES:
-        return list(range(top + 1))
-    return [top * step // LINES for step in range(LINES + 1)]
+    lines = min(LINES[int(str(top)[0])], top)
+    return [top * step // lines for step in range(lines + 1)]

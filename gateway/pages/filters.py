@@ -7,6 +7,7 @@ from markupsafe import Markup
 from billing.money import money_text
 from config import format_amount
 
+MINUS = "−"  # noqa: RUF001 - as wide as a digit
 MISSING = "–"  # noqa: RUF001 - a dash for what there is not
 
 
@@ -62,6 +63,6 @@ FILTERS = {
 
 def _grouped(text: str) -> str:
     number, space, unit = text.partition(" ")
-    sign = "−" if number.startswith("-") else ""  # noqa: RUF001 - a minus as wide as a digit
+    sign = MINUS if number.startswith("-") else ""
     whole, point, decimals = number.lstrip("-").partition(".")
     return f"{sign}{int(whole):,}{point}{decimals}{space}{unit}"

@@ -73,6 +73,13 @@ class Form(Generic[Model]):
         """Return what is wrong with a field; empty where nothing is."""
         return self.errors.get(name, "")
 
+    def as_a_whole(self) -> "Form[Model]":
+        """Return it with all that is wrong said at its top, where its fields have no place."""
+        said = [
+            f"{name.replace('_', ' ').capitalize()}: {text}" for name, text in self.errors.items()
+        ]
+        return Form(self.values, {"": " ".join(said)})
+
     def refused(self, error: Exception, *, known: Iterable[str] = ()) -> "Form[Model]":
         """Return it with what an operation found wrong, beside its field where it has that one."""
         found: dict[str, str] = {}

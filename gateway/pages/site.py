@@ -94,6 +94,7 @@ class Page:
         show: GET.
         act: POST: a form of a page of this site.
         strangers: Who is not signed in may look too.
+        entrance: Its form is of no session, and may begin another one.
         form_bytes: How large its form may be.
 
     """
@@ -103,6 +104,7 @@ class Page:
     show: Shows | None = None
     act: Shows | None = None
     strangers: bool = False
+    entrance: bool = False
     form_bytes: int = forms.MAX_FORM_BYTES
 
 
@@ -209,7 +211,7 @@ class Site(Generic[Services, Who]):
         security.check_origin(asked.request)
         form = await forms.read_form(asked.request, asked.page.form_bytes)
         given = form.pop(security.CSRF_FIELD, [""])
-        if asked.who is not None:
+        if asked.who is not None and not asked.page.entrance:
             security.check_form(asked.who.token, given[0])
         return Asked(
             asked.site, asked.services, asked.who, asked.request, asked.page, asked.path, form

@@ -56,7 +56,7 @@ async def buy(asked: Looking) -> Response:
     """Begin a purchase and lead on to payment."""
     form = forms.fill(BuyForm, asked.form)
     if form.read is None:
-        return await _packages(asked, form, status=422)
+        return await _packages(asked, form.as_a_whole(), status=422)
     services, wanted = asked.services, form.read
     draft = PurchaseDraft(
         package=wanted.package,
@@ -69,7 +69,7 @@ async def buy(asked: Looking) -> Response:
         services.begin_purchase(asked.who.account)
         started = await checkouts.begin(shop, asked.who.account, draft, origin="page")
     except (BillingError, LedgerError, Problem) as refused:
-        return await _packages(asked, form.refused(refused), status=409)
+        return await _packages(asked, Form[BuyForm]().refused(refused), status=409)
     return lead_to(asked, started.checkout_url)
 
 

@@ -29,7 +29,7 @@ SIGN_OUT = Page(path="/sign-out", name="", act=signing.sign_out, strangers=True)
 """These three are described in `openapi.json` too, and so are rows of that table."""
 
 PAGES: tuple[Page, ...] = (
-    Page(path="/sign-in", name="", act=signing.sign_in_with_key, strangers=True),
+    Page(path="/sign-in", name="", act=signing.sign_in_with_key, strangers=True, entrance=True),
     Page(path="/use", name="use", show=use.use),
     Page(path="/charges", name="charges", show=charged.listed),
     Page(path="/charges.csv", name="charges", show=charged.as_csv),
