@@ -1,7 +1,7 @@
 """Charges: found, explained, and given back."""
 
 import secrets
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date
 from typing import Annotated, get_args
 from urllib.parse import quote
 
@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from gateway.operations import charges, refunds
 from gateway.operations.accounts import show as show_account
-from gateway.operations.charges import ChargeAnswer, ChargeQuery, State
+from gateway.operations.charges import ChargeAnswer, ChargePage, ChargeQuery, ChargeRow, State
 from gateway.operations.refunds import RefundDraft, typed_refund
 from gateway.pages import forms
 from gateway.pages.admin.asking import (
@@ -18,6 +18,7 @@ from gateway.pages.admin.asking import (
     AdminAsked,
     Paged,
     Word,
+    address,
     desk,
     filters,
     given,
@@ -26,10 +27,17 @@ from gateway.pages.admin.asking import (
     types_of,
 )
 from gateway.pages.admin.form_page import Action, Asks, Input
+from gateway.pages.csv_file import csv_file
+from gateway.pages.dates import begin_of, end_of
+from gateway.paging import MAX_LIMIT
 from ledger.ids import parse_account
 
 NAME = "charges"
 STATES = get_args(State)
+TITLES = (
+    "id", "time", "account", "key", "route", "path", "state", "reason", "status", "credit_type",
+    "held", "charged", "refunded", "balance_after", "price_version",
+)  # fmt: skip
 
 
 class Search(Paged):
@@ -58,26 +66,11 @@ async def listed(asked: AdminAsked) -> Response:
     search = query(asked, Search)
     if search.id:
         return asked.onward(f"/charges/{quote(search.id, safe='')}")
-    number = None
-    if search.account:
-        number = parse_account((await show_account(desk(asked), search.account)).id)
-    page = await charges.listed(
-        asked.services.ledger.database,
-        given(
-            ChargeQuery,
-            type=search.type,
-            state=search.state,
-            route=search.route,
-            key=search.key,
-            cursor=search.cursor,
-            limit=ROWS,
-            **{"from": _begin(search.first), "to": _begin(search.last, days=1)},
-        ),
-        account=number,
-    )
+    page = await _found(asked, search, ROWS, search.cursor)
     return asked.shows(
         "admin/charges.html",
         page=page,
+        again=address("", [pair for pair in asked.request.query_params.items() if pair[1]]),
         form=filters(asked),
         states=STATES,
         types=await types_of(asked),
@@ -85,10 +78,41 @@ async def listed(asked: AdminAsked) -> Response:
     )
 
 
-def _begin(day: date | None, days: int = 0) -> datetime | None:
-    if day is None:
-        return None
-    return datetime.combine(day, time(), UTC) + timedelta(days=days)
+async def as_csv(asked: AdminAsked) -> Response:
+    """Send all charges that fit as a file, page by page while they are read."""
+    search = query(asked, Search)
+
+    async def turn(cursor: str | None) -> tuple[list[tuple[object, ...]], str | None]:
+        page = await _found(asked, search, MAX_LIMIT, cursor)
+        return [_row(row) for row in page.items], page.next
+
+    return await csv_file("charges", TITLES, turn, asked.site.rendering.headers)
+
+
+async def _found(asked: AdminAsked, search: Search, limit: int, cursor: str | None) -> ChargePage:
+    number = None
+    if search.account:
+        number = parse_account((await show_account(desk(asked), search.account)).id)
+    wanted = given(
+        ChargeQuery,
+        type=search.type,
+        state=search.state,
+        route=search.route,
+        key=search.key,
+        cursor=cursor,
+        limit=limit,
+        **{"from": begin_of(search.first), "to": end_of(search.last)},
+    )
+    return await charges.listed(asked.services.ledger.database, wanted, account=number)
+
+
+def _row(row: ChargeRow) -> tuple[object, ...]:
+    shown = row.display
+    return (
+        row.id, row.opened_at.isoformat(), row.account, row.key, row.route, row.path, row.state,
+        row.reason, row.status, row.credit_type, shown["held"], shown["captured"],
+        shown["refunded"], shown.get("balance_after"), row.price_version,
+    )  # fmt: skip
 
 
 async def charge_of(asked: AdminAsked) -> ChargeAnswer:

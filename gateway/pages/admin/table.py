@@ -41,6 +41,7 @@ PAGES: tuple[Page, ...] = (
     Page(path="/accounts/{account}/entries", name="accounts", show=account.entries),
     Page(path="/accounts/{account}/grants", name="accounts", show=account.grants_of),
     Page(path="/charges", name="charges", show=charges.listed),
+    Page(path="/charges.csv", name="charges", show=charges.as_csv),
     Page(path="/charges/{charge}", name="charges", show=charges.one),
     packages.SYNC,
     Page(path="/packages", name="packages", show=packages.listed),

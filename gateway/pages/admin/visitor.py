@@ -8,7 +8,6 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from gateway.admin.services import Services
-from gateway.identify import BAD_KEYS_PER_MINUTE
 from gateway.pages import forms
 from gateway.pages.site import Asked, local_path
 from gateway.problems import Problem, retry_after
@@ -19,6 +18,9 @@ from ledger.outage import OUTAGE
 COOKIE = "farebox_admin"
 BASE = "/admin"
 MOST_TOKEN = 400
+
+GUESSES_PER_MINUTE = 60
+"""From one address, behind which may be all admins; a token is beyond guessing at any rate."""
 
 StrangerAsked = Asked[Services, "AdminVisitor | None"]
 
@@ -43,12 +45,12 @@ class Door:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._guesses = Throttle(BAD_KEYS_PER_MINUTE, clock=services.clock)
+        self._guesses = Throttle(GUESSES_PER_MINUTE, clock=services.clock)
 
     async def visitor(self, request: Request) -> AdminVisitor | None:
         """Return who is signed in; an admin whose token was revoked is nobody."""
         token = request.cookies.get(COOKIE)
-        if not token:
+        if not token or _signs_in(request):
             return None
         async with self._services.ledger.database.connection() as connection:
             admin = await admins.admin_of_session(connection, token)
@@ -76,7 +78,9 @@ class Door:
             session = await self._opened(asked.request, form.read.token)
         except Problem as refused:
             again = form.refused(refused)
-            return asked.shows("admin/sign_in.html", status=refused.status, form=again)
+            said = asked.shows("admin/sign_in.html", status=refused.status, form=again)
+            said.headers.update({name.decode(): text.decode() for name, text in refused.headers})
+            return said
         response = RedirectResponse(
             BASE + local_path(form.read.next, BASE),
             status_code=303,
@@ -125,6 +129,8 @@ class Door:
                 opened = await admins.sign_in(
                     connection, token, random_bytes=self._services.random_bytes
                 )
+                if opened is not None and COOKIE in request.cookies:
+                    await admins.end_session(connection, request.cookies[COOKIE])
         except OUTAGE:
             self._guesses.take_back(address)
             raise
@@ -137,6 +143,11 @@ class Door:
             )
         self._guesses.take_back(address)
         return opened[1]
+
+
+def _signs_in(request: Request) -> bool:
+    # The form is everybody's, also of who is in already and comes again as somebody else.
+    return request.method == "POST" and request.url.path == f"{BASE}/sign-in"
 
 
 def _over_tls(request: Request) -> bool:

@@ -100,9 +100,7 @@ class Looking:
         assert page.status_code == 200, page.text
         wanted = f"{BASE}{action}" if action else ""
         [form] = [
-            form
-            for form in forms_of(page)
-            if form.method == "post" and form.action == wanted and "sign-out" not in form.action
+            form for form in forms_of(page) if form.method == "post" and form.action == wanted
         ]
         data: dict[str, Any] = {**form.fields, **typed}
         return await self.http.post(f"{BASE}{action or path.partition('?')[0]}", data=data)

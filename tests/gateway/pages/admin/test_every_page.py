@@ -72,7 +72,7 @@ async def places(market: Market) -> dict[str, str]:
     }
 
 
-SHOWN = sorted(page.path for page in PAGES if page.show)
+SHOWN = sorted(page.path for page in PAGES if page.show and not page.path.endswith(".csv"))
 ACTED = sorted(page.path for page in PAGES if page.act)
 
 
