@@ -26,14 +26,14 @@ def test_few_clicks_lead_to_credits_and_to_the_reason_of_a_charge(
         reader.click("Buy credits")
         reader.click("Buy Starter")
         reader.click("4242 4242 4242 4242")
-        reader.click_like(r"^Pay \d")
+        reader.click_like(r"^\s*Pay \d")
         reader.reads("Credits added")
         assert reader.clicks <= MOST_TO_BUY
         bought = reader.clicks
 
         charge = demo.charged(key)  # the call that was refused is made again
         reader.click("Your charges")
-        reader.click_like(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$")
+        reader.click("Why?")
         reader.reads(r"^Why it cost 2 credits$")
         reader.reads(charge)
         assert reader.clicks - bought <= MOST_TO_THE_REASON
