@@ -91,3 +91,17 @@ def test_the_process_environment_is_read_when_none_is_given(
     settings = Settings.from_environment()
     assert settings.port == 8123
     assert settings.environ["FAREBOX_PORT"] == "8123"
+
+
+def test_the_pages_host_is_a_host_in_lower_case() -> None:
+    read = Settings.from_environment({"FAREBOX_PAGES_HOST": "Credits.Example.com:8443"})
+    assert read.pages_host == "credits.example.com:8443"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["https://credits.example.com", "a/b", "a b", "user@a", ":80", "a:x", "a:0", "é.example"],
+)
+def test_a_pages_host_that_is_none_is_refused(wrong: str) -> None:
+    with pytest.raises(SettingsError, match="without http://"):
+        Settings.from_environment({"FAREBOX_PAGES_HOST": wrong})

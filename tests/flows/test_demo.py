@@ -35,6 +35,14 @@ def called(text: str, number: int = 0) -> httpx.Response:
     return httpx.get(url, headers={"X-Api-Key": key})
 
 
+def pages(text: str) -> str:
+    """Open the printed link into the pages."""
+    link = re.search(r"http\S+/farebox/sign-in\?token=\w+", text)
+    assert link is not None
+    with httpx.Client(follow_redirects=True) as browser:
+        return browser.get(link[0]).text
+
+
 def buy(refused: httpx.Response) -> None:
     """Follow the link of a refused call and pay, as a person does in a browser."""
     assert refused.status_code == 402
@@ -64,6 +72,7 @@ def test_the_printed_call_works_and_the_next_run_goes_on_from_there(folder: Path
     process, text = shown(folder)
     try:
         assert "acc_1, 1,000 credits" in text
+        assert "Your credits" in pages(text)
         answer = called(text)
         assert (answer.status_code, answer.json()["asin"]) == (200, "B000123456")
         assert (answer.headers["farebox-cost"], answer.headers["farebox-balance"]) == ("2", "998")

@@ -260,3 +260,23 @@ async def test_caps_that_cannot_be_are_refused_and_so_are_those_of_others(ctl: C
     assert theirs.status_code == 404
     refused = await ctl.consumer.put(path, json={"caps": [good]}, headers=customer.headers)
     assert refused.status_code == 403
+
+
+async def test_a_key_is_renamed_by_its_owner_only(ctl: Control) -> None:
+    customer, other = await ctl.gateway.customer(), await ctl.gateway.customer()
+    manager, stranger = await ctl.managing(customer), await ctl.managing(other)
+    path, body = f"/v1/keys/key_{customer.key}/name", {"name": "laptop"}
+
+    renamed = await ctl.consumer.put(path, json=body, headers=manager)
+    refused = await ctl.consumer.put(path, json={"name": "theirs"}, headers=stranger)
+    long = await ctl.consumer.put(path, json={"name": "n" * 201}, headers=manager)
+    by_admin = await ctl.admin.put(f"/keys/key_{customer.key}/name", json={"name": "desk"})
+
+    assert (renamed.status_code, renamed.json()["name"]) == (200, "laptop")
+    assert (refused.status_code, long.status_code) == (404, 422)
+    assert by_admin.json()["name"] == "desk"
+    rows = (await ctl.admin.get("/audit", params={"target": f"key_{customer.key}"})).json()
+    renames = [row for row in rows["items"] if row["action"] == "key.rename"]
+    assert [(row["detail"]["before"], row["detail"]["name"]) for row in renames] == [
+        ("laptop", "desk"), ("", "laptop")
+    ]  # fmt: skip

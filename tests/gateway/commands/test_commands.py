@@ -240,6 +240,13 @@ def test_an_account_is_found_by_its_id(shell: Shell) -> None:
     assert [row["id"] for row in shell.json("account", "list", made)["items"]] == [made]
 
 
+def test_a_key_is_renamed(shell: Shell) -> None:
+    made = shell.json("key", "create", account(shell), "--name", "first")
+    renamed = shell.json("key", "rename", made["id"], "second")
+    assert (renamed["id"], renamed["name"]) == (made["id"], "second")
+    assert shell("key", "rename", "key_99999", "x")[0] == 2
+
+
 def test_a_key_that_has_ended_says_so_and_is_not_rotated(shell: Shell) -> None:
     made = account(shell)
     first = shell.json("key", "create", made)

@@ -186,3 +186,17 @@ async def test_what_is_not_there_is_said_as_a_page_and_to_programs_as_json(
     assert api.headers["content-type"] == "application/problem+json"
     plain = await nobody.http.get(f"{market.url}/nothing", headers={"accept": "*/*"})
     assert plain.headers["content-type"] == "application/problem+json"
+
+
+async def test_what_nobody_expected_is_a_page_that_tells_nothing(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(*_args: object) -> None:
+        raise RuntimeError("a secret of the inside")
+
+    monkeypatch.setattr("gateway.operations.accounts.show", fails)
+    page = await browser.get("/")
+    assert page.status_code == 500
+    assert "<h1>The gateway failed</h1>" in page.text
+    assert "secret" not in page.text
+    assert page.headers["content-security-policy"].startswith("default-src 'none'")
