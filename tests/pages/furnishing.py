@@ -46,7 +46,7 @@ def furnish(demo: Demo) -> Furnished:
     for _ in range(3):
         demo.call(ann.key)
         demo.call(ann.key, call[0], **call[1])
-    demo.call(ann.key, "/v1/search", "POST", json={"limit": 250})
+    charge = demo.charged(ann.key, "/v1/search", method="POST", json={"limit": 250})
     demo.call(ann.key, "/v1/failing")
     refunded = demo.charged(ann.key, "/v1/download?bytes=1000")
     demo.ask_admin("POST", f"/charges/{refunded}/refunds", {"reason": "a gift", "reference": "r1"})
@@ -55,7 +55,6 @@ def furnish(demo: Demo) -> Furnished:
     second = demo.key("ann", "reports", "call")
     revoked = demo.key("ann", "old")
     demo.ask_admin("DELETE", f"/keys/{revoked['id']}")
-    charge = demo.charged(ann.key)
     subscriptions = demo.call(ann.key, "/farebox/v1/subscriptions").json()["items"]
     session = demo.call(ann.key, "/farebox/v1/checkout", "POST", json={"package": "starter"}).json()
     demo.ask_admin("POST", "/admins", {"name": "bert"})
