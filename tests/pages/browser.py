@@ -73,9 +73,10 @@ class Witness:
         context.on("console", self._said)
         context.on("weberror", lambda error: self.complaints.append(f"script: {error.error}"))
 
-    def strangers(self, ours: set[str]) -> list[str]:
-        """Return what was asked of anybody but these origins."""
-        return [url for url in self.requests if url.startswith("http") and _origin(url) not in ours]
+    def take_strangers(self, ours: set[str]) -> list[str]:
+        """Return what was asked of anybody but these origins since the last time."""
+        taken, self.requests = self.requests, []
+        return [url for url in taken if url.startswith("http") and _origin(url) not in ours]
 
     def take_complaints(self) -> list[str]:
         """Return what was complained about since the last time."""

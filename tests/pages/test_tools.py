@@ -58,7 +58,10 @@ def test_strangers_and_what_the_policy_stops_are_told(chromium: Chromium, demo: 
         page.evaluate("() => fetch('http://example.com/').catch(() => 0)")
         page.evaluate("() => setTimeout(() => { throw new Error('broken') })")
         page.wait_for_function("() => true")
+        page.set_content(FRAME.format('<img src="http://example.com/x.png" alt="x">'))
+        page.wait_for_load_state()
 
+    assert "http://example.com/x.png" in chromium.witness.take_strangers(demo.origins)
     told = chromium.witness.take_complaints()
     assert any("Content-Security-Policy: connect-src" in one for one in told)
     assert any("script: " in one and "broken" in one for one in told)
