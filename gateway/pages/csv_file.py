@@ -35,6 +35,8 @@ async def csv_file(
             rows, following = await turn(following)
             sent += len(rows)
             yield _written(rows)
+        if following is not None:
+            yield _written([[f"Only {sent} rows fit into a file; choose a shorter time."]])
 
     disposition = {"content-disposition": f'attachment; filename="{name}.csv"'}
     return StreamingResponse(

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from starlette.responses import Response
 
-from billing.errors import BillingError
+from billing.errors import BillingError, WrongPurchase
 from billing.money import exponent, money_text
 from billing.topup.topup_settings import MOST_COUNT_DAY
 from config import format_amount, parse_amount
@@ -69,9 +69,16 @@ async def set_top_up(asked: Looking) -> Response:
         shop, draft = services.shop, await _draft(asked, form.read)
         await saved.set_top_up(shop, asked.who.account, draft)
     except REFUSED as refused:
-        renamed = form.refused(refused, known=("threshold", "consent", "card", "key_again"))
-        return await _page(asked, renamed, status=422)
+        told = form.refused(_as_typed(refused), known=("consent", "card", "key_again"))
+        return await _page(asked, told, status=422)
     return asked.onward("/top-up", done="set")
+
+
+def _as_typed(refused: Exception) -> Exception:
+    """Say it of the field as the form calls it."""
+    if isinstance(refused, WrongPurchase) and refused.field == "most_minor_month":
+        return WrongPurchase("most_month", refused.message)
+    return refused
 
 
 async def end_top_up(asked: Looking) -> Response:

@@ -13,7 +13,7 @@ from jinja2 import UndefinedError
 from pydantic import Field
 
 from gateway.pages import charts, filters, forms
-from gateway.pages.csv_file import _written
+from gateway.pages.csv_file import _written, csv_file
 from gateway.pages.dates import begin_of, end_of
 from gateway.pages.forms import Fields
 from gateway.pages.rendering import TEMPLATES, Rendering, environment
@@ -112,6 +112,22 @@ def test_a_cell_is_never_a_formula(text: str) -> None:
         io.StringIO(_written([[text, "-2", "-0.25", None, 7]]).decode(), newline="")
     )
     assert row == [f"'{text}", "-2", "-0.25", "", "7"]
+
+
+@pytest.mark.anyio
+async def test_a_file_that_is_not_whole_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.pages.csv_file.MOST_ROWS", 4)
+
+    async def turn(cursor: str | None) -> tuple[list[list[object]], str | None]:
+        return [[cursor, 1], [cursor, 2]], "more"
+
+    answer = await csv_file("x", ("cursor", "number"), turn, {"cache-control": "no-store"})
+    text = b"".join([bytes(part) async for part in answer.body_iterator]).decode()
+    assert answer.headers["cache-control"] == "no-store"
+    assert text.splitlines() == [
+        "cursor,number", ",1", ",2", "more,1", "more,2",
+        "Only 4 rows fit into a file; choose a shorter time.",
+    ]  # fmt: skip
 
 
 def test_days_begin_and_end_at_midnight_utc() -> None:
