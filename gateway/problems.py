@@ -100,6 +100,7 @@ OTHERS: Mapping[str, tuple[int, str]] = {
     "facts-unresolved": (409, "Nobody has decided about facts of the account yet"),
     "file-changed": (409, "The price file has changes of its own"),
     "file-not-written": (409, "The price file could not be written"),
+    "jobs-busy": (409, "As much long work runs as may at once"),
     "key-expired": (409, "The key has expired"),
     "key-revoked": (409, "The key is revoked"),
     "no-problems": (409, "There is nothing to check"),

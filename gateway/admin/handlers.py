@@ -248,6 +248,11 @@ async def metrics(call: Call[Services, None, Any, None]) -> Response:
     return Response(await call.services.metrics(), headers={"content-type": kind})
 
 
+async def livez(_call: Call[Services, None, Any, None]) -> health.Live:
+    """Answer."""
+    return health.Live()
+
+
 async def readyz(call: Call[Services, None, Any, None]) -> health.Ready:
     """Say that requests can be charged."""
     return await health.ready(call.services.ledger)

@@ -12,7 +12,6 @@ from gateway.admin.rows import V1, changes, shows
 from gateway.admin.selling_table import SELLING
 from gateway.admin.services import Services
 from gateway.admin.watching import WATCHING
-from gateway.consumer.probes import Live, livez
 from gateway.openapi import Document, document
 from gateway.operations import (
     accounts,
@@ -73,7 +72,7 @@ def described() -> dict[str, Any]:
 TABLE: tuple[Operation, ...] = (
     Operation(
         method="GET", path="/livez", name="livez", summary="This process answers",
-        handler=livez, need="nobody", answer=Live,
+        handler=handlers.livez, need="nobody", answer=health.Live,
     ),
     Operation(
         method="GET", path="/readyz", name="readyz", summary="Requests can be charged",

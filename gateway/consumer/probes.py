@@ -4,15 +4,9 @@ from typing import Any
 
 from gateway.consumer.services import Services
 from gateway.models import Answer
-from gateway.operations.health import Ready, ready
+from gateway.operations.health import Live, Ready, ready
 from gateway.problems import Problem, meaning_of
 from gateway.routes import Call
-
-
-class Live(Answer):
-    """A process that answers."""
-
-    live: bool = True
 
 
 class ProblemType(Answer):

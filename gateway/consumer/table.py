@@ -12,7 +12,7 @@ from gateway.operations import keys as key_operations
 from gateway.operations.accounts import AccountAnswer
 from gateway.operations.charges import ChargeAnswer, ChargePage, ChargeQuery
 from gateway.operations.checkouts import CheckoutStarted, PurchaseDraft
-from gateway.operations.health import Ready
+from gateway.operations.health import Live, Ready
 from gateway.operations.history import EntryPage, EntryQuery, UsageAnswer, UsageQuery
 from gateway.operations.packages import PackageList
 from gateway.operations.payments import PaymentPage
@@ -76,7 +76,7 @@ def described(prefix: str) -> dict[str, Any]:
 TABLE: tuple[Operation, ...] = (
     Operation(
         method="GET", path="/livez", name="livez", summary="This process answers",
-        handler=probes.livez, need="nobody", answer=probes.Live,
+        handler=probes.livez, need="nobody", answer=Live,
     ),
     Operation(
         method="GET", path="/readyz", name="readyz", summary="Requests can be charged",

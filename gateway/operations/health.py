@@ -88,6 +88,12 @@ class GatewayList(Answer):
     warnings: list[str]
 
 
+class Live(Answer):
+    """A process that answers."""
+
+    live: bool = True
+
+
 class Ready(Answer):
     """Requests can be charged; the warnings are for the operator."""
 

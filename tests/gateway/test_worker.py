@@ -66,3 +66,14 @@ def test_a_worker_that_starts_loads_nothing_that_calls_do_not_need() -> None:
         [sys.executable, "-P", "-c", look], capture_output=True, text=True, check=True
     )
     assert done.stdout == "[]\n"
+
+
+def test_a_steward_that_starts_loads_no_pages() -> None:
+    look = (
+        "import gateway.steward, sys; "
+        "print([name for name in sys.modules if name == 'jinja2' or name[:14] == 'gateway.pages.'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", look], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"

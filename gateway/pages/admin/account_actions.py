@@ -91,7 +91,7 @@ async def _asks_grant(asked: AdminAsked) -> Asks:
                 ("adjustment", "A correction"),
             )),
             Input("expires_on", "Expires on", "What is left then is lost. Empty: never.",
-                  more={"type": "date"}),
+                  kind="date"),
             Input("description", "Description", "Its owner sees it."),
             Input("reference", "Reference",
                   "Your own name for this, such as an invoice: it is given once only."),

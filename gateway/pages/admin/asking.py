@@ -8,13 +8,12 @@ from urllib.parse import urlencode
 from pydantic import BaseModel, Field, ValidationError
 
 from gateway.admin.services import Services
-from gateway.operations.credit_types import typed_amount
+from gateway.operations.credit_types import known, typed_amount
 from gateway.operations.desk import Desk
 from gateway.pages import forms
 from gateway.pages.admin.visitor import AdminVisitor
 from gateway.pages.site import Asked
 from gateway.reading import field_errors, invalid
-from ledger import credit_types
 from ledger.credit_types import CreditTypeRow
 from ledger.errors import InvalidInput, NotFound
 
@@ -103,8 +102,7 @@ def address(path: str, pairs: list[tuple[str, str]] | Mapping[str, str]) -> str:
 
 async def types_of(asked: AdminAsked) -> list[CreditTypeRow]:
     """Return every credit type."""
-    async with asked.services.ledger.database.connection() as connection:
-        return await credit_types.every(connection)
+    return await known(desk(asked))
 
 
 def numbered(asked: AdminAsked, name: str) -> int:

@@ -16,7 +16,7 @@ from gateway.pages.admin.asking import AdminAsked
 from gateway.pages.site import REFUSALS, Page
 from gateway.routes import problem_of
 
-Kind = Literal["text", "lines", "choice", "box", "number", "email", "datetime-local", "hidden"]
+Kind = Literal["text", "lines", "choice", "box", "number", "email", "date", "hidden"]
 
 Read = TypeVar("Read", bound=forms.Fields)
 

@@ -6,7 +6,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from gateway.operations import keys
-from gateway.operations.keys import KeyDraft, KeyRow, Rotation
+from gateway.operations.keys import KeyDraft, KeyName, KeyRow, Rotation
 from gateway.pages import forms
 from gateway.pages.admin.account_actions import account_of, called
 from gateway.pages.admin.asking import AdminAsked, desk, given
@@ -28,6 +28,12 @@ class NewKey(forms.Fields):
 
     name: Annotated[str, Field(max_length=200)] = ""
     scopes: list[Literal["call", "manage"]] = Field(default_factory=list, min_length=1)
+
+
+class Name(forms.Fields):
+    """What a key is called."""
+
+    name: Annotated[str, Field(max_length=200)] = ""
 
 
 class Overlap(forms.Fields):
@@ -76,6 +82,23 @@ async def _make(asked: AdminAsked, form: NewKey) -> Response:
     )
 
 
+async def _asks_name(asked: AdminAsked) -> Asks:
+    key = await key_of(asked)
+    return Asks(
+        title=f"Rename key {key.name or key.id}",
+        button="Save",
+        back=f"/accounts/{key.account}",
+        values={"name": key.name},
+        inputs=(Input("name", "Name", "To tell keys apart."),),
+    )
+
+
+async def _rename(asked: AdminAsked, form: Name) -> Response:
+    key = await key_of(asked)
+    await keys.rename(desk(asked), key.id, given(KeyName, name=form.name))
+    return asked.onward(f"/accounts/{key.account}", done="renamed")
+
+
 async def _asks_rotation(asked: AdminAsked) -> Asks:
     key = await key_of(asked)
     return Asks(
@@ -119,6 +142,7 @@ async def _revoke(asked: AdminAsked, _form: forms.Fields) -> Response:
 
 ACTIONS = (
     Action(path="/accounts/{account}/keys/new", name=NAME, model=NewKey, asks=_asks_new, do=_make),
+    Action(path=f"{KEY}/rename", name=NAME, model=Name, asks=_asks_name, do=_rename),
     Action(path=f"{KEY}/rotate", name=NAME, model=Overlap, asks=_asks_rotation, do=_rotate),
     Action(path=f"{KEY}/revoke", name=NAME, model=forms.Fields, asks=_asks_revocation, do=_revoke),
 )

@@ -1,6 +1,8 @@
 """Admins, and who changed what."""
 
-from typing import Annotated
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from pydantic import Field
 from starlette.responses import Response
@@ -49,8 +51,21 @@ async def audit(asked: AdminAsked) -> Response:
         ),
     )
     return asked.shows(
-        "admin/audit.html", page=page, form=filters(asked), paging=paging(asked, page.next)
+        "admin/audit.html",
+        page=page,
+        told=told,
+        form=filters(asked),
+        paging=paging(asked, page.next),
     )
+
+
+def told(detail: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what a change says of itself, without what is empty; times and values as text."""
+    return [
+        (name.replace("_", " "), value if isinstance(value, str) else json.dumps(value))
+        for name, value in detail.items()
+        if value not in (None, "", [], {})
+    ]
 
 
 async def listed(asked: AdminAsked) -> Response:

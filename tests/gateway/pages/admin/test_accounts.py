@@ -118,6 +118,14 @@ async def test_a_key_is_shown_once_and_revoked(root: Looking, buyer: Buyer, mark
     assert (await last(market, "key.revoke"))["actor"] == "root"
 
 
+async def test_a_key_is_renamed(root: Looking, buyer: Buyer, market: Market) -> None:
+    key = f"key_{buyer.customer.key}"
+    page = await root.done(f"/accounts/{buyer.account}/keys/{key}/rename", name="laptop")
+
+    assert "laptop" in text_of(page)
+    assert (await last(market, "key.rename"))["actor"] == "root"
+
+
 async def test_a_key_is_replaced(root: Looking, buyer: Buyer, market: Market) -> None:
     key = f"key_{buyer.customer.key}"
     made = await root.send(f"/accounts/{buyer.account}/keys/{key}/rotate", overlap_s="0")

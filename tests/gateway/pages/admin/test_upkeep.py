@@ -189,6 +189,7 @@ async def test_the_audit_log_is_filtered_by_who_and_what(alone: tuple[Control, L
     mine = text_of(await looking.get("/audit", params={"actor": "root", "target": account}))
     assert "adjust" in mine
     assert "a good reason" in mine
+    assert "null" not in mine  # what is empty is left out
     assert "account.create" not in mine  # that was `test`
     nobody = text_of(await looking.get("/audit", params={"actor": "nobody"}))
     assert "No change fits" in nobody
