@@ -31,6 +31,7 @@ DEFAULT_LIMIT_MS = 30_000
 """What the browser waits at most for an element or a page; a busy machine is slow."""
 
 WIDE = {"width": 1280, "height": 900}
+ZONE = "Europe/Berlin"
 NARROW = {"width": 375, "height": 740}
 
 _TELL_VIOLATIONS = """
@@ -110,7 +111,6 @@ class Chromium:
         self,
         *,
         cookies: Any = None,
-        dark: bool = False,
         narrow: bool = False,
         script: bool = True,
     ) -> Iterator[Page]:
@@ -122,10 +122,10 @@ class Chromium:
         context = self.browser.new_context(
             storage_state=cookies,
             viewport=NARROW if narrow else WIDE,
-            color_scheme="dark" if dark else "light",
+            color_scheme="light",
             java_script_enabled=script,
             locale="en-GB",
-            timezone_id="Europe/Berlin",
+            timezone_id=ZONE,
             reduced_motion="reduce",
         )
         context.set_default_timeout(DEFAULT_LIMIT_MS)

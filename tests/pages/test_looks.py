@@ -11,28 +11,24 @@ from tests.pages.furnishing import Furnished
 from tests.pages.people import People
 from tests.pages.visits import Visit, visits
 
-LOOKS = {
-    "light": {},
-    "dark": {"dark": True},
-    "narrow": {"narrow": True},
-}
-
 
 @pytest.mark.parametrize("visit", visits(), ids=str)
 def test_a_page_is_fit_for_everybody(
     visit: Visit, chromium: Chromium, demo: Demo, furnished: Furnished, people: People
 ) -> None:
     address = people.address(visit, furnished.examples)
-    wrong: list[str] = []
-    for look, options in LOOKS.items():
-        with chromium.visitor(cookies=people.cookies(visit.site), **options) as page:
-            opened(page, address)
-            pictures.keep(page, str(visit), look)
-            wrong += [f"{look}: {one}" for one in wrong_with(page)]
-            if look == "light":
-                heading = page.locator("h1").inner_text()
-                wrong += keyboard.left_out(page)
-    with chromium.visitor(cookies=people.cookies(visit.site), script=False) as page:
+    cookies = people.cookies(visit.site)
+    with chromium.visitor(cookies=cookies) as page:
+        opened(page, address)
+        heading = page.locator("h1").inner_text()
+        wrong = looked_at(page, visit, "light")
+        page.emulate_media(color_scheme="dark")
+        wrong += looked_at(page, visit, "dark")
+        wrong += keyboard.left_out(page)
+    with chromium.visitor(cookies=cookies, narrow=True) as page:
+        opened(page, address)
+        wrong += looked_at(page, visit, "narrow")
+    with chromium.visitor(cookies=cookies, script=False) as page:
         opened(page, address)
         if page.locator("h1").inner_text() != heading:
             wrong.append("without a script it is another page")
@@ -62,6 +58,12 @@ def test_a_page_with_nothing_to_show_says_so(
         opened(page, newcomer.address(visit, {}))
         pictures.keep(page, str(visit), "empty")
         assert wrong_with(page) == []
+
+
+def looked_at(page: Page, visit: Visit, look: str) -> list[str]:
+    """Take a picture, and return what is wrong with what is seen."""
+    pictures.keep(page, str(visit), look)
+    return [f"{look}: {one}" for one in wrong_with(page)]
 
 
 def opened(page: Page, address: str) -> None:
