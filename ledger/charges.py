@@ -99,6 +99,36 @@ class Refund:
     repeated: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """What of a charge was taken from one grant, smallest units."""
+
+    grant_id: int
+    kind: str
+    description: str
+    amount: int
+
+
+async def paid_from(connection: Connection, charge_id: bytes) -> list[Paid]:
+    """Return which grants a charge was paid from, in the order in which they were used."""
+    row = await connection.fetchrow(_SQL.allocation, charge_id)
+    if row is None:
+        return []
+    left, used = row["captured"], []
+    for part in read_allocation(row["allocation"]):
+        taken = min(part.amount, left)
+        left -= taken
+        if taken:
+            used.append((part.lot, taken))
+    rows = await connection.fetch(_SQL.grants_named, [lot for lot, _ in used])
+    known = {one["id"]: one for one in rows}
+    return [
+        Paid(lot, known[lot]["kind"], known[lot]["description"], taken)
+        for lot, taken in used
+        if lot in known
+    ]
+
+
 async def charge_state(connection: Connection, charge_id: bytes, shard: int = 0) -> Standing:
     """Read a charge's state and the shard's epoch and last q in one statement."""
     row = await connection.fetchrow(_SQL.standing, charge_id, shard)

@@ -1,10 +1,10 @@
-"""`v1/account`, `v1/charges`, `v1/entries`, `v1/usage`: an account looks at itself."""
+"""`v1/account`, `v1/expiring`, charges, entries and usage: an account looks at itself."""
 
 from typing import Any
 
 from gateway.consumer.caller import Caller
 from gateway.consumer.services import Services
-from gateway.operations import accounts, charges, history
+from gateway.operations import accounts, charges, grants, history
 from gateway.operations.now import utc_now
 from gateway.routes import Call
 from ledger.ids import account_text
@@ -14,6 +14,12 @@ async def account(call: Call[Services, Caller, Any, None]) -> accounts.AccountAn
     """Show the account."""
     caller = call.caller
     return await accounts.show(call.services.desk(caller.key), account_text(caller.account))
+
+
+async def expiring(call: Call[Services, Caller, Any, None]) -> grants.EndingList:
+    """Show what is left that will end."""
+    caller = call.caller
+    return await grants.ending(call.services.desk(caller.key), account_text(caller.account))
 
 
 async def list_charges(

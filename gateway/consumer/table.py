@@ -12,6 +12,7 @@ from gateway.operations import keys as key_operations
 from gateway.operations.accounts import AccountAnswer
 from gateway.operations.charges import ChargeAnswer, ChargePage, ChargeQuery
 from gateway.operations.checkouts import CheckoutStarted, PurchaseDraft
+from gateway.operations.grants import EndingList
 from gateway.operations.health import Live, Ready
 from gateway.operations.history import EntryPage, EntryQuery, UsageAnswer, UsageQuery
 from gateway.operations.packages import PackageList
@@ -95,6 +96,11 @@ TABLE: tuple[Operation, ...] = (
         method="GET", path="/v1/account", name="account", description=LAG,
         summary="Who I am and what I have", handler=history.account, need="key",
         answer=AccountAnswer,
+    ),
+    Operation(
+        method="GET", path="/v1/expiring", name="list-expiring", description=LAG,
+        summary="What is left of my credits and will end, the first to end first",
+        handler=history.expiring, need="key", answer=EndingList,
     ),
     Operation(
         method="GET", path="/v1/charges", name="list-charges", description=LAG,

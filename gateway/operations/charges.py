@@ -76,6 +76,16 @@ class ChargeRefund(Answer):
     display: Display
 
 
+class ChargePaid(Answer):
+    """What was taken from one grant."""
+
+    grant: str
+    kind: str
+    description: str
+    amount: int
+    display: Display
+
+
 class ChargeAnswer(ChargeRow):
     """A charge that explains itself."""
 
@@ -83,6 +93,9 @@ class ChargeAnswer(ChargeRow):
     written_off: Annotated[int, Field(description="Due, but the balance was gone.")]
     deadline: Annotated[Time | None, Field(description="When an open hold comes back by itself.")]
     explanation: Explanation
+    paid_from: Annotated[
+        list[ChargePaid], Field(description="Which credits it took, in the order of their use.")
+    ]
     refunds: Annotated[list[ChargeRefund], Field(description="In the order they were given.")]
 
 
@@ -130,6 +143,7 @@ async def show(
     async with database.connection() as connection:
         found = await charges.get(connection, charge_id(charge), account_id=account)
         prices = await book.version(connection, found.price_version)
+        paid = await charges.paid_from(connection, found.id) if found.captured else []
         refunds = await grants.of_charge(connection, found.id) if found.refunded else []
     fields = _fields(found)
     fields["display"] |= display(
@@ -141,7 +155,18 @@ async def show(
         written_off=found.written_off,
         deadline=found.deadline,
         explanation=explanation(found, prices),
+        paid_from=[_paid(one, found.scale) for one in paid],
         refunds=[_refund(one, found.scale) for one in refunds],
+    )
+
+
+def _paid(part: charges.Paid, scale: int) -> ChargePaid:
+    return ChargePaid(
+        grant=grant_text(part.grant_id),
+        kind=part.kind,
+        description=part.description,
+        amount=part.amount,
+        display=display(scale, {"amount": part.amount}),
     )
 
 

@@ -91,6 +91,25 @@ class GrantPage(Answer):
     next: str | None
 
 
+class Ending(Answer):
+    """Credits that are left and will end."""
+
+    grant: str
+    credit_type: str
+    scale: int
+    kind: str
+    description: str
+    remaining: Annotated[int, Field(description="Left, as far as posted.")]
+    expires_at: Time
+    display: Display
+
+
+class EndingList(Answer):
+    """The first of them that will end, at most 50."""
+
+    items: list[Ending]
+
+
 class AdjustmentAnswer(Answer):
     """A correction; `applied` false: it is in force as soon as Redis answers."""
 
@@ -156,13 +175,13 @@ async def listed(desk: Desk, account: str, query: PageQuery) -> GrantPage:
     )
 
 
-async def ending(desk: Desk, account: str) -> list[GrantRow]:
+async def ending(desk: Desk, account: str) -> EndingList:
     """Return what is left of an account's grants that will end, the first to end first."""
     async with desk.ledger.database.connection() as connection:
         owner = await accounts.find(connection, account)
         rows = await grants.ending(connection, owner.id)
         scales = await _scales(connection)
-    return [GrantRow(**_fields(row, scales[row.credit_type])) for row in rows]
+    return EndingList(items=[_ending(row, scales[row.credit_type]) for row in rows])
 
 
 async def adjust(desk: Desk, account: str, change: Adjustment) -> AdjustmentAnswer:
@@ -194,6 +213,20 @@ async def adjust(desk: Desk, account: str, change: Adjustment) -> AdjustmentAnsw
 
 async def _scales(connection: Connection) -> dict[str, int]:
     return {row.name: row.scale for row in await credit_types.every(connection)}
+
+
+def _ending(row: grants.GrantRow, scale: int) -> Ending:
+    assert row.expires_at is not None, "asked for by that"
+    return Ending(
+        grant=grant_text(row.id),
+        credit_type=row.credit_type,
+        scale=scale,
+        kind=row.kind,
+        description=row.description,
+        remaining=row.remaining,
+        expires_at=row.expires_at,
+        display=display(scale, {"remaining": row.remaining}),
+    )
 
 
 def _fields(row: grants.GrantRow, scale: int) -> dict[str, Any]:

@@ -224,6 +224,7 @@ async def money_by_admins(run: Run) -> None:
         async def grant() -> None:
             await grants.grant(admin, account, grants.GrantDraft(amount=50, reference="g"))
             await grants.listed(admin, account, PageQuery())
+            await grants.ending(admin, account)
             await credit_types.credit_type_of(admin, "credits")
 
         async def adjust() -> None:
@@ -277,6 +278,7 @@ async def keys_and_accounts(run: Run) -> None:
             cap = keys.CapDraft(per="day", amount=1_000)
             await keys.put_caps(admin, later.id, keys.CapsDraft(caps=[cap]))
             await keys.put_caps(admin, later.id, keys.CapsDraft(caps=[]))
+            await keys.rename(admin, later.id, keys.KeyName(name="again"), owner=one.account)
             now = await keys.rotate(admin, later.id, keys.Rotation(overlap_s=0))
             await keys.revoke(admin, now.id)
             await keys.revoke(admin, now.id)

@@ -129,6 +129,9 @@ UNREACHED: dict[str, tuple[str, ...]] = {
         "ledger.audit:rows: await connection.fetch(_SQL.rows)",
         "ledger.charges:find: await connection.fetch(_SQL.find)",
         "ledger.controls:applied: await connection.fetchval(_SQL.applied)",
+        "ledger.charges:paid_from: await connection.fetchrow(_SQL.allocation)",
+        "ledger.charges:paid_from: await connection.fetch(_SQL.grants_named)",
+        "ledger.grants:of_charge: await connection.fetch(_SQL.of_charge)",
         "ledger.shards:open_holds: await connection.fetch(_SQL.open_holds)",
     ),
     "a top-up that is refused, paused, put aside, or overtaken by an open page or a late bank": (

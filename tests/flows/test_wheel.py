@@ -123,7 +123,7 @@ def test_it_holds_the_four_packages_with_their_sql_and_lua_and_no_tests(wheel: P
     names = [Path(name) for name in zipfile.ZipFile(wheel).namelist()]
     tops = {name.parts[0] for name in names if not name.parts[0].endswith(".dist-info")}
     assert tops == {"billing", "config", "gateway", "ledger"}
-    for suffix in (".sql", ".lua", ".yaml", ".py"):
+    for suffix in (".sql", ".lua", ".yaml", ".py", ".html", ".css", ".js", ".svg"):
         shipped = {name for name in names if name.suffix == suffix}
         ours = {
             path.relative_to(ROOT)

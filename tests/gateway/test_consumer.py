@@ -282,3 +282,38 @@ async def test_a_problems_type_can_be_looked_up(ctl: Control) -> None:
         "title": refused.json()["title"],
     }
     assert (await ctl.consumer.get("/problems/unheard-of")).status_code == 404
+
+
+async def test_what_will_end_is_listed_the_first_to_end_first(ctl: Control) -> None:
+    customer = await ctl.gateway.customer(credits=3)
+    for year, amount in ((2042, 7), (2041, 5)):
+        given = {"credit_type": "credits", "amount": amount, "description": f"for {year}",
+                 "expires_at": f"{year}-01-01T00:00:00Z"}  # fmt: skip
+        await ctl.admin.post(f"/accounts/acc_{customer.account}/grants", json=given)
+    await ctl.posted()
+
+    items = (await ctl.consumer.get("/v1/expiring", headers=customer.headers)).json()["items"]
+
+    seen = [(one["remaining"], one["expires_at"], one["description"]) for one in items]
+    assert seen == [
+        (5, "2041-01-01T00:00:00Z", "for 2041"), (7, "2042-01-01T00:00:00Z", "for 2042")
+    ]  # fmt: skip
+
+
+async def test_a_charge_names_the_credits_that_it_took(ctl: Control) -> None:
+    """Two credits are taken as the lots burn: what ends first goes first, the rest from the next."""
+    customer = await ctl.gateway.customer(credits=10)
+    given = {"credit_type": "credits", "amount": 1, "description": "ends soon",
+             "expires_at": "2041-01-01T00:00:00Z"}  # fmt: skip
+    await ctl.admin.post(f"/accounts/acc_{customer.account}/grants", json=given)
+    await ctl.posted()
+    charge = await ctl.called(customer)
+    unpaid = await ctl.called(customer, "/v1/made")
+
+    paid = (await ctl.consumer.get(f"/v1/charges/{charge}", headers=customer.headers)).json()
+    free = (await ctl.consumer.get(f"/v1/charges/{unpaid}", headers=customer.headers)).json()
+
+    assert [(one["amount"], one["description"]) for one in paid["paid_from"]] == [
+        (1, "ends soon"), (1, "")
+    ]  # fmt: skip
+    assert free["paid_from"] == []

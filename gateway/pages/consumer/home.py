@@ -22,4 +22,6 @@ async def home(asked: Asked[Services, Visitor]) -> Response:
         charges.ChargeQuery(limit=SHOWN_CHARGES),
         account=who.account,
     )
-    return asked.shows("consumer/home.html", account=account, ending=ending, charges=recent.items)
+    return asked.shows(
+        "consumer/home.html", account=account, ending=ending.items, charges=recent.items
+    )

@@ -45,6 +45,12 @@ SELECT c.id, c.account_id, c.key_id, t.name AS credit_type, t.scale, c.credit_ty
 -- name: lock_account_of
 SELECT true FROM accounts WHERE id = (SELECT account_id FROM charges WHERE id = $1) FOR NO KEY UPDATE
 
+-- name: allocation
+SELECT captured, allocation FROM charges WHERE id = $1
+
+-- name: grants_named
+SELECT id, kind, description FROM grants WHERE id = ANY ($1::bigint[])
+
 -- name: refund_before
 SELECT q.object_id AS grant_id, q.cseq, g.amount
   FROM control_requests q JOIN grants g ON g.id = q.object_id

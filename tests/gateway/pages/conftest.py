@@ -17,7 +17,10 @@ async def market(shared_stores: Stores) -> AsyncIterator[Market]:
 
 @pytest.fixture
 async def buyer(market: Market) -> Buyer:
-    return await market.buyer(credits=100)
+    """With 100 credits, which pages show already."""
+    made = await market.buyer(credits=100)
+    await market.control.posted()
+    return made
 
 
 @pytest.fixture

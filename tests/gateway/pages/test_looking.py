@@ -188,7 +188,6 @@ async def test_history_shows_all_that_moved_the_balance(
 async def test_use_is_drawn_by_day_and_route_with_the_same_as_a_table(
     market: Market, browser: Browser, buyer: Buyer
 ) -> None:
-    await market.control.posted()
     nothing = text_of((await browser.get("/use")).text)
     for _ in range(3):
         await one_charge(market, buyer.customer)
