@@ -15,13 +15,9 @@ async def credit_type_of(desk: Desk, name: str | None) -> CreditTypeRow:
         InvalidInput: There is no such type, or there are several and none is named.
 
     """
-    return chosen(await known(desk), name)
-
-
-async def known(desk: Desk) -> list[CreditTypeRow]:
-    """Return every type there ever was, by number."""
     async with desk.ledger.database.connection() as connection:
-        return await credit_types.every(connection)
+        every = await credit_types.every(connection)
+    return chosen(every, name)
 
 
 def chosen(

@@ -111,6 +111,12 @@ async def show(desk: Desk, *, failures: Mapping[str, str], now: datetime) -> Sys
     )
 
 
+async def types_of(desk: Desk) -> list[CreditTypeRow]:
+    """Return every credit type there ever was, by number."""
+    async with desk.ledger.database.connection() as connection:
+        return await credit_types.every(connection)
+
+
 async def redis_state(ledger: Ledger) -> Meta | None:
     """Return the shard's counters as Redis has them; None if it has none or does not answer."""
     try:

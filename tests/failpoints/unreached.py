@@ -121,6 +121,8 @@ UNREACHED: dict[str, tuple[str, ...]] = {
         "billing.topup.topup_settings:_tell: await notices.tell()",
     ),
     "reads, for lists and pages": (
+        "ledger.dead_facts:undecided",
+        "ledger.shards:posted_at",
         "billing.reversing.asked_refunds:of_payment: await connection.fetch(_SQL.of_payment)",
         "billing.topup.topup_attempts:of_account: await connection.fetch(_SQL.of_account)",
         "gateway.operations.orders:listed: await accounts.find()",

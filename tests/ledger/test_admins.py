@@ -67,6 +67,20 @@ async def test_root_has_the_token_of_the_settings(bank: Bank) -> None:
     assert len(await bank.rows("SELECT * FROM audit WHERE action = 'admin.token'")) == 2
 
 
+async def test_a_session_that_outlives_its_admin_or_its_time_is_nobodys(bank: Bank) -> None:
+    async with bank.database.connection() as connection:
+        _, token = await admins.create(connection, "ann", actor="root", random_bytes=CHANCE)
+        for ending in (
+            "UPDATE page_sessions SET expires_at = now()",
+            "UPDATE admins SET revoked_at = now()",  # past `revoke`, which ends its sessions itself
+        ):
+            signed_in = await admins.sign_in(connection, token, random_bytes=CHANCE)
+            assert signed_in is not None
+            assert await admins.admin_of_session(connection, signed_in[1]) is not None
+            await connection.execute(ending)
+            assert await admins.admin_of_session(connection, signed_in[1]) is None
+
+
 async def test_an_accounts_session_is_no_admins(bank: Bank) -> None:
     account = await bank.account()
     async with bank.database.connection() as connection:

@@ -8,7 +8,8 @@ from urllib.parse import urlencode
 from pydantic import BaseModel, Field, ValidationError
 
 from gateway.admin.services import Services
-from gateway.operations.credit_types import known, typed_amount
+from gateway.operations import system
+from gateway.operations.credit_types import typed_amount
 from gateway.operations.desk import Desk
 from gateway.pages import forms
 from gateway.pages.admin.visitor import AdminVisitor
@@ -102,7 +103,7 @@ def address(path: str, pairs: list[tuple[str, str]] | Mapping[str, str]) -> str:
 
 async def types_of(asked: AdminAsked) -> list[CreditTypeRow]:
     """Return every credit type."""
-    return await known(desk(asked))
+    return await system.types_of(desk(asked))
 
 
 def numbered(asked: AdminAsked, name: str) -> int:
