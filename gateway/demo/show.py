@@ -195,8 +195,9 @@ Addresses:
 
   {public}/farebox/v1/account      balance (with the key)
   {public}/farebox/openapi.json    the consumer's routes
-  {admin}/admin/v1/accounts       the admin's, with the token in
+  {admin}/admin/                  the admin's pages; sign in with the token in
       {token}
+  {admin}/admin/v1/accounts       the admin's routes, with the same token
 
   {demo.stripe_url} is Stripe's dashboard here: payments are refunded there, disputes won or lost
 

@@ -1,13 +1,10 @@
 """What is for sale: of the price file, of the admins, of Stripe."""
 
-import re
 from typing import Annotated, Any
 
 from pydantic import Field
 from starlette.responses import Response
 
-from billing.money import check_currency, exponent
-from config import format_amount
 from gateway.operations import packages, stripe
 from gateway.operations.credit_types import chosen, typed_amount
 from gateway.operations.package_terms import PackageDraft, PackageTerms
@@ -15,8 +12,8 @@ from gateway.operations.packages import PackageRow
 from gateway.pages import forms
 from gateway.pages.admin.asking import AdminAsked, given, types_of
 from gateway.pages.admin.form_page import Action, Asks, Input, act
+from gateway.pages.admin.package_money import money_of, money_words
 from ledger.credit_types import CreditTypeRow
-from ledger.errors import InvalidInput
 
 NAME = "packages"
 PACKAGE = "/packages/{package}"
@@ -79,37 +76,6 @@ async def package_of(asked: AdminAsked) -> PackageRow:
         services.prices(),
         asked.path["package"],
         livemode=services.livemode,
-    )
-
-
-def money_of(text: str) -> dict[str, int]:
-    """
-    Read prices like `10.00 usd, 9 eur` as minor units by currency.
-
-    Raises:
-        InvalidInput: They are not written so.
-
-    """
-    found: dict[str, int] = {}
-    for part in filter(None, re.split(r"[,;\n]+", text)):
-        read = re.fullmatch(r"\s*([0-9]{1,9})(?:\.([0-9]{1,3}))?\s*([A-Za-z]{3})\s*", part)
-        if read is None:
-            raise InvalidInput("price", "write it like 10.00 usd, several with commas between")
-        whole, decimals, name = read[1], read[2] or "", check_currency(read[3])
-        if len(decimals) > exponent(name):
-            raise InvalidInput("price", f"{name} has {exponent(name)} decimals")
-        if name in found:
-            raise InvalidInput("price", f"names {name} twice; give each once")
-        found[name] = int(whole + decimals.ljust(exponent(name), "0"))
-    if not found:
-        raise InvalidInput("price", "give at least one, like 10.00 usd")
-    return found
-
-
-def money_words(prices: PackageRow) -> str:
-    """Write prices as `money_of` reads them."""
-    return ", ".join(
-        f"{format_amount(minor, exponent(name))} {name}" for name, minor in prices.price.items()
     )
 
 
@@ -186,7 +152,7 @@ async def _asks_change(asked: AdminAsked) -> Asks:
             "name": package.name,
             "description": package.description,
             "credits": package.display["credits"],
-            "price": money_words(package),
+            "price": money_words(package.price),
             "expires_days": (package.expires_s or 0) // SECONDS_PER_DAY,
             "sort": package.sort,
             "active": "yes" if package.active else None,

@@ -5,6 +5,7 @@ from gateway.pages.admin import (
     account_actions,
     accounts,
     charges,
+    giving,
     inbox,
     jobs,
     keys,
@@ -22,6 +23,7 @@ from gateway.pages.site import Page
 ACTIONS = (
     accounts.NEW,
     *account_actions.ACTIONS,
+    *giving.ACTIONS,
     accounts.CHANGE,
     *keys.ACTIONS,
     charges.REFUND,

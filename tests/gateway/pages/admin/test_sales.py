@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.pages.admin.packages import money_of
+from gateway.pages.admin.package_money import money_of
 from ledger.errors import InvalidInput
 from tests.control import Control
 from tests.gateway.pages.admin.looking import Looking, text_of
