@@ -5,6 +5,7 @@ FAREBOX_CHROMIUM names the program; else it is the `chromium` found on the path.
 watched: what it asks for, what its console says, what its Content-Security-Policy stops.
 """
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -31,6 +32,9 @@ DEFAULT_LIMIT_MS = 30_000
 """What the browser waits at most for an element or a page; a busy machine is slow."""
 
 WIDE = {"width": 1280, "height": 900}
+NET_LOG = "net-log.json"
+"""Where the browser writes down what it connects to."""
+
 ZONE = "Europe/Berlin"
 NARROW = {"width": 375, "height": 740}
 
@@ -148,7 +152,7 @@ def running_chromium(folder: Path) -> Iterator[Chromium]:
     flags = [
         # Names lead nowhere: who asks for one fails, and is seen to have asked.
         "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-        f"--log-net-log={net_log(folder)}",
+        f"--log-net-log={folder / NET_LOG}",
     ]
     if os.geteuid() == 0:
         flags.append("--no-sandbox")  # Chromium has none for root; it sees our own pages only
@@ -163,9 +167,21 @@ def running_chromium(folder: Path) -> Iterator[Chromium]:
             browser.close()
 
 
-def net_log(folder: Path) -> Path:
-    """Where the browser itself writes down what it connects to."""
-    return folder / "net-log.json"
+def outside(folder: Path) -> list[str]:
+    """
+    Return every address off this machine that the browser itself connected to.
+
+    In its own words, which are whole only after its end.
+    """
+    log = json.loads((folder / NET_LOG).read_text())
+    kind = log["constants"]["logEventTypes"]["TCP_CONNECT_ATTEMPT"]
+    tried = {
+        event["params"]["address"]
+        for event in log["events"]
+        if event["type"] == kind and "address" in event.get("params", {})
+    }
+    assert tried, "the browser's log shows no connection at all: it is not what we think it is"
+    return sorted(one for one in tried if not one.startswith("127.0.0.1:"))
 
 
 def _origin(url: str) -> str:

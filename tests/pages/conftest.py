@@ -4,7 +4,6 @@ One demo and one browser for all of these tests: `make test-pages` runs them.
 `make test` has neither Playwright nor axe-core, and leaves them out.
 """
 
-import json
 import shutil
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -35,13 +34,13 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Demo]":
 
 @pytest.fixture(scope="session")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Chromium]":
-    from tests.pages.browser import net_log, running_chromium
+    from tests.pages.browser import outside, running_chromium
 
     folder = tmp_path_factory.mktemp("chromium")
     try:
         with running_chromium(folder) as chromium:
             yield chromium
-        assert outside(json.loads(net_log(folder).read_text())) == []
+        assert outside(folder) == []
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -68,18 +67,6 @@ def newcomer(chromium: "Chromium", demo: "Demo") -> "People":
     from tests.pages.people import People
 
     return People(chromium, demo, demo.account("newcomer").name)
-
-
-def outside(log: dict) -> list[str]:
-    """Every address off this machine that the browser itself connected to, in its own words."""
-    kind = log["constants"]["logEventTypes"]["TCP_CONNECT_ATTEMPT"]
-    tried = {
-        event["params"]["address"]
-        for event in log["events"]
-        if event["type"] == kind and "address" in event.get("params", {})
-    }
-    assert tried, "the browser's log shows no connection at all: it is not what we think it is"
-    return sorted(one for one in tried if not one.startswith("127.0.0.1:"))
 
 
 @pytest.fixture(autouse=True)

@@ -11,9 +11,10 @@ _MARK = """() => {
     let number = 0;
     const groups = new Set();
     const names = {};
-    const wanted = 'a[href], button, input, select, textarea, summary, [tabindex]';
-    for (const element of document.querySelectorAll(wanted)) {
-        if (element.disabled || element.type === 'hidden' || element.tabIndex < 0) continue;
+    const controls = 'a[href], button, input, select, textarea, summary';
+    for (const element of document.querySelectorAll(`${controls}, [tabindex]`)) {
+        if (element.disabled || element.type === 'hidden' || element.ariaHidden) continue;
+        if (element.tabIndex < 0 && !element.matches(controls)) continue;
         if (!element.checkVisibility({ visibilityProperty: true })) continue;
         if (element.type === 'radio') {
             const group = `${element.form?.action} ${element.name}`;

@@ -1,8 +1,11 @@
 """What the other tests look with notices what it is for: each is shown a page that is wrong."""
 
+import json
+from pathlib import Path
+
 from tests.pages import keyboard
 from tests.pages.axe import grave_violations
-from tests.pages.browser import Chromium
+from tests.pages.browser import NET_LOG, Chromium, outside
 from tests.pages.demo import Demo
 from tests.pages.pictures import overflow_px
 
@@ -26,6 +29,9 @@ def test_a_control_off_the_tabs_way_and_a_hidden_focus_are_noticed(
     with chromium.visitor() as page:
         page.set_content(FRAME.format('<a href="#a">one</a><button>two</button>'))
         assert keyboard.left_out(page) == []
+
+        page.set_content(FRAME.format('<button tabindex="-1">two</button>'))
+        assert keyboard.left_out(page) == ["not reached: button two"]
 
         page.set_content(FRAME.format('<button style="outline: none">two</button>'))
         assert keyboard.left_out(page) == ["focus not seen: button two"]
@@ -65,3 +71,10 @@ def test_strangers_and_what_the_policy_stops_are_told(chromium: Chromium, demo: 
     told = chromium.witness.take_complaints()
     assert any("Content-Security-Policy: connect-src" in one for one in told)
     assert any("script: " in one and "broken" in one for one in told)
+
+
+def test_a_connection_of_the_browser_itself_to_elsewhere_is_noticed(tmp_path: Path) -> None:
+    events = [{"type": 7, "params": {"address": one}} for one in ("127.0.0.1:80", "192.0.2.1:443")]
+    log = {"constants": {"logEventTypes": {"TCP_CONNECT_ATTEMPT": 7}}, "events": events}
+    (tmp_path / NET_LOG).write_text(json.dumps(log))
+    assert outside(tmp_path) == ["192.0.2.1:443"]
