@@ -231,6 +231,8 @@ class Settings:
             )
         if self.stripe_api_base and key.startswith(("sk_live_", "rk_live_")):
             sentences.append("STRIPE_API_BASE is for tests and cannot be used with a live key.")
+        if self.pages_host and not self.public_url:
+            sentences.append("FAREBOX_PAGES_HOST needs FAREBOX_PUBLIC_URL: where the API is.")
         if self.smtp_url and not self.mail_from:
             sentences.append("FAREBOX_SMTP_URL needs FAREBOX_MAIL_FROM: who the mail is from.")
         if self.notice_url and not self.notice_secret:

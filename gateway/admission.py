@@ -14,8 +14,8 @@ _ASKS_METHOD: Final = b"access-control-request-method"
 def is_preflight(request: Request) -> bool:
     """Tell whether a browser asks what a page may send (Fetch standard, CORS-preflight)."""
     return (
-        request.method == "OPTIONS"
-        and request.origin is not None
+        request.method == b"OPTIONS"
+        and request.facts.origin is not None
         and value_of(request.headers, _ASKS_METHOD) is not None
     )
 
@@ -46,7 +46,7 @@ def find_route(prices: PriceList, request: Request, path: bytes) -> Found:
         match = _preflighted(prices, request, path)
         if match is not None and match.route.cors.preflights:
             return Found(match, preflight=True)
-    found = prices.match(request.method.encode(), path)
+    found = prices.match(request.method, path)
     match found:
         case NoRoute():
             raise _no_route()
@@ -76,8 +76,8 @@ def check_head(request: Request, route: Route) -> None:
             the query.
         BodyTooLarge: Content-Length says so already.
     """
-    asked = request.upgrade.lower() == b"websocket"
-    if route.websocket and not (asked and request.method == "GET"):
+    asked = request.facts.upgrade.lower() == b"websocket"
+    if route.websocket and not (asked and request.method == b"GET"):
         raise Problem(
             "upgrade-required",
             "This route is a WebSocket: begin with its handshake.",

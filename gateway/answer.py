@@ -8,7 +8,7 @@ from config import Cors, Route, format_amount
 from gateway.headers import Headers, cors
 from gateway.metering import Metering
 from gateway.problems import Problem
-from gateway.request import Request, Send
+from gateway.request import Request
 
 Tell = Callable[[int, bool], Headers]
 """(status, the answer's body was read whole) -> our headers for the answer's head."""
@@ -56,14 +56,17 @@ def billed(
 def _headers(request_id: str, scale: int, cost: int | None, balance: int | None) -> Headers:
     headers = [(b"farebox-request-id", request_id.encode())]
     if cost is not None:
-        headers.append((b"farebox-cost", format_amount(cost, scale).encode()))
+        headers.append((b"farebox-cost", _amount(cost, scale)))
     if balance is not None:
-        headers.append((b"farebox-balance", format_amount(balance, scale).encode()))
+        headers.append((b"farebox-balance", _amount(balance, scale)))
     return headers
 
 
+def _amount(units: int, scale: int) -> bytes:
+    return format_amount(units, scale).encode() if scale else b"%d" % units
+
+
 async def send_problem(
-    send: Send,
     problem: Problem,
     request: Request,
     *,
@@ -78,13 +81,13 @@ async def send_problem(
     headers += _headers(request_id, 0, 0, None) + limits
     # An answer of the backend keeps the backend's; this one begins here (RFC 9110 6.6.1).
     headers.append((b"date", formatdate(usegmt=True).encode()))
-    if request.origin is not None and policy.allows(request.origin.decode("latin-1")):
-        headers += cors(request.origin)
+    if request.facts.origin is not None and policy.allows(request.facts.origin.decode("latin-1")):
+        headers += cors(request.facts.origin)
     if request.left_unread:
         # The client may send the body it announced, or not: the next request cannot be found.
         headers.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
     # HEAD has none; the server would drop it, but that is not to be relied on.
-    shown = b"" if request.method == "HEAD" else body
-    await send({"type": "http.response.body", "body": shown, "more_body": False})
+    shown = b"" if request.method == b"HEAD" else body
+    await request.turn.begin(problem.status, headers)
+    await request.turn.body(shown, more=False)
     return len(shown)

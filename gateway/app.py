@@ -16,8 +16,9 @@ from pathlib import Path
 from config import Settings
 from gateway import buy_link
 from gateway.access_log import AccessLog
+from gateway.asgi import AsgiTurn, Receive, Scope, Send, turn_of
 from gateway.control import Control, OpenBilling
-from gateway.framing import FramingLimits, StrictHttpProtocol, strict_http
+from gateway.framing import FramingLimits, StrictHttpProtocol, Turn, strict_http
 from gateway.identify import Identification
 from gateway.metrics import Metrics, MetricsFile
 from gateway.pages_host import PagesHost
@@ -25,7 +26,7 @@ from gateway.presence import Presence
 from gateway.prices import LivePrices
 from gateway.proxy import Proxy
 from gateway.refusals import Refusals
-from gateway.request import Receive, Request, Scope, Send
+from gateway.request import Request
 from gateway.upstream import H1Client, UpstreamClient
 from gateway.websocket import WebSocketLimits
 from ledger.ledger import Ledger
@@ -123,26 +124,42 @@ class App:
 
     def protocol(self) -> type[StrictHttpProtocol]:
         """Return what speaks with clients, for uvicorn's `http`: its refusals are noted here."""
-        return strict_http(self._limits, self._refusals)
+        return strict_http(self._limits, self._refusals, self.serve)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request, or the server's own start and end."""
         if scope["type"] == "http":
-            path: bytes = scope["raw_path"]
-            prefix = self.prices.now.prefix
-            if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in (b"", b"/"):
+            if self._is_ours(scope["raw_path"]):
                 await self._control(scope, receive, send)
-            elif self._pages_host is not None and self._pages_host.is_asked(scope):
-                await self._pages_host(scope, send)
             else:
-                await self._proxy(scope, receive, send)
+                await self._not_ours(turn_of(scope, receive, send))
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
+
+    async def serve(self, turn: Turn) -> None:
+        """Serve a request of our own server: the proxy needs no scope."""
+        if self._is_ours(turn.head.target):
+            await self._control(turn.scope(), turn.receive, turn.send)
+        else:
+            await self._not_ours(turn)
+
+    async def _not_ours(self, turn: Turn | AsgiTurn) -> None:
+        if self._pages_host is not None and self._pages_host.is_asked(turn.head.block.headers):
+            await self._pages_host.answer(turn)
+        else:
+            await self._proxy.serve(turn)
+
+    def _is_ours(self, target: bytes) -> bool:
+        prefix = self.prices.now.prefix
+        return target.startswith(prefix) and target[len(prefix) :][:1] in (b"", b"/", b"?")
 
     def buy_link(self, account: int, request: Request) -> str:
         """Return where an account can buy credits; it works without signing in."""
         token = buy_link.sign(account, secret=self._link_secret, now_s=self._clock.now_ms() // 1000)
-        base = self._public_url or f"{request.scheme.decode()}://{request.host.decode('latin-1')}"
+        base = (
+            self._public_url
+            or f"{request.scheme.decode()}://{request.facts.host.decode('latin-1')}"
+        )
         return f"{base}{self.prices.current.prefix}/buy?token={token}"
 
     def _gauges(self) -> dict[str, int]:

@@ -15,10 +15,10 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING, Final
 
 from config import Settings
+from gateway.asgi import Receive, Scope, Send
 from gateway.prices import LivePrices
 from gateway.problems import Problem, problem_for
 from gateway.readiness import readiness
-from gateway.request import Receive, Scope, Send
 from ledger.errors import LedgerUnavailable
 from ledger.ledger import Ledger
 from ledger.outage import OUTAGE

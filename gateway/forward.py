@@ -13,7 +13,7 @@ from typing import Protocol
 from gateway.headers import Headers, downward, value_of
 from gateway.outcome import End
 from gateway.presence import Presence, Watch
-from gateway.request import BodyTooLarge, ClientGone, Message, Request, Send
+from gateway.request import BodyTooLarge, ClientGone, Request
 from gateway.upstream import (
     UpstreamAddress,
     UpstreamClient,
@@ -72,7 +72,6 @@ class Exchange:
         "_end",
         "_meter",
         "_request",
-        "_send",
         "_switch",
         "_tell",
         "failed",
@@ -84,7 +83,6 @@ class Exchange:
     def __init__(
         self,
         request: Request,
-        send: Send,
         *,
         meter: Observer | None,
         tell: Tell,
@@ -93,7 +91,6 @@ class Exchange:
         self._end = End.COMPLETE
         self._switch = switch
         self._request = request
-        self._send = send
         self._meter = meter
         self._tell = tell
         self.started = False
@@ -146,7 +143,7 @@ class Exchange:
                 self._meter.feed(body)
             await self._answer_whole(response, body, watch)
             return
-        bodiless = self._request.method == "HEAD" or response.status in _BODILESS
+        bodiless = self._request.method == b"HEAD" or response.status in _BODILESS
         left = 0 if bodiless else _length(response.headers)
         if self._meter is None or left is None or left > WHOLE_BYTES:
             await self._start(response, watch)
@@ -162,12 +159,13 @@ class Exchange:
         if watch.gone:
             return
         self.started = True
-        await self._send(self._head_of(response, whole=True))
+        turn = self._request.turn
+        await turn.begin(response.status, self._headers_of(response, whole=True))
         if watch.gone:
             return
         watch.over = True  # from here on the server says "gone" of a client that has it all
         self.sent_bytes += len(body)
-        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+        await turn.body(body, more=False)
 
     async def _hand_over(self, response: UpstreamResponse, watch: Watch) -> None:
         """Leave the rest to the WebSocket, which sees for itself when the client leaves."""
@@ -203,13 +201,14 @@ class Exchange:
     async def _start(self, response: UpstreamResponse, watch: Watch) -> None:
         if not watch.gone:
             self.started = True
-            await self._send(self._head_of(response, whole=False))
+            headers = self._headers_of(response, whole=False)
+            await self._request.turn.begin(response.status, headers)
 
-    def _head_of(self, response: UpstreamResponse, *, whole: bool) -> Message:
+    def _headers_of(self, response: UpstreamResponse, *, whole: bool) -> Headers:
         status = response.status
-        headers = downward(response.headers, status=status, head=self._request.method == "HEAD")
+        headers = downward(response.headers, status=status, head=self._request.method == b"HEAD")
         headers += self._tell(status, whole)
-        return {"type": "http.response.start", "status": status, "headers": headers}
+        return headers
 
     async def _body(self, piece: bytes, watch: Watch, *, more: bool) -> None:
         if watch.gone:
@@ -217,7 +216,7 @@ class Exchange:
         if not more:
             watch.over = True  # from here on the server says "gone" of a client that has it all
         self.sent_bytes += len(piece)
-        await self._send({"type": "http.response.body", "body": piece, "more_body": more})
+        await self._request.turn.body(piece, more=more)
 
 
 def _gone(upward: UpstreamRequest) -> End:

@@ -5,7 +5,7 @@ import re
 from typing import Final, NamedTuple, Protocol
 
 from config import PriceList
-from gateway.headers import client_address, key_secrets
+from gateway.headers import client_address
 from gateway.problems import Problem, invalid_key, retry_after, unauthorized
 from gateway.request import Request
 from gateway.throttle import Throttle
@@ -74,7 +74,7 @@ class Identification:
         Raises:
             Problem: 401 for none, 400 for two.
         """
-        secrets = key_secrets(request.headers)
+        secrets = request.facts.secrets
         if not secrets:
             raise unauthorized(
                 "key-missing",
@@ -123,7 +123,7 @@ class Identification:
 
     async def caller_if_known(self, request: Request, prices: PriceList) -> Seen:
         """Return whose key it is where that can be told soon; refuses nothing (for `observe`)."""
-        secrets = key_secrets(request.headers)
+        secrets = request.facts.secrets
         if not secrets:
             return Seen(None, "key-missing")
         if len(secrets) > 1 or KEY_IN_QUERY.search(request.query):

@@ -10,8 +10,10 @@ import secrets
 from collections.abc import Callable
 from email.utils import formatdate
 
+from gateway.asgi import AsgiTurn
+from gateway.framing import Turn
+from gateway.headers import Headers
 from gateway.problems import Problem
-from gateway.request import Scope, Send
 
 _USUAL_PORTS = (":80", ":443")
 
@@ -40,17 +42,17 @@ class PagesHost:
         self._host = same_host(host)
         self._prefix = prefix
 
-    def is_asked(self, scope: Scope) -> bool:
-        """Whether a request is for this host."""
-        for name, value in scope["headers"]:
+    def is_asked(self, headers: Headers) -> bool:
+        """Whether a request with these headers is for this host."""
+        for name, value in headers:
             if name == b"host":
                 return same_host(value.decode("latin-1")) == self._host
         return False
 
-    async def __call__(self, scope: Scope, send: Send) -> None:
+    async def answer(self, turn: Turn | AsgiTurn) -> None:
         """Lead from the bare host to the pages; nothing else is here."""
-        prefix = self._prefix()
-        if scope["path"] == "/" and scope["method"] in ("GET", "HEAD"):
+        prefix, head = self._prefix(), turn.head
+        if head.target == b"/" and head.method in (b"GET", b"HEAD"):
             status, body = 303, b""
             headers = [(b"location", f"{prefix}/".encode()), (b"content-length", b"0")]
         else:
@@ -59,7 +61,5 @@ class PagesHost:
             )
             status, body = problem.status, problem.body(secrets.token_hex(12), prefix)
             headers = problem.header_list(len(body))
-        headers.append((b"date", formatdate(usegmt=True).encode()))
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        shown = b"" if scope["method"] == "HEAD" else body
-        await send({"type": "http.response.body", "body": shown, "more_body": False})
+        await turn.begin(status, [*headers, (b"date", formatdate(usegmt=True).encode())])
+        await turn.body(b"" if head.method == b"HEAD" else body, more=False)

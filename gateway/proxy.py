@@ -25,7 +25,9 @@ from gateway import answer
 from gateway.access_log import AccessLog
 from gateway.admission import check_head, find_route, watched_head, websocket_not_available
 from gateway.answer import Tell
+from gateway.asgi import AsgiTurn
 from gateway.forward import Exchange, Switch
+from gateway.framing import Turn
 from gateway.headers import client_address
 from gateway.identify import Caller, Identification
 from gateway.metering import Metering, detail_unpriced
@@ -42,7 +44,7 @@ from gateway.problems import (
     retry_after,
     too_high,
 )
-from gateway.request import BodyTooLarge, ClientGone, Receive, Request, Scope, Send
+from gateway.request import BodyTooLarge, ClientGone, Request
 from gateway.throttle import Throttle
 from gateway.uploads import Uploads
 from gateway.upstream import UpstreamClient, UpstreamError, UpstreamTimeout
@@ -110,10 +112,10 @@ class Proxy:
         self._uploads = Uploads()
         self._preflights = Throttle(PREFLIGHTS_PER_MINUTE, clock=clock)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def serve(self, turn: Turn | AsgiTurn) -> None:
         """Serve one request, whatever it is: with an answer of the backend or a problem."""
-        request = Request(scope, receive)
-        visit = Visit(request, send, self._prices.now, self._clock.now_us())
+        request = Request(turn)
+        visit = Visit(request, self._prices.now, self._clock.now_us())
         self._metrics.open_requests += 1
         try:
             await self._serve(visit)
@@ -358,9 +360,7 @@ class Proxy:
         self._id_of(visit)
         meter = metering.meter if metering else None
         websocket = tunnel is not None
-        exchange = visit.exchange = Exchange(
-            request, visit.send, meter=meter, tell=tell, switch=tunnel
-        )
+        exchange = visit.exchange = Exchange(request, meter=meter, tell=tell, switch=tunnel)
         end = await exchange.run(
             self._upstreams,
             upstream_request(visit, path, metered=meter is not None, websocket=websocket),
@@ -430,7 +430,6 @@ class Proxy:
             return
         visit.status = problem.status
         visit.sent_bytes = await answer.send_problem(
-            visit.send,
             problem,
             visit.request,
             request_id=self._id_of(visit),

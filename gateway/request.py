@@ -5,21 +5,11 @@ The body is either gathered whole, where the price depends on it, or handed on a
 both cases it is limited, and what was gathered is what is forwarded, byte for byte.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import AsyncIterator, Callable
 
-from gateway.framing import TURN, Given, Refused, Successor, Turn
-from gateway.headers import Headers
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-
-
-_SAY_SOMETHING = frozenset(
-    {b"content-length", b"expect", b"host", b"origin", b"transfer-encoding", b"upgrade"}
-)
+from gateway.asgi import AsgiTurn
+from gateway.framing import Block, Given, Refused, Successor, Turn
+from gateway.header_facts import HeaderFacts
 
 
 class ClientGone(Exception):
@@ -39,7 +29,9 @@ class Request:
     The head of a request, and the way to its body.
 
     Attributes:
-        raw_path: As sent, without the query; not yet canonical.
+        turn: Where its answer goes.
+        facts: What its headers say.
+        method: As sent, like `raw_path` and `query`; the path is not yet canonical.
         body_bytes: Content-Length; 0 where there is no body, None where only its end will tell.
         received_bytes: How much of the body has come so far.
         body_ended: All of the body has come.
@@ -48,96 +40,72 @@ class Request:
 
     __slots__ = (
         "_gathered",
-        "_receive",
-        "_says_empty",
-        "_turn",
         "body_bytes",
         "body_ended",
+        "facts",
         "headers",
-        "host",
         "method",
-        "origin",
-        "peer",
         "query",
         "raw_path",
         "received_bytes",
-        "scheme",
-        "upgrade",
-        "waits_for_continue",
+        "turn",
         "when_body_ended",
     )
 
-    def __init__(self, scope: Scope, receive: Receive) -> None:
-        self._turn: Turn | None = scope.get(TURN)
-        self._receive = receive
-        self._gathered = b""
-        self.method: str = scope["method"]
-        self.raw_path: bytes = scope["raw_path"]
-        self.query: bytes = scope["query_string"]
-        self.headers: Headers = scope["headers"]
-        self.scheme: bytes = scope["scheme"].encode()
-        client = scope.get("client")
-        self.peer: str = client[0] if client else ""
-        self.host = b""
-        self.origin: bytes | None = None
-        self.upgrade = b""
-        self.body_bytes: int | None = 0
-        self._says_empty = False
-        self.waits_for_continue = False
-        for name, value in self.headers:
-            if name not in _SAY_SOMETHING:
-                continue
-            if name == b"host":
-                self.host = value
-            elif name == b"content-length":
-                self.body_bytes = int(value)  # digits only: the framing has seen to that
-                self._says_empty = self.body_bytes == 0
-            elif name == b"transfer-encoding":
-                self.body_bytes = None
-            elif name == b"origin":
-                self.origin = value
-            elif name == b"upgrade":
-                self.upgrade = value
-            elif name == b"expect":
-                self.waits_for_continue = True
-        self.when_body_ended: Callable[[], None] | None = None
+    def __init__(self, turn: Turn | AsgiTurn) -> None:
+        head = turn.head
+        self.turn = turn
+        self.facts = facts = _facts_of(head.block)
+        self.method = head.method
+        self.raw_path, _, self.query = head.target.partition(b"?")
+        self.headers = facts.headers
+        self.body_bytes = facts.body_bytes
+        self.body_ended = facts.body_bytes == 0
         self.received_bytes = 0
-        self.body_ended = self.body_bytes == 0
+        self.when_body_ended: Callable[[], None] | None = None
+        self._gathered = b""
+
+    @property
+    def peer(self) -> str:
+        """The address at the other end; empty for a Unix socket."""
+        return self.turn.peer
+
+    @property
+    def scheme(self) -> bytes:
+        """Either `http` or `https`, as the client came to us."""
+        return self.turn.scheme
 
     @property
     def arrived(self) -> bool:
         """Whether all of the body is here, read or not: reading it waits for nobody."""
-        return self.body_ended or (self._turn is not None and self._turn.arrived)
+        return self.body_ended or self.turn.arrived
 
     @property
     def refused(self) -> Refused | None:
         """What the client was told whose body broke a rule: that nothing is charged, above all."""
-        return None if self._turn is None else self._turn.refused
+        return self.turn.refused
 
     def named(self, request_id: str) -> None:
         """Say what the request is called, so that a refusal amid its body says so too."""
-        if self._turn is not None:
-            self._turn.request_id = request_id
+        self.turn.request_id = request_id
 
     @property
     def left_unread(self) -> bool:
         """Whether a client that waits for `100 Continue` has not been told to go on."""
-        return self.waits_for_continue and not self.body_ended and not self.received_bytes
+        return self.facts.waits_for_continue and not self.body_ended and not self.received_bytes
 
     def cut(self) -> None:
         """End the answer before its end: what the client has of it must not look whole."""
-        if self._turn is not None:
-            self._turn.cut()
+        self.turn.cut()
 
     @property
     def can_upgrade(self) -> bool:
         """Whether it is a WebSocket handshake, by a server that can give its connection away."""
-        return self._turn is not None and self._turn.can_upgrade
+        return self.turn.can_upgrade
 
     def upgrade_to(self, successor: Successor, head: bytes) -> Given | None:
         """Answer the handshake with this head; None where the client is gone."""
-        assert self._turn is not None, "only our own server gives connections away"
-        return self._turn.upgrade(successor, head)
+        return self.turn.upgrade(successor, head)
 
     async def gather(self, limit_bytes: int) -> bytes:
         """
@@ -166,7 +134,7 @@ class Request:
         A client that says `Content-Length: 0` has an empty one, and the backend is told so.
         """
         if self.body_bytes == 0:
-            return b"" if self._says_empty else None
+            return b"" if self.facts.says_empty else None
         if self.body_ended:
             return self._gathered
         return self.stream(limit_bytes)
@@ -191,17 +159,24 @@ class Request:
 
     async def gone(self) -> None:
         """Return when the client has left; only to be asked once the body has ended."""
-        while (await self._receive())["type"] != "http.disconnect":
+        while await self.turn.more() is not None:
             pass
 
     async def _next(self) -> bytes:
-        message = await self._receive()
-        if message["type"] == "http.disconnect":
+        more = await self.turn.more()
+        if more is None:
             raise ClientGone
-        piece: bytes = message.get("body", b"")
+        piece, self.body_ended = more
         self.received_bytes += len(piece)
-        self.body_ended = not message.get("more_body", False)
         if self.body_ended and self.when_body_ended is not None:
             ended, self.when_body_ended = self.when_body_ended, None
             ended()
         return piece
+
+
+def _facts_of(block: Block) -> HeaderFacts:
+    """Read the headers, or find what the connection's request before this one found in them."""
+    facts = block.reading
+    if not isinstance(facts, HeaderFacts):
+        facts = block.reading = HeaderFacts(block.headers)
+    return facts

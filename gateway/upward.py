@@ -1,7 +1,10 @@
 """The request as the backend gets it: the matched path, our headers, the same body."""
 
 from gateway.headers import Headers, forwarded, upward
-from gateway.upstream import UpstreamRequest
+from gateway.identify import Caller
+from gateway.prices import Backend
+from gateway.request import Request
+from gateway.upstream import SharedLines, UpstreamRequest, shared_lines
 from gateway.visit import Visit
 from gateway.websocket import offered_extensions
 from ledger.ids import account_text, key_text
@@ -21,32 +24,57 @@ def upstream_request(
     """
     request, route = visit.request, visit.route
     backend = visit.prices.backends[route.index]
-    trusted = visit.prices.list.trusts(request.peer)
-    replaced = backend.replaced
-    headers: Headers = backend.first.copy()
-    if metered and route.price.wants_identity:
-        replaced |= _ENCODING
-        headers.append((b"accept-encoding", b"identity"))
-    ours = offered_extensions(request.headers) if websocket else request.headers
-    headers += upward(ours, trusted=trusted, replaced=replaced)
-    headers += forwarded(
-        request.headers,
-        peer=request.peer,
-        scheme=request.scheme,
-        host=request.host,
-        trusted=trusted,
-    )
-    headers += backend.headers
-    headers.append((b"farebox-request-id", visit.request_id.encode()))
-    if visit.caller is not None:
-        headers.append((b"farebox-account", account_text(visit.caller.account).encode()))
-        headers.append((b"farebox-key", key_text(visit.caller.key).encode()))
     target = backend.address.prefix + path
     return UpstreamRequest(
-        method=request.method.encode(),
+        method=request.method,
         target=target + b"?" + request.query if request.query else target,
-        headers=headers,
+        headers=[(b"farebox-request-id", visit.request_id.encode())],
         body=request.body(None if route.observe else route.max_body),
         body_bytes=request.body_bytes,
         websocket=websocket,
+        shared=_shared(
+            request,
+            backend,
+            visit.caller,
+            trusted=visit.prices.list.trusts(request.peer),
+            plain=metered and route.price.wants_identity,
+            websocket=websocket,
+        ),
     )
+
+
+def _shared(
+    request: Request,
+    backend: Backend,
+    caller: Caller | None,
+    *,
+    trusted: bool,
+    plain: bool,
+    websocket: bool,
+) -> SharedLines:
+    """Return all other header lines; a client that repeats its headers repeats these as well."""
+    facts = request.facts
+    wanted = backend, caller, trusted, plain, websocket
+    if facts.upward is not None and facts.upward[0] == wanted:
+        return facts.upward[1]
+    replaced = backend.replaced
+    headers: Headers = backend.first.copy()
+    if plain:
+        replaced |= _ENCODING
+        headers.append((b"accept-encoding", b"identity"))
+    ours = offered_extensions(facts.headers) if websocket else facts.headers
+    headers += upward(ours, trusted=trusted, replaced=replaced)
+    headers += forwarded(
+        facts.headers,
+        peer=request.peer,
+        scheme=request.scheme,
+        host=facts.host,
+        trusted=trusted,
+    )
+    headers += backend.headers
+    if caller is not None:
+        headers.append((b"farebox-account", account_text(caller.account).encode()))
+        headers.append((b"farebox-key", key_text(caller.key).encode()))
+    shared = shared_lines(headers)
+    facts.upward = wanted, shared
+    return shared

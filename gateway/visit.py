@@ -9,7 +9,7 @@ from gateway.headers import Headers
 from gateway.identify import Caller
 from gateway.limits import NONE, RouteLimits
 from gateway.prices import Prices
-from gateway.request import Request, Send
+from gateway.request import Request
 
 _NOTHING_RECORDED: Mapping[str, str] = {}
 
@@ -41,7 +41,6 @@ class Visit:
         "request",
         "request_id",
         "route",
-        "send",
         "sent_bytes",
         "standings",
         "status",
@@ -49,9 +48,8 @@ class Visit:
 
     route: Route
 
-    def __init__(self, request: Request, send: Send, prices: Prices, began_us: int) -> None:
+    def __init__(self, request: Request, prices: Prices, began_us: int) -> None:
         self.request = request
-        self.send = send
         self.prices = prices
         self.began_us = began_us
         self.request_id = ""
@@ -91,7 +89,7 @@ class Visit:
         return Line(
             self.began_us,
             self.request_id,
-            self.request.method,
+            self.request.method.decode(),
             self.route_name,
             self.status,
             0 if caller is None else caller.account,

@@ -6,6 +6,7 @@ Start at `framing.py`, which does no I/O; `protocol.py` is a connection for uvic
 """
 
 from gateway.framing.framing import Framing
+from gateway.framing.head import Block, Head
 from gateway.framing.limits import FramingLimits
 from gateway.framing.protocol import StrictHttpProtocol, strict_http
 from gateway.framing.refusal import Refusal
@@ -15,9 +16,11 @@ from gateway.framing.witness import Witness
 
 __all__ = [
     "TURN",
+    "Block",
     "Framing",
     "FramingLimits",
     "Given",
+    "Head",
     "Refusal",
     "Refused",
     "StrictHttpProtocol",

@@ -89,10 +89,10 @@ class Framing:
         return self._head(data)
 
     def _is_last(self) -> bool:
-        return self.head is not None and self.head.last
+        return self.head is not None and self.head.block.last
 
     def _has_left_http(self) -> bool:
-        return self.head is not None and self.head.upgrade and self.refusal is None
+        return self.head is not None and self.head.block.upgrade and self.refusal is None
 
     def give_up(self) -> bytes:
         """Follow the connection no more: it has left HTTP. Give what was kept back."""
@@ -110,7 +110,8 @@ class Framing:
             and match.start(5) <= self._limits.request_line_bytes
         ):
             # Whole and well-formed: no position before its end can have refused it.
-            return self._judged(judge(match, self._limits), data, match.end())
+            before = None if self.head is None else self.head.block
+            return self._judged(judge(match, self._limits, before), data, match.end())
         if data[:1] == b"\r":
             data = self._skip_blank_lines(data)
         if not data or self.refusal is not None:
@@ -128,15 +129,16 @@ class Framing:
         if isinstance(head, Refusal):
             return self._refuse(head)
         self.head = head
-        if head.body_bytes == 0:
+        body_bytes = head.block.body_bytes
+        if body_bytes == 0:
             self.phase = _COMPLETE
             if end < len(data):
                 self._keep(data[end:])
             return b""
         self.phase = _BODY
-        if head.body_bytes < 0:
+        if body_bytes < 0:
             self._chunks = Chunks(self._limits)
-        self._left = head.body_bytes
+        self._left = body_bytes
         return self._body(data[end:]) if end < len(data) else b""
 
     def _body(self, data: bytes) -> bytes:

@@ -36,18 +36,22 @@ _KNOWN_BUT_REFUSED = frozenset({b"CONNECT", b"TRACE"})
 TRAILER_LINE = re.compile(HEADER_LINE)
 
 
-class Head:
+class Block:
     """
-    An acceptable request head.
+    What the header lines of a head say.
+
+    Clients send the same lines again and again on a connection: these are read once, and heads
+    that have them share one block.
 
     Attributes:
-        method: As it was written, as is `target`, which begins with a slash.
+        lines: As they came.
         headers: Names in lower case, in their order; those that must not have effect are gone.
         body_bytes: Length of the body; -1 if it is chunked.
         last: No further request is read from the connection.
         old: It is HTTP/1.0.
         upgrade: A WebSocket handshake: what follows it is no request.
         expects: The client waits for `100 Continue` before it sends the body.
+        reading: What the application has made of the headers, for the next request that has them.
     """
 
     __slots__ = (
@@ -55,21 +59,38 @@ class Head:
         "expects",
         "headers",
         "last",
-        "method",
+        "lines",
         "old",
-        "target",
+        "reading",
         "upgrade",
     )
 
-    def __init__(self, method: bytes, target: bytes, headers: Headers) -> None:
-        self.method = method
-        self.target = target
+    def __init__(self, lines: bytes, headers: Headers) -> None:
+        self.lines = lines
         self.headers = headers
         self.body_bytes = 0
         self.last = False
         self.old = False
         self.upgrade = False
         self.expects = False
+        self.reading: object = None
+
+
+class Head:
+    """
+    An acceptable request head.
+
+    Attributes:
+        method: As it was written, as is `target`, which begins with a slash.
+        block: What its header lines say.
+    """
+
+    __slots__ = ("block", "method", "target")
+
+    def __init__(self, method: bytes, target: bytes, block: Block) -> None:
+        self.method = method
+        self.target = target
+        self.block = block
 
 
 def read_head(head: bytes, limits: FramingLimits) -> Head | Refusal:
@@ -80,8 +101,10 @@ def read_head(head: bytes, limits: FramingLimits) -> Head | Refusal:
     return judge(match, limits)
 
 
-def judge(match: re.Match[bytes], limits: FramingLimits) -> Head | Refusal:
-    """Judge what `HEAD` has matched."""
+def judge(
+    match: re.Match[bytes], limits: FramingLimits, before: Block | None = None
+) -> Head | Refusal:
+    """Judge what `HEAD` has matched; `before`: of the head before it on the connection."""
     method, target, major, minor, lines = match.groups()
     if method not in limits.methods:
         return _method_refused(method, limits)
@@ -89,27 +112,34 @@ def judge(match: re.Match[bytes], limits: FramingLimits) -> Head | Refusal:
         return Refusal(505, "version-unknown", "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
     if target[0] != _SLASH or b"#" in target:
         return Refusal(400, "bad-path", "The request target must be a path that begins with /.")
+    if before is not None and lines == before.lines and minor == b"1" and not before.old:
+        return Head(method, target, before)
+    block = _block(lines, limits, old=minor == b"0")
+    return block if isinstance(block, Refusal) else Head(method, target, block)
+
+
+def _block(lines: bytes, limits: FramingLimits, *, old: bool) -> Block | Refusal:
     headers = fields(lines)
     if len(headers) > limits.header_lines:
         return Refusal(431, "headers-too-large", f"More than {limits.header_lines} header lines.")
-    head = Head(method, target, headers)
+    block = Block(lines, headers)
     decisive = [header for header in headers if header[0] in _DECISIVE]
-    if minor == b"1" and len(decisive) == 1:
+    if not old and len(decisive) == 1:
         name, value = decisive[0]
         if name == b"host" and _is_host(value):
-            return head  # as most requests are
-    head.old = minor == b"0"
+            return block  # as most requests are
+    block.old = old
     decisive = [(name, value.lower()) for name, value in decisive]
-    if refusal := _host_refused(decisive, old=head.old):
+    if refusal := _host_refused(decisive, old=old):
         return refusal
-    length = _body_length(decisive, old=head.old)
+    length = _body_length(decisive, old=old)
     if isinstance(length, Refusal):
         return length
     if length < 0 and _TAB_BEFORE_CODING.search(lines):
         return _UNKNOWN_CODING
-    head.body_bytes = length
-    head.last = head.old or b"close" in _tokens(decisive, b"connection")
-    return _unusual(head, decisive)
+    block.body_bytes = length
+    block.last = old or b"close" in _tokens(decisive, b"connection")
+    return _unusual(block, decisive)
 
 
 def _method_refused(method: bytes, limits: FramingLimits) -> Refusal:
@@ -163,30 +193,30 @@ def _body_length(decisive: Headers, *, old: bool) -> int | Refusal:
     return -1
 
 
-def _unusual(head: Head, decisive: Headers) -> Head | Refusal:
+def _unusual(block: Block, decisive: Headers) -> Block | Refusal:
     """Judge what may be asked besides: another protocol, or a 100 first."""
     expected = _values(decisive, b"expect")
-    if expected and head.old:
-        _drop(head, b"expect")  # a client of that age would not understand a 100
+    if expected and block.old:
+        _drop(block, b"expect")  # a client of that age would not understand a 100
     elif expected == [b"100-continue"]:
-        head.expects = True
+        block.expects = True
     elif expected:
         return Refusal(417, "expectation-failed", "The only Expect known here is 100-continue.")
     upgrades = _values(decisive, b"upgrade")
     asked = b"upgrade" in _tokens(decisive, b"connection")
-    if upgrades == [b"websocket"] and asked and not head.old:
-        if head.body_bytes:
+    if upgrades == [b"websocket"] and asked and not block.old:
+        if block.body_bytes:
             return Refusal(400, "bad-request", "A WebSocket handshake has no body.")
-        head.last = head.upgrade = True
+        block.last = block.upgrade = True
     elif upgrades:
         # Any other protocol, h2c above all, would take the connection out of our sight, and
         # HTTP/1.0 knows no upgrade (RFC 9110 7.8).
-        _drop(head, b"upgrade")
-    return head
+        _drop(block, b"upgrade")
+    return block
 
 
-def _drop(head: Head, name: bytes) -> None:
-    head.headers = [header for header in head.headers if header[0] != name]
+def _drop(block: Block, name: bytes) -> None:
+    block.headers = [header for header in block.headers if header[0] != name]
 
 
 def _what_is_wrong(head: bytes) -> str:

@@ -6,7 +6,7 @@ import socket
 import struct
 from functools import partial
 from math import inf
-from typing import Any, ClassVar, Final, cast
+from typing import Any, ClassVar, Final, Protocol, cast
 from urllib.parse import unquote
 from weakref import WeakKeyDictionary
 
@@ -30,6 +30,13 @@ _NO_LINGERING = struct.pack("ii", 1, 0)
 _BODY, _COMPLETE, _HEAD, _REFUSED = Phase.BODY, Phase.COMPLETE, Phase.HEAD, Phase.REFUSED
 
 
+class Application(Protocol):
+    """What serves requests without ASGI's messages in between: a bound method."""
+
+    async def __call__(self, turn: Turn) -> None:
+        """Answer this one."""
+
+
 class StrictHttpProtocol(asyncio.Protocol):
     """
     One client's connection; give the class to uvicorn as `http`.
@@ -42,6 +49,7 @@ class StrictHttpProtocol(asyncio.Protocol):
 
     limits: ClassVar[FramingLimits] = FramingLimits()
     witness: ClassVar[Witness] = Nobody()
+    application: ClassVar[Application | None] = None
     # One of each per server; they go with the server's state.
     _sweeps: ClassVar[WeakKeyDictionary[ServerState, Sweep]] = WeakKeyDictionary()
     _crowds: ClassVar[WeakKeyDictionary[ServerState, Crowd]] = WeakKeyDictionary()
@@ -73,8 +81,8 @@ class StrictHttpProtocol(asyncio.Protocol):
         self._crowd = self._crowds.setdefault(server_state, Crowd())
         self._counted = False
         self._transport = cast("asyncio.Transport", None)
-        self._client: tuple[str, int] | None = None
-        self._scope: dict[str, Any] = {}
+        self.peer = ""
+        self.scheme = b"http"
         self._reading_paused = False
         self._writable: asyncio.Event | None = None
         self.write_paused = False
@@ -90,20 +98,13 @@ class StrictHttpProtocol(asyncio.Protocol):
         """Count the connection, and the time to its first head."""
         self._transport = cast("asyncio.Transport", transport)
         self._connections.add(cast("Successor", self))
-        self._client = _address_of(transport.get_extra_info("peername"))
-        tls = transport.get_extra_info("sslcontext") is not None
-        self._scope = {
-            "type": "http",
-            "asgi": _ASGI,
-            "http_version": "1.1",
-            "server": _address_of(transport.get_extra_info("sockname")),
-            "client": self._client,
-            "scheme": "https" if tls else "http",
-            "root_path": "",
-        }
+        peer = _address_of(transport.get_extra_info("peername"))
+        self.peer = peer[0] if peer else ""
+        if transport.get_extra_info("sslcontext") is not None:
+            self.scheme = b"https"
         self._sweep.start()
         self._deadline = self._sweep.now + self.limits.head_ms / 1000
-        full = self._crowd.enter(self._address, self.limits, self.witness.is_shared)
+        full = self._crowd.enter(self.peer, self.limits, self.witness.is_shared)
         self._counted = full is None
         if full is not None:
             # Closed at once: to listen for a while, as elsewhere, is what there is no room for.
@@ -258,6 +259,28 @@ class StrictHttpProtocol(asyncio.Protocol):
         transport.resume_reading()
         return Given(transport, partial(self._forget, successor), self._framing.give_up())
 
+    def scope_of(self, turn: Turn) -> dict[str, Any]:
+        """Return ASGI's picture of a request, its target as the client wrote it."""
+        head = turn.head
+        raw_path, _, query = head.target.partition(b"?")
+        path = raw_path.decode("ascii")
+        return {
+            "type": "http",
+            "asgi": _ASGI,
+            "http_version": "1.0" if head.block.old else "1.1",
+            "server": _address_of(self._transport.get_extra_info("sockname")),
+            "client": _address_of(self._transport.get_extra_info("peername")),
+            "scheme": self.scheme.decode(),
+            "root_path": "",
+            "method": head.method.decode("ascii"),
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": raw_path,
+            "query_string": query,
+            "headers": head.block.headers,
+            "state": self._app_state.copy(),
+            TURN: turn,
+        }
+
     # The parts
 
     def _take(self, body: bytes, before: Phase) -> None:
@@ -268,7 +291,7 @@ class StrictHttpProtocol(asyncio.Protocol):
         head = framing.head
         if head is not None and (turn is None or turn.head is not head):
             turn = Turn(self, head)
-            if head.body_bytes and turn.take(body, ended=phase is _COMPLETE):
+            if head.block.body_bytes and turn.take(body, ended=phase is _COMPLETE):
                 self._stop_reading()
             self._begin(turn)
         elif turn is not None and before is _BODY and turn.take(body, ended=phase is _COMPLETE):
@@ -301,7 +324,10 @@ class StrictHttpProtocol(asyncio.Protocol):
 
     async def _answer(self, turn: Turn) -> None:
         try:
-            await self._app(self._scope_of(turn), turn.receive, turn.send)
+            if self.application is not None:
+                await self.application(turn)
+            else:
+                await self._app(self.scope_of(turn), turn.receive, turn.send)
         except asyncio.CancelledError:
             self._transport.close()
             raise
@@ -324,25 +350,8 @@ class StrictHttpProtocol(asyncio.Protocol):
                 (b"content-length", b"%d" % len(text)),
                 (b"connection", b"close"),
             ]
-            await turn.send({"type": "http.response.start", "status": 500, "headers": headers})
-            await turn.send({"type": "http.response.body", "body": text})
-
-    def _scope_of(self, turn: Turn) -> dict[str, Any]:
-        """Return ASGI's picture of a request, its target as the client wrote it."""
-        head = turn.head
-        raw_path, _, query = head.target.partition(b"?")
-        path = raw_path.decode("ascii")
-        scope = self._scope.copy()
-        scope["method"] = head.method.decode("ascii")
-        scope["path"] = unquote(path) if "%" in path else path
-        scope["raw_path"] = raw_path
-        scope["query_string"] = query
-        scope["headers"] = head.headers
-        scope["state"] = self._app_state.copy()
-        scope[TURN] = turn
-        if head.old:
-            scope["http_version"] = "1.0"
-        return scope
+            await turn.begin(500, headers)
+            await turn.body(text, more=False)
 
     def _end_task(self) -> None:
         self._over = True
@@ -390,7 +399,7 @@ class StrictHttpProtocol(asyncio.Protocol):
     def _make_room(self) -> None:
         if self._counted:
             self._counted = False
-            self._crowd.leave(self._address)
+            self._crowd.leave(self.peer)
 
     def _refuse(self, refusal: Refusal) -> None:
         """Answer, if an answer is still possible, and let the client go."""
@@ -407,15 +416,11 @@ class StrictHttpProtocol(asyncio.Protocol):
             self.write(refusal.answer(self.witness.prefix, turn.refused.request_id))
         self._let_go()
 
-    @property
-    def _address(self) -> str:
-        return self._client[0] if self._client else ""
-
     def _tell(self, refusal: Refusal) -> None:
         """Answer for a request of which the application never hears."""
         witness = self.witness
         request_id = witness.new_id()
-        witness.refused(refusal, request_id, self._address)
+        witness.refused(refusal, request_id, self.peer)
         self.write(refusal.answer(witness.prefix, request_id))
 
     def _let_go(self) -> None:
@@ -436,7 +441,17 @@ def _address_of(name: Any) -> tuple[str, int] | None:
     return (str(name[0]), int(name[1])) if isinstance(name, tuple) else None
 
 
-def strict_http(limits: FramingLimits, witness: Witness | None = None) -> type[StrictHttpProtocol]:
-    """Make the protocol class with limits of one's own, and with somebody who hears of refusals."""
-    own = {"limits": limits, "witness": witness or Nobody()}
+def strict_http(
+    limits: FramingLimits,
+    witness: Witness | None = None,
+    application: Application | None = None,
+) -> type[StrictHttpProtocol]:
+    """
+    Make the protocol class with limits of one's own, and with somebody who hears of refusals.
+
+    `application` takes requests as they are; without one the server's ASGI application is asked.
+    """
+    own: dict[str, object] = {"limits": limits, "witness": witness or Nobody()}
+    if application is not None:
+        own["application"] = application
     return type("StrictHttpProtocol", (StrictHttpProtocol,), own)

@@ -1,11 +1,12 @@
 """
-One request and its answer on a connection: ASGI's `receive` and `send`, and what they write.
+One request and its answer on a connection.
 
 An answer's head leaves with the first piece of its body, empty or not, in one write, as the ASGI
 specification allows: an application that has no body yet sends an empty piece.
 """
 
 import asyncio
+from collections.abc import MutableMapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -26,6 +27,7 @@ FULL_BYTES: Final = 64 * 1024
 JOINED_BYTES: Final = 64 * 1024
 """Beyond this much, joining head and body costs more than the system call it saves."""
 
+_FRAMING: Final = frozenset({b"connection", b"content-length", b"transfer-encoding"})
 _GO_ON: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _DISCONNECT: Final = {"type": "http.disconnect"}
 
@@ -88,22 +90,80 @@ class Turn:
         self._connection = connection
         self._pieces: list[bytes] = []
         self._waiting = 0
-        self._ended = head.body_bytes == 0
+        self._ended = head.block.body_bytes == 0
         self._news: asyncio.Event | None = None
         self._head = b""
         self._left = 0
         self._chunked = False
         self.head = head
-        self.keep_alive = not head.last
+        self.keep_alive = not head.block.last
         self.disconnected = False
         self.started = False
         self.complete = False
-        self.waits_for_continue = head.expects
+        self.waits_for_continue = head.block.expects
         self.request_id = ""
         self.refused: Refused | None = None
         self.endless = False
 
-    # What the application asks besides
+    # What the application asks
+
+    @property
+    def peer(self) -> str:
+        """The address at the other end; empty for a Unix socket."""
+        return self._connection.peer
+
+    @property
+    def scheme(self) -> bytes:
+        """Either `http` or `https`, as the client came to us."""
+        return self._connection.scheme
+
+    async def more(self) -> tuple[bytes, bool] | None:
+        """
+        Return what has come of the body since the last time, and whether that was its end.
+
+        None: The client is gone, or was told a refusal, or has its answer.
+        """
+        if self.waits_for_continue and not self.disconnected:
+            self.waits_for_continue = False
+            self._connection.write(_GO_ON)
+        while not (self.disconnected or self.complete or self._pieces or self._ended):
+            self._connection.go_on_reading()
+            if self._news is None:
+                self._news = asyncio.Event()
+            self._news.clear()
+            await self._news.wait()
+        if self.disconnected or self.complete:
+            return None
+        pieces, self._pieces = self._pieces, []
+        self._waiting = 0
+        ended, self._ended = self._ended, False  # told once; what comes next is the client's end
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces), ended
+
+    async def begin(self, status: int, headers: Headers) -> None:
+        """
+        Begin the answer; its head leaves with the first piece of its body.
+
+        A client that is gone is answered nothing, here and in `body`: nobody is told.
+        """
+        if self._connection.write_paused:
+            await self._connection.drained()
+        if self.disconnected:
+            return
+        if self.started:
+            raise RuntimeError("an answer that has begun already")
+        self.started = True
+        self.waits_for_continue = False
+        self._head = self._head_of(status, headers)
+
+    async def body(self, piece: bytes, *, more: bool) -> None:
+        """Go on with the answer, or end it; waits while the client takes it slower than this."""
+        if self._connection.write_paused:
+            await self._connection.drained()
+        if self.disconnected:
+            return
+        if self.complete or not self.started:
+            raise RuntimeError("a piece of an answer that is complete, or has not begun")
+        self._body(piece, more=more)
 
     @property
     def arrived(self) -> bool:
@@ -113,7 +173,7 @@ class Turn:
     @property
     def can_upgrade(self) -> bool:
         """Whether it is a WebSocket handshake."""
-        return self.head.upgrade
+        return self.head.block.upgrade
 
     def upgrade(self, successor: Successor, head: bytes) -> Given | None:
         """
@@ -159,63 +219,46 @@ class Turn:
 
     # What ASGI asks
 
+    def scope(self) -> dict[str, Any]:
+        """Return ASGI's picture of the request."""
+        return self._connection.scope_of(self)
+
     async def receive(self) -> dict[str, Any]:
         """Return the next piece of the body, or that the client is gone or has its answer."""
-        if self.waits_for_continue and not self.disconnected:
-            self.waits_for_continue = False
-            self._connection.write(_GO_ON)
-        while not (self.disconnected or self.complete or self._pieces or self._ended):
-            self._connection.go_on_reading()
-            if self._news is None:
-                self._news = asyncio.Event()
-            self._news.clear()
-            await self._news.wait()
-        if self.disconnected or self.complete:
+        more = await self.more()
+        if more is None:
             return _DISCONNECT
-        pieces, self._pieces = self._pieces, []
-        self._waiting = 0
-        ended, self._ended = self._ended, False  # told once; what comes next is the client's end
-        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        return {"type": "http.request", "body": body, "more_body": not ended}
+        return {"type": "http.request", "body": more[0], "more_body": not more[1]}
 
-    async def send(self, message: dict[str, Any]) -> None:
+    async def send(self, message: MutableMapping[str, Any]) -> None:
         """Write what the application answers."""
-        if self._connection.write_paused:
-            await self._connection.drained()
-        if self.disconnected:
-            return
         kind = message["type"]
-        if not self.started:
-            if kind != "http.response.start":
-                raise RuntimeError(f"an answer begins with http.response.start, not {kind}")
-            self.started = True
-            self.waits_for_continue = False
-            self._head = self._head_of(message["status"], message.get("headers", []))
-        elif self.complete:
-            raise RuntimeError(f"{kind} after a complete answer")
-        elif kind != "http.response.body":
-            raise RuntimeError(f"an answer goes on with http.response.body, not {kind}")
+        if kind == "http.response.start":
+            await self.begin(message["status"], message.get("headers", []))
+        elif kind == "http.response.body":
+            await self.body(message.get("body", b""), more=message.get("more_body", False))
         else:
-            self._body(message.get("body", b""), more=message.get("more_body", False))
+            raise RuntimeError(f"an answer has no {kind}")
 
     def _head_of(self, status: int, headers: Headers) -> bytes:
-        parts = [_STATUS_LINES[status]]
+        parts = [_STATUS_LINES[status], *[b"%b: %b\r\n" % header for header in headers]]
         told = close = False
         for name, value in headers:
-            parts += (name, b": ", value, b"\r\n")
+            if name not in _FRAMING:
+                continue
             if name == b"content-length":
                 told = True
                 self._left = int(value)
             elif name == b"transfer-encoding":
                 told = self._chunked = True  # the application's word: it sends no other coding
-            elif name == b"connection" and b"close" in value.lower():
+            elif b"close" in value.lower():
                 close = True
                 self.keep_alive = False
         lines = len(headers) + 2
         if self.head.method == b"HEAD" or status in (204, 304):
             self._left = 0
             self._chunked = False
-        elif not told and self.head.old:
+        elif not told and self.head.block.old:
             self.endless = True
         elif not told:
             self._chunked = True

@@ -6,6 +6,7 @@ which is not imported here: only who asks for it needs httpx.
 """
 
 from gateway.upstream.door import (
+    SharedLines,
     UpstreamAddress,
     UpstreamClient,
     UpstreamRequest,
@@ -22,9 +23,11 @@ from gateway.upstream.errors import (
 )
 from gateway.upstream.h1 import H1Client
 from gateway.upstream.limits import UpstreamLimits
+from gateway.upstream.request_head import shared_lines
 
 __all__ = [
     "H1Client",
+    "SharedLines",
     "UpstreamAddress",
     "UpstreamBusy",
     "UpstreamClient",
@@ -37,4 +40,5 @@ __all__ = [
     "UpstreamReset",
     "UpstreamResponse",
     "UpstreamTimeout",
+    "shared_lines",
 ]

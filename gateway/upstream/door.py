@@ -45,6 +45,14 @@ class UpstreamAddress(Protocol):
         """Certificates to trust instead of the system's."""
 
 
+@dataclass(frozen=True, slots=True)
+class SharedLines:
+    """Header lines as they are written, which several requests have in common: `shared_lines`."""
+
+    written: bytes
+    has_host: bool
+
+
 @dataclass(slots=True)
 class UpstreamRequest:
     """
@@ -56,6 +64,7 @@ class UpstreamRequest:
         headers: Written in this order, duplicates kept. `Content-Length`, `Transfer-Encoding`,
             `Connection` and `Expect` in it are ignored: framing is the client's own affair.
             A `Host` is added where there is none.
+        shared: Header lines that come before these.
         body: None sends no body and no length; an iterator is streamed as it comes.
         body_bytes: Length of an iterator's body; None sends it chunked. What the iterator
             raises comes out of the block unchanged, and the connection is closed.
@@ -71,6 +80,7 @@ class UpstreamRequest:
     body: AsyncIterator[bytes] | bytes | None = None
     body_bytes: int | None = None
     websocket: bool = False
+    shared: SharedLines | None = None
     head_sent: bool = False
 
 

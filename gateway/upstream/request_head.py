@@ -1,6 +1,8 @@
 """The head of a request as it goes to an upstream: the caller's headers, and framing of our own."""
 
-from gateway.upstream.door import UpstreamRequest
+import re
+
+from gateway.upstream.door import Headers, SharedLines, UpstreamRequest
 
 # What the client decides by itself for each connection (RFC 9112 section 6, RFC 9110 7.6.1 and
 # 10.1.1). A caller's version of any of these could contradict the bytes that are really sent.
@@ -9,6 +11,11 @@ _OWN_HEADERS = frozenset(
 )
 
 _LOOKED_AT = _OWN_HEADERS | {b"host"}
+_WEBSOCKET = b"connection: Upgrade\r\nupgrade: websocket\r\n"
+_BREAKS_OUT = re.compile(rb"[\r\n\0]")
+
+
+_NONE_SHARED = SharedLines(b"", has_host=False)
 
 
 def request_head(request: UpstreamRequest, authority: bytes) -> bytes:
@@ -18,35 +25,50 @@ def request_head(request: UpstreamRequest, authority: bytes) -> bytes:
     Raises:
         ValueError: A name, value, method or target would break out of its place in the head.
     """
-    parts = [request.method, b" ", request.target, b" HTTP/1.1\r\n"]
-    lines = 2
+    shared = request.shared or _NONE_SHARED
+    own = shared_lines(request.headers)
+    line = request.method + b" " + request.target
+    # No white space but the one between them, and no NUL.
+    if not request.target or line.count(b" ") != 1 or _BREAKS_OUT.search(line):
+        raise ValueError("the upstream request's method or target holds a space or is empty")
+    host = b"" if shared.has_host or own.has_host else b"host: " + authority + b"\r\n"
+    upgrade = _WEBSOCKET if request.websocket else b""
+    return b"".join(
+        (
+            line,
+            b" HTTP/1.1\r\n",
+            shared.written,
+            own.written,
+            host,
+            upgrade,
+            _framing_line(request),
+            b"\r\n",
+        )
+    )
+
+
+def shared_lines(headers: Headers) -> SharedLines:
+    """
+    Write header lines, without those that a client decides on by itself.
+
+    Raises:
+        ValueError: A name or value would break out of its line.
+    """
+    parts: list[bytes] = []
     has_host = False
-    for name, value in request.headers:
+    for name, value in headers:
         lower = name.lower()
         if lower in _LOOKED_AT:
             if lower != b"host":
                 continue
             has_host = True
         parts += (name, b": ", value, b"\r\n")
-        lines += 1
-    if not has_host:
-        parts += (b"host: ", authority, b"\r\n")
-        lines += 1
-    if request.websocket:
-        parts.append(b"connection: Upgrade\r\nupgrade: websocket\r\n")
-        lines += 2
-    length = _framing_line(request)
-    if length:
-        parts.append(length)
-        lines += 1
-    parts.append(b"\r\n")
-    head = b"".join(parts)
+    written = b"".join(parts)
     # One look at the whole instead of one at each part: nothing may have brought its own line end.
-    if head.count(b"\n") != lines or head.count(b"\r") != lines or b"\0" in head:
+    lines = len(parts) // 4
+    if written.count(b"\n") != lines or written.count(b"\r") != lines or b"\0" in written:
         raise ValueError("a header of the upstream request holds a line end or NUL")
-    if not request.target or b" " in request.target or b" " in request.method:
-        raise ValueError("the upstream request's method or target holds a space or is empty")
-    return head
+    return SharedLines(written, has_host)
 
 
 def _framing_line(request: UpstreamRequest) -> bytes:

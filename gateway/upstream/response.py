@@ -24,8 +24,10 @@ _NO_BODY = frozenset({204, 304})
 _USUAL = re.compile(
     rb"HTTP/1\.1 ([2-5][0-9][0-9]) [\t -~\x80-\xff]*+\r\n((?:%b)*+)\r\n" % HEADER_LINE
 )
-# What only the other reader knows to judge.
-_UNUSUAL = frozenset({b"keep-alive", b"transfer-encoding", b"upgrade"})
+# All but the first two only the other reader knows to judge.
+_DECISIVE = frozenset(
+    {b"content-length", b"connection", b"keep-alive", b"transfer-encoding", b"upgrade"}
+)
 _TIMEOUT = re.compile(rb"(?:^|[,;\s])timeout=\"?([0-9]{1,9})", re.IGNORECASE)
 FRAMING_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
 
@@ -111,13 +113,18 @@ class ResponseReader:
         match = _USUAL.match(data)
         if match is None or match.end() > self._limits.head_bytes:
             return False
-        headers = [(name, value.rstrip(b" \t")) for name, value in fields(match[2])]
-        status = int(match[1])
+        status_text, lines = match.groups()
+        headers = fields(lines)
+        if b" \r" in lines or b"\t\r" in lines:
+            headers = [(name, value.rstrip(b" \t")) for name, value in headers]
+        status = int(status_text)
         if len(headers) > self._limits.header_lines or status in _NO_BODY:
             return False
         length = -1
         keep = True
         for name, value in headers:
+            if name not in _DECISIVE:
+                continue
             if name == b"content-length":
                 if length >= 0 or not LENGTH.fullmatch(value):
                     return False
@@ -126,7 +133,7 @@ class ResponseReader:
                 keep = keep and value.lower() != b"close"
                 if keep and value.lower() != b"keep-alive":
                     return False
-            elif name in _UNUSUAL:
+            else:
                 return False
         if length < 0:
             return False

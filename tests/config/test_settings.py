@@ -94,7 +94,8 @@ def test_the_process_environment_is_read_when_none_is_given(
 
 
 def test_the_pages_host_is_a_host_in_lower_case() -> None:
-    read = Settings.from_environment({"FAREBOX_PAGES_HOST": "Credits.Example.com:8443"})
+    address = {"FAREBOX_PUBLIC_URL": "https://api.example.com"}
+    read = Settings.from_environment({**address, "FAREBOX_PAGES_HOST": "Credits.Example.com:8443"})
     assert read.pages_host == "credits.example.com:8443"
 
 
@@ -105,3 +106,8 @@ def test_the_pages_host_is_a_host_in_lower_case() -> None:
 def test_a_pages_host_that_is_none_is_refused(wrong: str) -> None:
     with pytest.raises(SettingsError, match="without http://"):
         Settings.from_environment({"FAREBOX_PAGES_HOST": wrong})
+
+
+def test_pages_on_a_host_of_their_own_need_to_know_where_the_api_is() -> None:
+    with pytest.raises(SettingsError, match="needs FAREBOX_PUBLIC_URL"):
+        Settings.from_environment({"FAREBOX_PAGES_HOST": "credits.example.com"})

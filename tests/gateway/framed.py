@@ -20,9 +20,9 @@ class Reading:
     def written(self) -> bytes:
         """As a client would send it that writes all things in the plainest way."""
         head = self.head
-        lines = [b"%b %b HTTP/1.%d\r\n" % (head.method, head.target, not head.old)]
-        lines += [b"%b: %b\r\n" % header for header in head.headers]
-        if head.body_bytes >= 0:
+        lines = [b"%b %b HTTP/1.%d\r\n" % (head.method, head.target, not head.block.old)]
+        lines += [b"%b: %b\r\n" % header for header in head.block.headers]
+        if head.block.body_bytes >= 0:
             return b"".join([*lines, b"\r\n", self.body])
         chunk = b"%x\r\n%b\r\n" % (len(self.body), self.body) if self.body else b""
         return b"".join([*lines, b"\r\n", chunk, b"0\r\n\r\n" if self.complete else b""])
@@ -38,7 +38,7 @@ class Reader:
     def feed(self, data: bytes) -> None:
         self._take(self.framing.feed(data))
         while self.framing.phase is Phase.COMPLETE and self.framing.kept_bytes:
-            if self.framing.head is not None and self.framing.head.last:
+            if self.framing.head is not None and self.framing.head.block.last:
                 break
             self.next()
 

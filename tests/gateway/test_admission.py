@@ -4,8 +4,10 @@ import pytest
 
 from config import PriceList, load_price_list
 from gateway.admission import check_head, find_route
+from gateway.asgi import Message
 from gateway.problems import Problem
-from gateway.request import BodyTooLarge, Message, Request
+from gateway.request import BodyTooLarge, Request
+from tests.gateway.turns import request_of
 
 PRICES = """
 version: 1
@@ -39,7 +41,7 @@ def request(
         "scheme": "http",
         "client": ("127.0.0.1", 1),
     }
-    return Request(scope, receive)
+    return request_of(scope, receive)
 
 
 def refused(prices: PriceList, asked: Request) -> Problem:

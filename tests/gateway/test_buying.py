@@ -104,8 +104,10 @@ async def test_a_link_that_is_over_or_changed_buys_nothing(
     market: Market, headers: dict[str, str]
 ) -> None:
     old = buy_link.sign(1, secret=SECRET, now_s=1_000_000)
-    good = await refused_call(market, await market.buyer())
-    other = f"1{good[good.index('.') :]}"  # another account's, with this one's signature
+    buyer = await market.buyer()
+    good = await refused_call(market, buyer)
+    # Another account's, with this one's signature.
+    other = f"{buyer.customer.account + 1}{good[good.index('.') :]}"
 
     for token in (old, other, good[:-1], "x"):
         for answer in (

@@ -7,11 +7,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from gateway.asgi import Receive, Scope, Send, turn_of
 from gateway.forward import WHOLE_BYTES, Exchange
 from gateway.headers import Headers
 from gateway.outcome import End
 from gateway.presence import Presence
-from gateway.request import Receive, Request, Scope, Send
+from gateway.request import Request
 from gateway.upstream import H1Client, UpstreamRequest
 from ledger.ports import SystemClock
 from tests.gateway.serving import RawClient, raw_client, serving, until
@@ -73,10 +74,10 @@ class Passing:
         self.told: list[tuple[int, bool]] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        exchange = Exchange(request, send, meter=self.meter, tell=self.tell)
+        request = Request(turn_of(scope, receive, send))
+        exchange = Exchange(request, meter=self.meter, tell=self.tell)
         upward = UpstreamRequest(
-            method=request.method.encode(),
+            method=request.method,
             target=request.raw_path,
             headers=[],
             body=request.body(self.max_body),

@@ -189,7 +189,7 @@ def test_http_1_0_knows_no_upgrade() -> None:
     framing, passed = framing_after(head)
     assert framing.refusal is None
     assert framing.head is not None
-    assert not framing.head.upgrade
+    assert not framing.head.block.upgrade
     assert b"upgrade: websocket" not in passed
 
 
@@ -197,7 +197,7 @@ def test_what_follows_a_websocket_handshake_is_kept_and_never_read_as_a_request(
     head = request(b"Connection: upgrade", b"Upgrade: websocket")
     framing, passed = framing_after(head + b"\x81\x85abcd")
     assert framing.head is not None
-    assert (framing.head.upgrade, passed) == (True, plain(head))
+    assert (framing.head.block.upgrade, passed) == (True, plain(head))
     assert framing.feed(request()) == b""
     assert framing.next() == b""
     assert framing.give_up() == b"\x81\x85abcd" + request()
@@ -277,7 +277,7 @@ def test_nothing_is_looked_at_after_the_last_request(last: bytes) -> None:
     framing, passed = framing_after(last + request())
 
     assert framing.head is not None
-    kept_for_the_websocket = len(request()) if framing.head.upgrade else 0
+    kept_for_the_websocket = len(request()) if framing.head.block.upgrade else 0
     assert (passed, framing.kept_bytes) == (plain(last), kept_for_the_websocket)
     assert framing.feed(request()) == framing.next() == b""
 

@@ -3,10 +3,12 @@
 import json
 
 from config import Price, RequestFacts, load_price_list
+from gateway.asgi import Message
 from gateway.metering import MAX_DETAIL_BYTES, Metering
 from gateway.outcome import Charge
-from gateway.request import Message, Request
+from gateway.request import Request
 from ledger.ports import SystemClock
+from tests.gateway.turns import request_of
 
 
 def price(text: str) -> Price:
@@ -38,7 +40,7 @@ def request() -> Request:
         "headers": [],
         "scheme": "http",
     }
-    return Request(scope, receive)
+    return request_of(scope, receive)
 
 
 def answered(one: Metering, body: bytes) -> Metering:

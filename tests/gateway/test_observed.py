@@ -16,7 +16,6 @@ import pytest
 from gateway.identify import Identification
 from gateway.operations import observed
 from gateway.operations.observed import ObservedAnswer, ObservedQuery
-from gateway.request import Request
 from gateway.stores import EmbeddedRedis
 from ledger import accounts, api_keys, charges
 from ledger.books import ChargeState
@@ -25,6 +24,7 @@ from ledger.ports import SystemClock
 from tests.charging import Charging, Customer, Stores, charging, fresh_stores
 from tests.control import Control, control
 from tests.gateway.serving import until
+from tests.gateway.turns import request_of
 
 pytestmark = pytest.mark.anyio
 
@@ -351,12 +351,12 @@ async def test_a_watched_request_does_not_wait_for_postgres(ctl: Control) -> Non
 
     async with asyncio.timeout(60):
         for _ in range(100):
-            seen = await who.caller_if_known(Request(scope, receive), prices)
+            seen = await who.caller_if_known(request_of(scope, receive), prices)
             assert seen == (None, "ledger-unavailable")
     assert keys.asked == 64  # further ones go on unknown, without another question
     keys.answer.set_result(None)
     await until(lambda: not [one for one in asyncio.all_tasks() if "_seen" in repr(one)])
-    assert await who.caller_if_known(Request(scope, receive), prices) == (
+    assert await who.caller_if_known(request_of(scope, receive), prices) == (
         None,
         "ledger-unavailable",
     )

@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 
+from gateway.asgi import Message
 from gateway.presence import Presence, Watch
-from gateway.request import Message, Request
 from ledger.ports import SystemClock
+from tests.gateway.turns import request_of
 
 pytestmark = pytest.mark.anyio
 
@@ -34,7 +35,7 @@ class Asked:
             "headers": [],
             "scheme": "http",
         }
-        self.request = Request(scope, self.receive)
+        self.request = request_of(scope, self.receive)
 
     async def receive(self) -> Message:
         self.asked += 1

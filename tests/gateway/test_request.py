@@ -2,7 +2,9 @@
 
 import pytest
 
-from gateway.request import BodyTooLarge, ClientGone, Message, Request
+from gateway.asgi import Message
+from gateway.request import BodyTooLarge, ClientGone, Request
+from tests.gateway.turns import request_of
 
 pytestmark = pytest.mark.anyio
 
@@ -31,7 +33,7 @@ def request(*pieces: bytes, length: int | None = None, gone: bool = False) -> Re
         "scheme": "http",
         "client": None,
     }
-    return Request(scope, receive)
+    return request_of(scope, receive)
 
 
 async def test_a_gathered_body_is_forwarded_byte_for_byte() -> None:
@@ -96,6 +98,6 @@ def test_no_body_is_no_body() -> None:
     async def receive() -> Message:
         raise AssertionError("there is nothing to wait for")
 
-    asked = Request(scope, receive)
+    asked = request_of(scope, receive)
     assert asked.body(None) is None
     assert asked.body_ended

@@ -17,7 +17,7 @@ HTML = {"accept": "text/html"}
 
 @pytest.fixture(scope="module")
 async def ctl(shared_stores: Stores) -> AsyncIterator[Control]:
-    async with control(shared_stores, pages_host=HOST) as running:
+    async with control(shared_stores, pages_host=HOST, public_url="http://api.example") as running:
         yield running
 
 
@@ -80,12 +80,21 @@ async def test_on_a_host_of_their_own_pages_ask_for_no_key_again(ctl: Control) -
     assert made.status_code == 201
 
 
+async def test_examples_name_the_apis_host_and_not_the_pages(ctl: Control) -> None:
+    manager = await ctl.managing(await ctl.gateway.customer())
+    form = {"key": manager["x-api-key"]}
+    entered = await asked(ctl, "/farebox/sign-in", HOST, "POST", data=form)
+    cookie = {"cookie": entered.headers["set-cookie"].partition(";")[0]}
+    page = await asked(ctl, "/farebox/examples", HOST, headers=cookie)
+    assert 'curl -i "http://api.example/v1/products/ASIN"' in page.text
+
+
 def test_hosts_are_compared_in_one_spelling() -> None:
     assert same_host("A.Example:443") == same_host("a.example.") == "a.example"
     assert same_host("a.example:8080") == "a.example:8080"
-    scope = {"headers": [(b"accept", b"*/*"), (b"host", b"A.example")]}
-    assert PagesHost("a.example", lambda: "/farebox").is_asked(scope)
-    assert not PagesHost("a.example", lambda: "/farebox").is_asked({"headers": []})
+    headers = [(b"accept", b"*/*"), (b"host", b"A.example")]
+    assert PagesHost("a.example", lambda: "/farebox").is_asked(headers)
+    assert not PagesHost("a.example", lambda: "/farebox").is_asked([])
 
 
 def test_links_name_the_pages_host_with_the_scheme_of_the_public_address() -> None:
