@@ -32,8 +32,8 @@ Result = Replay | ObservedAnswer | Report
 MOST_RUNNING = 2
 """The process that answers admins posts as well; two at once leave it time for that."""
 
-MOST_KEPT = 50
-"""Jobs that are over; the oldest is forgotten first."""
+MOST_KEPT = 20
+"""Jobs that are over, each with its text and its result; the oldest is forgotten first."""
 
 _log = logging.getLogger(__name__)
 

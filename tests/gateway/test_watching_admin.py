@@ -93,7 +93,7 @@ async def test_the_overview_says_what_waits_for_a_person(running: Control) -> No
 
     waiting = (await running.admin.get("/overview")).json()["waiting"]
 
-    assert waiting["findings"] == {"usage-below-zero": 1}
+    assert waiting["findings"]["usage-below-zero"] == 1  # an audit may have found the fact, too
     assert waiting["dead_facts"] == 1
 
 

@@ -1,5 +1,6 @@
 """Who looks at the admin's pages: a named admin, who showed the token once, in a form."""
 
+import logging
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -21,6 +22,8 @@ MOST_TOKEN = 400
 
 GUESSES_PER_MINUTE = 60
 """From one address, behind which may be all admins; a token is beyond guessing at any rate."""
+
+_log = logging.getLogger(__name__)
 
 StrangerAsked = Asked[Services, "AdminVisitor | None"]
 
@@ -135,6 +138,7 @@ class Door:
             self._guesses.take_back(address)
             raise
         if opened is None:
+            _log.warning("a wrong admin token was shown at the pages, from %s", address)
             raise Problem(
                 "admin-token-invalid",
                 "Nobody has this token, or it was revoked.",

@@ -58,13 +58,17 @@ async def test_who_signs_in_goes_on_with_the_page_that_was_asked_for(stranger: L
 
 
 @pytest.mark.parametrize("token", ["no such token", "fba_" + "0" * 64, "a\0b", "é" * 30])
-async def test_a_wrong_token_opens_nothing(stranger: Looking, token: str) -> None:
+async def test_a_wrong_token_opens_nothing(
+    stranger: Looking, token: str, caplog: pytest.LogCaptureFixture
+) -> None:
     answer = await stranger.sign_in(token)
 
     assert answer.status_code in (401, 422)
     assert "set-cookie" not in answer.headers
     assert "www-authenticate" not in answer.headers
     assert token not in answer.text
+    assert token not in caplog.text
+    assert answer.status_code == 422 or "wrong admin token" in caplog.text
 
 
 async def test_an_empty_form_is_told_what_is_missing(stranger: Looking) -> None:
