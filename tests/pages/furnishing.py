@@ -23,6 +23,13 @@ MONTHLY = {
     "interval": "month",
 }
 
+TOP_UP = {
+    "package": "starter",
+    "threshold": 1,
+    "most_minor_month": 5_000,
+    "most_count_day": 2,
+    "consent": True,
+}
 DISPUTED = "4000000000000259"
 DEAD = 0, 1, 1_000_000_000
 """A place in the journal that no run of these tests reaches."""
@@ -55,6 +62,8 @@ def furnish(demo: Demo) -> Furnished:
     second = demo.key("ann", "reports", "call")
     revoked = demo.key("ann", "old")
     demo.ask_admin("DELETE", f"/keys/{revoked['id']}")
+    kept = demo.call(ann.key, "/farebox/v1/top-up", "PUT", json=TOP_UP)
+    assert kept.is_success, kept.text
     subscriptions = demo.call(ann.key, "/farebox/v1/subscriptions").json()["items"]
     session = demo.call(ann.key, "/farebox/v1/checkout", "POST", json={"package": "starter"}).json()
     demo.ask_admin("POST", "/admins", {"name": "bert"})
