@@ -110,8 +110,9 @@ def fill(model: type[Model], values: Values) -> Form[Model]:
     try:
         read = model.model_validate(given)
     except ValidationError as error:
-        for path, message in field_errors(error):
-            errors.setdefault(path.partition(".")[0], _sentence(message))
+        for entry, (path, message) in zip(_entries(error), field_errors(error), strict=True):
+            said = _WORDS.get(entry["type"], "").format(**entry.get("ctx", {})) or message
+            errors.setdefault(path.partition(".")[0], _sentence(said))
         read = None
     return Form(values, errors, None if errors else read)
 
@@ -170,6 +171,23 @@ def _is_list(model: type[BaseModel], name: str) -> bool:
         return False
     kinds = (info.annotation, *get_args(info.annotation))
     return any(get_origin(kind) is list for kind in kinds)
+
+
+_WORDS = {
+    "date_from_datetime_parsing": "must be a day, like 2026-01-31",
+    "date_parsing": "must be a day, like 2026-01-31",
+    "greater_than_equal": "must be at least {ge}",
+    "int_parsing": "must be a whole number",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be {expected}",
+    "string_pattern_mismatch": "is not written as it should be",
+    "string_too_long": "must have at most {max_length} characters",
+}
+"""What people are told, by pydantic's names; what is not here is told in its own words."""
+
+
+def _entries(error: ValidationError) -> list[Any]:
+    return list(error.errors(include_url=False, include_input=False))
 
 
 def _found(problem: Problem) -> list[tuple[str, str]]:

@@ -54,6 +54,18 @@ def test_each_wrong_field_is_named_with_a_sentence(
     assert all(text[0].isupper() and text.endswith(".") for text in form.errors.values())
 
 
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [({"count": ["1"], "from": ["soon"]}, "Must be a day, like 2026-01-31."),
+     ({"count": ["1"], "from": ["2026-02-30"]}, "Must be a day, like 2026-01-31."),
+     ({"count": ["x"]}, "Must be a whole number."), ({"count": ["0"]}, "Must be at least 1."),
+     ({"count": ["1"], "name": ["too long"]}, "Must have at most 5 characters."),
+     ({}, "Is missing; give it.")],
+)  # fmt: skip
+def test_it_is_said_in_plain_words(values: dict[str, list[str]], told: str) -> None:
+    assert list(forms.fill(Asked, values).errors.values()) == [told]
+
+
 def test_what_an_operation_refuses_stands_beside_its_field() -> None:
     form = forms.begin(name="x")
     assert form.refused(InvalidInput("name", "is taken")).errors == {"name": "Is taken."}
