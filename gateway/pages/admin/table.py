@@ -14,6 +14,7 @@ from gateway.pages.admin import (
     people,
     price_editor,
     prices,
+    rebuilding,
     sales,
     upkeep,
 )
@@ -31,6 +32,7 @@ ACTIONS = (
     *sales.ACTIONS,
     *inbox.ACTIONS,
     prices.ROLL_BACK,
+    *rebuilding.ACTIONS,
     *upkeep.ACTIONS,
     *people.ACTIONS,
 )

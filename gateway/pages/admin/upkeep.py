@@ -154,7 +154,9 @@ async def show_system(asked: AdminAsked) -> Response:
     """Show shards, epochs, windows, gateways, and failing jobs."""
     services = asked.services
     seen = await system.show(desk(asked), failures=services.failures(), now=utc_now(services.clock))
-    return asked.shows("admin/system.html", seen=seen)
+    return asked.shows(
+        "admin/system.html", seen=seen, done=asked.request.query_params.get("done", "")
+    )
 
 
 BUTTONS = (

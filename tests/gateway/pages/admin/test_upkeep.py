@@ -5,9 +5,10 @@ import re
 
 import pytest
 
+from gateway.operations.recovery import LostAnswer, LostRow, RebuildAnswer, RebuildDraft
 from ledger.findings import Finding, record
 from tests.control import Control
-from tests.gateway.pages.admin.looking import Looking, text_of
+from tests.gateway.pages.admin.looking import Looking, forms_of, text_of
 
 pytestmark = pytest.mark.anyio
 
@@ -178,6 +179,66 @@ async def test_too_many_jobs_at_once_are_refused_in_words(
     for place in places:
         path = place.removeprefix("/admin")
         await looking.done(path, f"{path}/cancel")
+
+
+async def test_redis_is_rebuilt_and_calls_go_on(alone: tuple[Control, Looking]) -> None:
+    running, looking = alone
+    customer = await running.gateway.customer(credits=5)
+    await running.called(customer)
+
+    page = await looking.done("/system/rebuild", reason="old data were put in")
+
+    assert "Redis is rebuilt: epoch 2 has begun" in text_of(page)
+    assert "Shard 0 Epoch 2" in text_of(page)
+    await running.called(customer)
+    assert [who for who, _ in await audited(running, "ledger.rebuild")] == ["root"]
+
+
+async def test_what_a_rebuild_would_lose_is_shown_before_it_is_given_up(
+    alone: tuple[Control, Looking], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running, looking = alone
+    customer = await running.gateway.customer(credits=5)
+    asked: list[RebuildDraft] = []
+    lost = LostAnswer(
+        redis_epoch=1, redis_fact=9, postgres_epoch=1, postgres_fact=7, complete=True,
+        rows=[
+            LostRow(
+                account=f"acc_{customer.account}", credit_type="credits", charges=1, captured=2,
+                granted=0, taken_back=0, expired=0, in_redis=3, in_postgres=5,
+                display={"captured": "2", "in_redis": "3", "in_postgres": "5"},
+            )
+        ],
+    )  # fmt: skip
+
+    async def went_back(_: object, draft: RebuildDraft) -> RebuildAnswer:
+        asked.append(draft)
+        done = draft.lose_data
+        return RebuildAnswer(done=done, epoch_before=1, epoch=2, lost=None if done else lost)
+
+    monkeypatch.setattr("gateway.operations.recovery.rebuild", went_back)
+    page = await looking.send("/system/rebuild", reason="a <restore>")
+    assert (page.status_code, "Nothing was done" in text_of(page)) == (409, True)
+    assert f"acc_{customer.account} credits 1 2 – – 3 5" in text_of(page)  # noqa: RUF001
+    [form] = [form for form in forms_of(page) if form.action == "/admin/system/rebuild"]
+
+    done = await looking.http.post(form.action, data=form.fields)
+
+    assert done.headers["location"] == "/admin/system?done=epoch-2"
+    assert [(one.lose_data, one.reason) for one in asked] == [
+        (False, "a <restore>"),
+        (True, "a <restore>"),
+    ]
+
+
+async def test_an_account_is_loaded_anew(alone: tuple[Control, Looking]) -> None:
+    running, looking = alone
+    customer = await running.gateway.customer(credits=5)
+
+    page = await looking.done(f"/accounts/acc_{customer.account}/reload", reason="it differed")
+
+    assert "taken the account from Postgres again" in text_of(page)
+    await running.called(customer)
 
 
 async def test_the_audit_log_is_filtered_by_who_and_what(alone: tuple[Control, Looking]) -> None:
