@@ -5,6 +5,7 @@
 #   make prove    money safety, layer by layer, with a table; LAYERS="T2 T5" for some; make prove-long for a night
 #   make bench    CPU per request beside nginx and others, in one run; needs nginx and wrk (bench/README.md)
 #   make check    format, lint, types, import contracts, tests: the whole gate
+#   make test-pages   the pages in a real browser; needs chromium and npm
 #   make setup    only .venv, with .venv/bin/farebox ready; the others begin with it
 #
 # Another interpreter: make setup PYTHON=/path/to/python3.12
@@ -62,8 +63,24 @@ check-code: setup
 
 check: check-code test
 
-test-pages: setup
-	@echo "There are no browser tests yet: the pages are later work."
+# Playwright stands beside the packages of .venv, not among them: httpbin, which other tests serve, wants an older greenlet.
+PLAYWRIGHT := .venv/pages
+AXE := tests/pages/node_modules/.package-lock.json
+# One test only: make test-pages PAGES="-k buy"
+PAGES ?=
+
+test-pages: setup $(PLAYWRIGHT)/ready $(AXE)
+	@PYTHONPATH=$(PLAYWRIGHT) $(BIN)/pytest tests/pages $(PAGES)
+
+$(PLAYWRIGHT)/ready: requirements/pages.txt $(READY)
+	@rm -rf $(PLAYWRIGHT)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --target $(PLAYWRIGHT) -r requirements/pages.txt
+	@touch $@
+
+$(AXE): tests/pages/package.json tests/pages/package-lock.json
+	@command -v npm >/dev/null || { echo "make test-pages needs npm, which fetches axe-core. On Debian: apt install npm" >&2; exit 1; }
+	@npm ci --prefix tests/pages --cache $(CURDIR)/.venv/npm --loglevel=error
+	@touch $@
 
 bench: setup
 	@$(BIN)/python -m bench $(BENCH)
@@ -86,3 +103,5 @@ lock:
 		--extra embedded pyproject.toml -o requirements/run.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 		--extra embedded --group pyproject.toml:dev pyproject.toml -c requirements/run.txt -o requirements/dev.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+		--group pyproject.toml:pages -o requirements/pages.txt

@@ -1,5 +1,6 @@
 """What is shipped: locked dependencies, a licence, files for containers that fit together."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -18,7 +19,7 @@ def compose() -> dict[str, dict]:
     return yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 
 
-@pytest.mark.parametrize("name", ["run", "dev"])
+@pytest.mark.parametrize("name", ["run", "dev", "pages"])
 def test_every_locked_package_has_a_hash(name: str) -> None:
     text = (ROOT / "requirements" / f"{name}.txt").read_text().replace("\\\n", " ")
     packages = [line for line in text.splitlines() if line and not line.lstrip().startswith("#")]
@@ -26,9 +27,17 @@ def test_every_locked_package_has_a_hash(name: str) -> None:
     assert [line for line in packages if "==" not in line or "--hash=sha256:" not in line] == []
 
 
-@pytest.mark.parametrize("name", ["run", "dev"])
+@pytest.mark.parametrize("name", ["run", "dev", "pages"])
 def test_a_lock_names_no_address(name: str) -> None:
     assert "://" not in (ROOT / "requirements" / f"{name}.txt").read_text()
+
+
+def test_the_lock_of_the_browser_tests_has_hashes_and_names_no_address() -> None:
+    text = (ROOT / "tests/pages/package-lock.json").read_text()
+    packages = [one for name, one in json.loads(text)["packages"].items() if name]
+    assert packages
+    assert all(one["integrity"].startswith("sha512-") for one in packages)
+    assert "://" not in text
 
 
 def test_every_dependency_is_locked_for_running() -> None:

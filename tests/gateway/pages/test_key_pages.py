@@ -85,7 +85,7 @@ async def test_what_lets_somebody_spend_more_asks_for_the_key_again(
             await browser.get(f"/keys/{key}")
             refused = await browser.send(path, **fields, key_again=typed)
             assert refused.status_code == 422, (path, typed)
-            assert 'id="e-key_again"' in refused.text
+            assert re.search(r'id="e-[a-z0-9-]*key_again"', refused.text)
             assert not typed or typed not in refused.text
     assert await keys_of(market, buyer) == before
 
