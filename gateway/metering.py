@@ -116,7 +116,7 @@ class Metering:
         return b"" if self._cost is None else _document(self._after(uncollected))
 
     def detail_observed(
-        self, record: Mapping[str, str], uncollected: int, note: str, plan: str, *, lasted_ms: int
+        self, record: Mapping[str, str], uncollected: int, note: str, lasted_ms: int, plan: str = ""
     ) -> bytes:
         """Return both at once for a request that was only watched; `note`: what it met (x)."""
         noted = {"x": note} if note else {}

@@ -309,8 +309,8 @@ class Proxy:
                 visit.record,
                 result.uncollected - over,
                 met.note,
+                lasted_ms,
                 visit.plan_name,
-                lasted_ms=lasted_ms,
             )
         self._holds.observe(
             charge_id,

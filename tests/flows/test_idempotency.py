@@ -258,7 +258,7 @@ async def test_who_comes_second_gives_the_answer_that_was_kept_first_and_charges
         customer = await gateway.customer(credits=CREDITS)
         asking = asyncio.create_task(gateway.get(path, customer, headers=KEYED))
         await until(lambda: reached(gateway) == 1)
-        asked = fingerprint(method="GET", route=path, path=path.encode(), query=b"", body=b"")
+        asked = fingerprint(method=b"GET", route=path, path=path.encode(), query=b"", body=b"")
         first = Reply(b"another hold", asked, 200, [(b"x-first", b"1")], b"the first answer")
         hashed = key_hash(KEY.encode())
         assert await gateway.ledger.replies.keep(customer.account, hashed, first)

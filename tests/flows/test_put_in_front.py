@@ -98,8 +98,8 @@ async def test_a_live_api_is_put_in_front_watched_priced_and_switched_on(folder:
             answers = await asked(served.url, requests)
             assert [answer.status_code for answer in answers] == direct
             [total] = (await reported(served, count))["types"]
-            assert total["unpriced"] == [{"reason": "no-price", "requests": count}]
-            assert total["refused"] == [{"reason": "key-missing", "requests": count}]
+            assert total["unpriced"] == [{"reason": "no-price", "limit": None, "requests": count}]
+            assert total["refused"] == [{"reason": "key-missing", "limit": None, "requests": count}]
             told = typed(folder, "check", "--openapi", "openapi.json", "--json")
             gaps = json.loads(told.stdout)["openapi"]
             assert (told.returncode, len(gaps["without_price"])) == (1, count)

@@ -104,6 +104,7 @@ def test_reasons_have_stable_codes_and_words() -> None:
         28: "body-rejected",
         29: "not-posted",
         30: "unused",
+        31: "overtaken",
         40: "expired",
         41: "observed",
         42: "late",

@@ -17,8 +17,8 @@ SELECT g.id, g.account_id, t.name AS credit_type, g.credit_type_id, g.kind, g.am
 -- name: of_charge
 SELECT g.id, g.account_id, t.name AS credit_type, g.credit_type_id, g.kind, g.amount, g.remaining, g.held, g.clawed,
        g.expired, g.priority, g.state, g.effective_at, g.expires_ms, g.charge_id, g.description, g.reference,
-       g.metadata, g.actor, g.created_at
-  FROM grants g JOIN credit_types t ON t.id = g.credit_type_id
+       g.metadata, g.actor, g.created_at, r.routes
+  FROM grants g JOIN credit_types t ON t.id = g.credit_type_id LEFT JOIN grant_reaches r ON r.id = g.reach_id
  WHERE g.charge_id = $1
  ORDER BY g.id
  LIMIT $2
@@ -26,8 +26,8 @@ SELECT g.id, g.account_id, t.name AS credit_type, g.credit_type_id, g.kind, g.am
 -- name: ending
 SELECT g.id, g.account_id, t.name AS credit_type, g.credit_type_id, g.kind, g.amount, g.remaining, g.held, g.clawed,
        g.expired, g.priority, g.state, g.effective_at, g.expires_ms, g.charge_id, g.description, g.reference,
-       g.metadata, g.actor, g.created_at
-  FROM grants g JOIN credit_types t ON t.id = g.credit_type_id
+       g.metadata, g.actor, g.created_at, r.routes
+  FROM grants g JOIN credit_types t ON t.id = g.credit_type_id LEFT JOIN grant_reaches r ON r.id = g.reach_id
  WHERE g.account_id = $1 AND g.state = 'live' AND g.remaining > 0 AND g.expires_ms < 281474976710655
  ORDER BY g.expires_ms, g.id
  LIMIT $2

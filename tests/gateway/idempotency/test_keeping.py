@@ -140,5 +140,5 @@ def test_of_the_headers_those_are_kept_that_are_true_again() -> None:
         (b"etag", b'"1"'),
     ]
     usual = [(b"content-type", b"text/plain"), (b"etag", b'"1"')]
-    assert replayable(headers, status=200, method="GET") == usual
-    assert (b"content-length", b"5") in replayable(headers, status=200, method="HEAD")
+    assert replayable(headers, status=200, method=b"GET") == usual
+    assert (b"content-length", b"5") in replayable(headers, status=200, method=b"HEAD")

@@ -56,7 +56,7 @@ def test_all_else_is_refused_with_a_sentence_that_says_what_to_send(value: bytes
 
 @dataclass(frozen=True)
 class Asked:
-    method: str = "POST"
+    method: bytes = b"POST"
     route: str = "chat"
     path: bytes = b"/v1/chat"
     query: bytes = b"a=1"
@@ -66,7 +66,7 @@ class Asked:
 @pytest.mark.parametrize(
     "other",
     [
-        Asked(method="PUT"),
+        Asked(method=b"PUT"),
         Asked(route="talk"),
         Asked(path=b"/v1/cha"),
         Asked(query=b"a=2"),
