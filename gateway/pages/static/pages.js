@@ -20,6 +20,7 @@
       try { localStorage.setItem("farebox_theme", root.dataset.theme); } catch { /* it lasts for this page */ }
       name();
     });
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", name);
   }
 
   const pad = (number) => String(number).padStart(2, "0");
