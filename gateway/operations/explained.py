@@ -75,7 +75,9 @@ def explanation(charge: Charge, prices: PriceList | None) -> Explanation:
 
 
 def _rule(charge: Charge) -> str:
-    name = f" ({charge.route}, {charge.path})" if charge.route else ""
+    # A route without a name of its own goes by its path.
+    known = dict.fromkeys(word for word in (charge.route, charge.path) if word)
+    name = f" ({', '.join(known)})" if charge.route else ""
     return f"Rule {charge.rule}{name} of price version {charge.price_version}."
 
 

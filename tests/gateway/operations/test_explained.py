@@ -66,6 +66,11 @@ def charge(**change: Any) -> Charge:
     return Charge(**(usual | change))
 
 
+def test_a_route_without_a_name_of_its_own_is_named_once() -> None:
+    shown = explanation(charge(route="/v1/chat", path="/v1/chat"), PRICES)
+    assert shown.text.startswith("Rule 0 (/v1/chat) of price version 3.")
+
+
 def test_a_measured_charge_shows_its_arithmetic() -> None:
     shown = explanation(charge(), PRICES)
 
