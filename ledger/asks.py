@@ -3,8 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from ledger.claims import Claim
 from ledger.errors import LedgerUnavailable
@@ -42,37 +41,17 @@ class Answer(NamedTuple):
     resent: bool
 
 
-Take = Callable[[Answer | LedgerUnavailable], None]
-
-
-class Told:
-    """Like a future, for one who takes the answer in the turn that brings it: nothing is woken."""
-
-    __slots__ = ("_over", "_take")
-
-    def __init__(self, take: Take) -> None:
-        self._take = take
-        self._over = False
+class Taker(Protocol):
+    """Is told an answer like a future, in the turn of the event loop that brings it."""
 
     def done(self) -> bool:
         """Whether it was told."""
-        return self._over
 
-    def set_result(self, answer: Answer) -> None:
-        """Tell the answer."""
-        self._tell(answer)
+    def set_result(self, answer: Answer, /) -> None:
+        """Take the answer; raises nothing, for the answers behind it belong to others."""
 
-    def set_exception(self, error: LedgerUnavailable) -> None:
-        """Tell the error."""
-        self._tell(error)
-
-    def _tell(self, what: Answer | LedgerUnavailable) -> None:
-        self._over = True
-        try:
-            self._take(what)
-        except Exception:
-            # The answers behind it belong to others.
-            log.critical("an answer of the shard met an unexpected error", exc_info=True)
+    def set_exception(self, error: LedgerUnavailable, /) -> None:
+        """Take the error; raises nothing."""
 
 
 class Ask:
@@ -90,7 +69,7 @@ class Ask:
     def __init__(
         self,
         line: bytes,
-        future: "Told | asyncio.Future[Answer]",
+        future: "Taker | asyncio.Future[Answer]",
         *,
         since: float,
         holding: bool,

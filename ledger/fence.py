@@ -29,8 +29,8 @@ from ledger.ports import Clock
 from ledger.posting import Posted, post
 from ledger.records import Meta
 from ledger.scripts import Scripts
-from ledger.shard import Standing
 from ledger.shards import ShardRow
+from ledger.standing import Standing
 
 log = logging.getLogger(__name__)
 

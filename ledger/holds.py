@@ -15,7 +15,6 @@ from types import TracebackType
 from typing import Final, Literal, NamedTuple, NoReturn
 
 from ledger.asks import Answer
-from ledger.claims import Claim, There
 from ledger.errors import (
     AboveWindow,
     AccountFrozen,
@@ -30,13 +29,15 @@ from ledger.errors import (
     ScopeMissing,
 )
 from ledger.facts import MAX_AMOUNT, MAX_DETAIL_BYTES
+from ledger.hold_order import HoldOrder, line_of
 from ledger.ids import HoldIds, hold_text
 from ledger.limits import PERIODS
-from ledger.lines import SCOPE_CALL, Rate, hold_line, observed_line, renew_line
+from ledger.lines import observed_line, renew_line
 from ledger.ports import Clock
 from ledger.reaches import Reaches
 from ledger.reasons import Reason
-from ledger.settler import Loads, Settlement, Settler
+from ledger.settlement import Settlement
+from ledger.settler import Loads, Settler
 from ledger.shard import Shard
 
 log = logging.getLogger(__name__)
@@ -57,38 +58,6 @@ LONGEST_HOLD_MS: Final = 24 * 3_600_000
 """A stream that outlives this is not renewed any more: its hold expires."""
 
 
-class HoldOrder(NamedTuple):
-    """
-    What to hold.
-
-    ceiling: smallest units of the credit type, the most this request may cost.
-    version, rule: the price that was in force, kept with the charge.
-    lifetime_ms: after this without a renewal the hold expires; blocks that run longer are
-        renewed by themselves.
-    rate: (interval_us, burst_us) of the key's limit, see `ledger.lines.Rate`.
-    limits: the others that are counted, see `ledger.limits.limits_block`.
-    plan: number of the plan that it was priced by; None where prices do not depend on plans.
-    detail: JSON for the record of the charge, at most 1,024 bytes.
-    route: its name, by which credits that are limited to some routes are found.
-    claim: the Idempotency-Key that no other hold may have, and what Postgres has of it.
-    """
-
-    account: int
-    key: int
-    credit_type: int
-    ceiling: int
-    version: int
-    rule: int
-    lifetime_ms: int
-    scope: int = SCOPE_CALL
-    rate: tuple[int, int] = (0, 0)
-    detail: bytes = b""
-    limits: bytes = b""
-    route: str = ""
-    plan: int | None = None
-    claim: tuple[Claim, There] | None = None
-
-
 class Passed(NamedTuple):
     """
     A check that passed: what is available, and how the limits stand.
@@ -98,6 +67,21 @@ class Passed(NamedTuple):
 
     available: int
     standings: list[bytes]
+
+
+class Asked(NamedTuple):
+    """
+    A hold that was asked for already: see `QuickHold`.
+
+    known: how many reaches were known then. answer: what was said, or will be.
+    """
+
+    order: HoldOrder
+    hold_id: bytes
+    deadline_ms: int
+    epoch: int
+    known: int
+    answer: "asyncio.Future[Answer]"
 
 
 class Held:
@@ -185,14 +169,15 @@ class Held:
 class HoldBlock:
     """The `async with` around a charged request."""
 
-    __slots__ = ("_held", "_holds", "_order")
+    __slots__ = ("_asked", "_held", "_holds", "_order")
 
-    def __init__(self, holds: "Holds", order: HoldOrder) -> None:
+    def __init__(self, holds: "Holds", order: HoldOrder, asked: Asked | None) -> None:
         self._holds = holds
         self._order = order
+        self._asked = asked
 
     async def __aenter__(self) -> Held:
-        self._held = await self._holds.open(self._order)
+        self._held = await self._holds.open(self._order, self._asked)
         return self._held
 
     async def __aexit__(
@@ -216,13 +201,15 @@ class Holds:
         self._settler = settler
         self._loader = loader
         self._clock = clock
-        self._ids = HoldIds(clock)
+        self.ids = HoldIds(clock)
         self._open: dict[bytes, tuple[Held, HoldOrder]] = {}
         self._sweep: asyncio.TimerHandle | None = None
 
-    def hold(self, order: HoldOrder) -> HoldBlock:
+    def hold(self, order: HoldOrder, asked: Asked | None = None) -> HoldBlock:
         """
         Reserve `order.ceiling` units (at least 1) for as long as the block runs.
+
+        `asked`: the same order was asked for already; that answer counts.
 
         What costs nothing may be held where it has limits: it uses up quotas. What an allowance
         pays for is held at price 0 (`Held.free`).
@@ -235,13 +222,13 @@ class Holds:
             LedgerUnavailable: No answer in time. If it was granted all the same, the
                 settler gives it back.
         """
-        return HoldBlock(self, order)
+        return HoldBlock(self, order, asked)
 
-    async def open(self, order: HoldOrder) -> Held:
+    async def open(self, order: HoldOrder, asked: Asked | None = None) -> Held:
         """Ask for a hold without a block; the caller must see to `Held.leave`."""
         if not (0 if order.limits else 1) <= order.ceiling <= MAX_AMOUNT:
             raise ValueError(f"a hold of {order.ceiling}: price 0 is checked, not held")
-        hold_id, deadline_ms, answer = await self._ask(order, only_check=False)
+        hold_id, deadline_ms, answer = await self._ask(order, only_check=False, asked=asked)
         if answer.words[0] not in GRANTED:
             _refuse(order, answer)
         held = Held(self, order, hold_id, answer, deadline_ms)
@@ -323,67 +310,48 @@ class Holds:
         """Hand a decided hold to the settler; await nothing."""
         self._open.pop(held.id, None)
         self._settler.put(
-            Settlement(
-                held.id,
-                order.account,
-                order.key,
-                order.credit_type,
-                order.version,
-                order.rule,
-                held.epoch,
-                held.q,
-                captured,
-                reason,
-                status,
-                detail,
-                order.route,
-                claim=order.claim[0] if order.claim is not None else None,
-            )
+            Settlement(held.id, order, held.epoch, held.q, captured, reason, status, detail)
         )
 
-    async def _ask(self, order: HoldOrder, *, only_check: bool) -> tuple[bytes, int, Answer]:
+    async def _ask(
+        self, order: HoldOrder, *, only_check: bool, asked: Asked | None = None
+    ) -> tuple[bytes, int, Answer]:
         """Ask once; once more with another id if the session or the account was not there."""
         loaded = renamed = False
         learned = 0
         claim, there = (None, None) if order.claim is None or only_check else order.claim
         while True:
-            if not self._shard.verified:
-                await self._shard.ready()
-            # From here to the line's place in the queue there is no await: ids go out rising.
-            hold_id = self._ids.mint(self._shard.session)
-            epoch = self._shard.epoch
-            if there is not None and there.epoch != epoch:
-                raise Claimed("ask")  # what Redis knew of the key is in Postgres only by now
-            deadline_ms = self._clock.now_ms() + order.lifetime_ms
-            reaches = self._reaches.block(order.route, epoch) if self._reaches.known else b""
-            known = self._reaches.known
-            line = hold_line(
-                hold_id,
-                account=order.account,
-                key=order.key,
-                credit_type=order.credit_type,
-                ceiling=order.ceiling,
-                version=order.version,
-                rule=order.rule,
-                deadline_ms=deadline_ms,
-                scope=order.scope,
-                rate=Rate(*order.rate),
-                limits=order.limits,
-                reaches=reaches,
-                plan=order.plan,
-                claim=there.block(claim) if there is not None and claim is not None else b"",
-                detail=order.detail,
-                only_check=only_check,
-            )
+            future: asyncio.Future[Answer] | None = None
+            if asked is not None:
+                _, hold_id, deadline_ms, epoch, known, future = asked
+                asked = None
+            else:
+                if not self._shard.verified:
+                    await self._shard.ready()
+                # From here to the line's place in the queue there is no await: ids go out rising.
+                hold_id = self.ids.mint(self._shard.session)
+                epoch = self._shard.epoch
+                if there is not None and there.epoch != epoch:
+                    raise Claimed("ask")  # what Redis knew of the key is in Postgres only by now
+                deadline_ms = self._clock.now_ms() + order.lifetime_ms
+                known = self._reaches.known
+                line = line_of(
+                    order,
+                    hold_id,
+                    deadline_ms,
+                    reaches=self._reaches.block(order.route, epoch) if known else b"",
+                    claim=there.block(claim) if there is not None and claim is not None else b"",
+                    only_check=only_check,
+                )
             try:
-                answer = await self._shard.hold(line, claim)
+                answer = await (future or self._shard.hold(line, claim))
             except LedgerUnavailable as error:
                 if error.unknown and not only_check:
-                    self._give_back(order, hold_id, epoch)
+                    self.give_back(order, hold_id, epoch)
                 raise
             except asyncio.CancelledError:
                 if not only_check:
-                    self._give_back(order, hold_id, epoch)
+                    self.give_back(order, hold_id, epoch)
                 raise
             match answer.words[0]:
                 case b"NOACCOUNT" if not loaded:
@@ -391,7 +359,7 @@ class Holds:
                     await self._loader.load(order.account)
                 case b"NEWID" | b"GONE":
                     if answer.resent:
-                        self._give_back(order, hold_id, epoch)
+                        self.give_back(order, hold_id, epoch)
                     if renamed:
                         raise LedgerUnavailable("the session was lost twice")
                     renamed = True
@@ -401,22 +369,9 @@ class Holds:
                 case _:
                     return hold_id, deadline_ms, answer
 
-    def _give_back(self, order: HoldOrder, hold_id: bytes, epoch: int) -> None:
+    def give_back(self, order: HoldOrder, hold_id: bytes, epoch: int) -> None:
         """See to it that a hold nobody will use comes back before its deadline."""
-        self._settler.put(
-            Settlement(
-                hold_id,
-                order.account,
-                order.key,
-                order.credit_type,
-                order.version,
-                order.rule,
-                epoch,
-                0,
-                0,
-                Reason.GATEWAY_ERROR,
-            )
-        )
+        self._settler.put(Settlement(hold_id, order, epoch, 0, 0, Reason.GATEWAY_ERROR))
 
     def _tell(self, line: bytes) -> None:
         try:

@@ -46,6 +46,7 @@ from ledger.ports import Clock, SystemClock
 from ledger.posted_holds import PostedHolds
 from ledger.poster import Poster
 from ledger.pusher import Pusher
+from ledger.quick_hold import QuickHolds
 from ledger.reaches import Reaches, reader
 from ledger.rebuild import Rebuilding, Rebuilt, Reloading, rebuild, reload
 from ledger.reconcile import POSITIONS, Stores, reconcile
@@ -148,6 +149,7 @@ class Ledger:
             chance=chance,
         )
         self.holds = Holds(self.shard, self.settler, self.loader, self.reaches, clock)
+        self.quick_holds = QuickHolds(self.holds, self.shard, self.settler, self.reaches)
         self.posted_holds = PostedHolds(self._open_among, clock)
         self.keys = KeyDirectory(database)
         self.plans = PlanDirectory(database)

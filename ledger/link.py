@@ -15,7 +15,7 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, Protocol, TypeAlias, cast
 
 import hiredis
 
@@ -41,6 +41,19 @@ class LinkFull(RedisError):
     """Too many calls wait already; this one was not sent."""
 
 
+class Replied(Protocol):
+    """Is told a reply like a future, in the turn of the event loop that brings it."""
+
+    def done(self) -> bool:
+        """Whether it was told, or wants to hear nothing any more."""
+
+    def set_result(self, reply: Any, /) -> None:
+        """Take the reply; raises nothing, for the replies behind it belong to others."""
+
+    def set_exception(self, error: RedisError, /) -> None:
+        """Take the error; raises nothing."""
+
+
 class Link(asyncio.Protocol):
     """One connection. Made by `connect`; of no use after `closed`."""
 
@@ -51,7 +64,7 @@ class Link(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._reader = hiredis.Reader(replyError=error_of, notEnoughData=_NOTHING)
         self._unsent: list[bytes] = []
-        self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
+        self._waiting: deque[tuple[Replied | asyncio.Future[Any], float]] = deque()
         self._sweep: asyncio.TimerHandle | None = None
         self._ended: asyncio.Future[None] = self._loop.create_future()
 
@@ -102,20 +115,34 @@ class Link(asyncio.Protocol):
     def send(self, *args: Word) -> "asyncio.Future[Any]":
         """Queue one command for the write at the end of this turn; see `call`."""
         future: asyncio.Future[Any] = self._loop.create_future()
+        self._queue(future, args)
+        return future
+
+    def ask(self, taker: "Replied", *args: Word) -> None:
+        """Send one command now; `taker` is told what `call` returns or raises, when it comes."""
+        self._queue(taker, args, now=True)
+        self._flush()
+
+    def _queue(
+        self,
+        taker: "Replied | asyncio.Future[Any]",
+        args: tuple[Word, ...],
+        *,
+        now: bool = False,
+    ) -> None:
         if self._ended.done():
             # Certainly not sent, but callers treat a lost connection in one way only.
-            future.set_exception(LinkLost("the connection has ended"))
-            return future
+            taker.set_exception(LinkLost("the connection has ended"))
+            return
         if len(self._waiting) >= MAX_WAITING:
-            future.set_exception(LinkFull(f"{MAX_WAITING} calls wait already"))
-            return future
-        if not self._unsent:
+            taker.set_exception(LinkFull(f"{MAX_WAITING} calls wait already"))
+            return
+        if not (self._unsent or now):
             self._loop.call_soon(self._flush)
         self._unsent.append(hiredis.pack_command(args))  # type: ignore[arg-type]
-        self._waiting.append((future, self._clock.monotonic()))
+        self._waiting.append((taker, self._clock.monotonic()))
         if self._sweep is None:
             self._sweep = self._loop.call_later(self._timeout_s / SWEEPS_PER_LIMIT, self._look)
-        return future
 
     def close(self) -> None:
         """End the connection; calls under way raise LinkLost. A repeat is harmless."""
@@ -157,7 +184,7 @@ class Link(asyncio.Protocol):
             self._end(f"not a Redis reply: {error}")
 
     def _flush(self) -> None:
-        if self._transport is not None and not self._ended.done():
+        if self._unsent and self._transport is not None and not self._ended.done():
             self._transport.write(b"".join(self._unsent))
         self._unsent.clear()
 

@@ -21,8 +21,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from dataclasses import dataclass
-from functools import partial
+from math import inf
 from typing import Final, Protocol
 
 from ledger.asks import Answer
@@ -30,10 +29,10 @@ from ledger.books import ChargeState
 from ledger.claims import Claim, There
 from ledger.errors import LedgerError, LedgerUnavailable, NotFound
 from ledger.ids import hold_text
-from ledger.lines import late_line, settle_line
 from ledger.outage import OUTAGE
 from ledger.ports import Clock
 from ledger.reaches import Reaches
+from ledger.settlement import Settlement
 from ledger.shard import Shard
 
 log = logging.getLogger(__name__)
@@ -46,6 +45,9 @@ LONGEST_RETRY_S: Final = 2.0
 CONFIRM_S: Final = 1.0
 """One query for all that is kept; a charge is usually in Postgres well before."""
 
+CONFIRM_MANY_S: Final = 0.2
+"""The same where many are kept: each takes memory until it is forgotten."""
+
 CONFIRM_DRAINING_S: Final = 0.1
 SETTLE_AGAIN_S: Final = 5.0
 """Kept for so long without Postgres showing it closed: ask Redis again, doubling up to a minute."""
@@ -56,68 +58,41 @@ LOOKS_AT_ONCE: Final = 64
 """Settlements looked up in Postgres at the same time; after a new epoch all of them come."""
 
 
+class _Sent:
+    """A settlement on its way: tells the settler the answer in the turn that brings it."""
+
+    __slots__ = ("_answered", "_known", "_over", "_settlement")
+
+    def __init__(self, answered: "Answered", settlement: Settlement, known: int = 0) -> None:
+        self._answered = answered
+        self._settlement = settlement
+        self._known = known
+        self._over = False
+
+    def done(self) -> bool:
+        """Whether it was told."""
+        return self._over
+
+    def set_result(self, answer: Answer | LedgerUnavailable) -> None:
+        """Tell the settler."""
+        self._over = True
+        try:
+            self._answered(self._settlement, answer, self._known)
+        except Exception:
+            # The answers behind it belong to others.
+            log.critical("an answer of the shard met an unexpected error", exc_info=True)
+
+    set_exception = set_result
+
+
+Answered = Callable[[Settlement, Answer | LedgerUnavailable, int], None]
+
+
 class Loads(Protocol):
     """What brings an account into the running epoch: `ledger.loader.Loader`."""
 
     async def load(self, account: int) -> None:
         """Return when the account is in Redis."""
-
-
-@dataclass(slots=True, eq=False)
-class Settlement:
-    """
-    How one hold ends.
-
-    epoch and q: where the hold was opened; q 0 if it is not known whether it was.
-    captured: smallest units, at most the hold; 0 for a void.
-    reason: see `ledger.reasons`; it says whether this captures or voids.
-    route: its name; booked late, it can be paid from what is limited to that route.
-    unlearned: how many reaches were known when a lot had another one.
-    claim: the Idempotency-Key that the hold was given, and `there`, what Postgres has of it.
-    """
-
-    hold_id: bytes
-    account: int
-    key: int
-    credit_type: int
-    version: int
-    rule: int
-    epoch: int
-    q: int
-    captured: int
-    reason: int
-    status: int = 0
-    detail: bytes = b""
-    route: str = ""
-    attempts: int = 0
-    due: float = 0.0
-    look: bool = False
-    expired: bool = False
-    unlearned: int | None = None
-    booked_in: int = 0
-    claim: Claim | None = None
-    there: There | None = None
-
-    def line(self) -> bytes:
-        """Return the line that settles."""
-        return settle_line(self.hold_id, self.captured, self.reason, self.status, self.detail)
-
-    def late(self, reaches: bytes) -> bytes:
-        """Return the line that books it although the hold is gone."""
-        return late_line(
-            self.hold_id,
-            account=self.account,
-            key=self.key,
-            credit_type=self.credit_type,
-            amount=self.captured,
-            version=self.version,
-            rule=self.rule,
-            reason=self.reason,
-            status=self.status,
-            reaches=reaches,
-            claim=self.there.block(self.claim) if self.claim and self.there else b"",
-            detail=self.detail,
-        )
 
 
 class Settler:
@@ -164,7 +139,8 @@ class Settler:
         self._kept: dict[bytes, Settlement] = {}  # booked in Redis, not yet seen in Postgres
         self._wake = asyncio.Event()
         self._confirm_s = CONFIRM_S
-        self._confirm_at = 0.0
+        self._confirmed_at = -inf
+        self._now = 0.0  # of the last step, or when something was kept again
         self._task: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
         self._confirming: asyncio.Task[None] | None = None
@@ -202,7 +178,7 @@ class Settler:
 
         """
         until = self._clock.monotonic() + limit_s
-        self._confirm_s, self._confirm_at = CONFIRM_DRAINING_S, 0.0
+        self._confirm_s, self._confirmed_at = CONFIRM_DRAINING_S, -inf
         self._wake.set()
         while (self.unsettled or self._kept) and self._clock.monotonic() < until:
             await self._clock.sleep(STEP_S / 2)
@@ -227,23 +203,23 @@ class Settler:
         self._waiting.pop(settlement.hold_id, None)
         self._asked[settlement.hold_id] = settlement
         try:
-            self._shard.tell(settlement.line(), partial(self._answered, settlement))
+            self._shard.tell(settlement.line(), _Sent(self._answered, settlement))
         except LedgerUnavailable:
             self._wait(settlement)
 
     def _send_late(self, settlement: Settlement, epoch: int) -> None:
         """Book it late. Only in the epoch that Postgres was read in: another asks it again."""
         self._asked[settlement.hold_id] = settlement
-        line = settlement.late(self._reaches.block(settlement.route, epoch))
-        answered = partial(self._answered, settlement, known=self._reaches.known)
+        line = settlement.late(self._reaches.block(settlement.order.route, epoch))
+        sent = _Sent(self._answered, settlement, self._reaches.known)
         settlement.unlearned = None
         try:
-            self._shard.tell(line, answered, epoch=epoch, claim=settlement.claim)
+            self._shard.tell(line, sent, epoch=epoch, claim=settlement.claim)
         except LedgerUnavailable:
             self._wait(settlement)
 
     def _answered(
-        self, settlement: Settlement, answer: Answer | LedgerUnavailable, *, known: int = 0
+        self, settlement: Settlement, answer: Answer | LedgerUnavailable, known: int
     ) -> None:
         if isinstance(answer, LedgerUnavailable):
             self._wait(settlement)
@@ -291,8 +267,12 @@ class Settler:
             return
         if captured != settlement.captured and outcome == b"c":
             log.error("%s: captured %d before", self._name(settlement), captured)
-        again_s = SETTLE_AGAIN_S * 2 ** min(settlement.attempts, 4)
-        settlement.due = self._clock.monotonic() + min(again_s, LONGEST_SETTLE_AGAIN_S)
+        if not self._kept:
+            self._now = self._clock.monotonic()
+        again_s = SETTLE_AGAIN_S
+        if settlement.attempts:
+            again_s = min(again_s * 2 ** min(settlement.attempts, 4), LONGEST_SETTLE_AGAIN_S)
+        settlement.due = self._now + again_s
         settlement.booked_in = epoch
         self._kept[settlement.hold_id] = settlement
         self._wake.set()
@@ -317,7 +297,7 @@ class Settler:
 
     def _step(self) -> None:
         """Begin what is due. What asks Postgres is a task, so its outage delays no settlement."""
-        now = self._clock.monotonic()
+        now = self._now = self._clock.monotonic()
         due = [settlement for settlement in self._waiting.values() if settlement.due <= now]
         for settlement in due:
             if not settlement.look:
@@ -325,8 +305,9 @@ class Settler:
         looks = [settlement for settlement in due if settlement.look][:LOOKS_AT_ONCE]
         if looks and (self._looking is None or self._looking.done()):
             self._looking = self._spawn(self._look_all(looks))
-        if self._kept and now >= self._confirm_at:
-            self._confirm_at = now + self._confirm_s
+        every_s = self._confirm_s if len(self._kept) < IDS_AT_ONCE else CONFIRM_MANY_S
+        if self._kept and now - self._confirmed_at >= min(every_s, self._confirm_s):
+            self._confirmed_at = now
             if self._confirming is None or self._confirming.done():
                 self._confirming = self._spawn(self._confirm())
 
@@ -345,7 +326,7 @@ class Settler:
         try:
             if settlement.unlearned is not None:
                 await self._reaches.learn(settlement.unlearned, before)
-            await self._loader.load(settlement.account)
+            await self._loader.load(settlement.order.account)
             epoch, state, last_q = await self._charge_state(settlement.hold_id)
             if settlement.claim is not None:
                 settlement.there = await self._claim_of(settlement.claim)
@@ -405,7 +386,7 @@ class Settler:
                 self._wait(settlement, 0.0)
 
     def _name(self, settlement: Settlement) -> str:
-        return f"charge {hold_text(settlement.hold_id)} of account {settlement.account}"
+        return f"charge {hold_text(settlement.hold_id)} of account {settlement.order.account}"
 
 
 def _say_if_failed(task: "asyncio.Task[None]") -> None:

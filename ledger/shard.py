@@ -14,20 +14,17 @@ words, NOSCRIPT, READONLY...) ends it, and the next one is verified anew.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, NamedTuple, Protocol, cast
+from typing import Any, Final, cast
 
 import asyncpg
 
 from ledger.asks import (
-    HOLD,
     HOLD_LIMIT_S,
     MAX_LINES,
     MAX_WAITING,
-    SESSION,
     Answer,
     Ask,
-    Take,
-    Told,
+    Taker,
     Waiting,
     expire,
 )
@@ -44,7 +41,9 @@ from ledger.redis_errors import (
     OutOfMemoryError,
     ReadOnlyError,
 )
-from ledger.scripts import HEAD, SETTLING, Reply, Scripts, evalsha, keys_of, read_reply
+from ledger.scripts import HEAD, Reply, Scripts, evalsha, keys_of, read_reply
+from ledger.standing import Standing, Verifier
+from ledger.tick import Tick, give_out, lines_of
 
 log = logging.getLogger(__name__)
 
@@ -73,23 +72,6 @@ NOT_THE_SAME_SERVER: Final = (
     ReadOnlyError,
 )
 """Refusals, before anything ran, of a server that is not what it was when it was verified."""
-
-
-class Standing(NamedTuple):
-    """What a verified connection may speak for: an epoch, and a session opened in it."""
-
-    epoch: int
-    session: int
-
-
-class Verifier(Protocol):
-    """Decides whether a connection may be trusted; see `ledger.fence`."""
-
-    async def verify(self, link: Link) -> Standing:
-        """Return what this connection stands for; raise LedgerUnavailable if nothing now."""
-
-    async def fence(self, link: Link, why: str) -> None:
-        """End the epoch that was verified last: a script answered NOMETA or REGRESS."""
 
 
 class Shard:
@@ -136,6 +118,12 @@ class Shard:
     def session(self) -> int:
         """The session of the connection verified last; 0 before the first."""
         return self._last.session
+
+    @property
+    def standing(self) -> Standing | None:
+        """What the connection that is verified right now stands for."""
+        link = self._link
+        return self._standing if link is not None and not link.closed else None
 
     @property
     def watermark(self) -> int:
@@ -187,6 +175,21 @@ class Shard:
         self._wake.set()
         return future
 
+    def ask(self, line: bytes, taker: Taker) -> None:
+        """
+        Queue one hold line as `hold` does; `taker` gets the answer, or the error, with the tick's.
+
+        Raises:
+            LedgerUnavailable: Too many wait, or the shard is closed.
+
+        """
+        if self._waiting.holds >= MAX_WAITING:
+            raise LedgerUnavailable("too many requests wait for the ledger")
+        if self._pump is None or self._sweep is None:
+            self._start()
+        self._waiting.add(Ask(line, taker, since=self._clock.monotonic(), holding=True))
+        self._wake.set()
+
     def settle(self, line: bytes, *, epoch: int | None = None) -> "asyncio.Future[Answer]":
         """
         Queue a settle, late, renew or observed line; await nothing.
@@ -208,21 +211,21 @@ class Shard:
         return future
 
     def tell(
-        self, line: bytes, take: Take, *, epoch: int | None = None, claim: Claim | None = None
+        self, line: bytes, taker: Taker, *, epoch: int | None = None, claim: Claim | None = None
     ) -> None:
         """
-        Queue a line as `settle` does; `take` gets its answer, or the error, with the tick's.
+        Queue a line as `settle` does; `taker` gets its answer, or the error, with the tick's.
 
         Raises:
             LedgerUnavailable: The shard is closed.
 
         """
-        self._queue(line, Told(take), epoch, claim)
+        self._queue(line, taker, epoch, claim)
 
     def _queue(
         self,
         line: bytes,
-        answer: "Told | asyncio.Future[Answer]",
+        answer: "Taker | asyncio.Future[Answer]",
         epoch: int | None,
         claim: Claim | None = None,
     ) -> None:
@@ -377,45 +380,38 @@ class Shard:
 
     async def _tick(self, link: Link, standing: Standing, asks: list[Ask]) -> bool:
         """Send one tick and give out the answers; False: look again after a while."""
-        session, holding = b"", False
-        for ask in asks:
-            ask.sent += 1
-            if ask.holding:
-                holding = True
-                if ask.line[0] == HOLD:
-                    session = ask.line[SESSION]
+        said = lines_of(asks)
         command = self._command(
-            "tick" if holding else SETTLING,
-            standing,
-            [ask.line for ask in asks],
-            session=int.from_bytes(session, "big"),
-            claims=[ask.claim for ask in asks if ask.claim is not None],
+            said.script, standing, said.lines, session=said.session, claims=said.claims
         )
         self._under_way = asks
-        try:
-            reply = read_reply(await link.call(*command))
-        except LinkLost as error:
-            self._say_away(f"a tick of {len(asks)} lines: {error}")
-            self._under_way = []
-            self._waiting.again(asks)
-            self._drop(link)
-            return False
-        except RedisError as error:
-            return self._refused(link, asks, error)
+        tick = Tick(self, link, standing, asks)
+        link.ask(tick, *command)
+        return await tick.over
+
+    def answered(self, tick: Tick, raw: Any) -> bool:
+        """Give out the answers of a tick, in the turn that brings them."""
+        link, standing, asks = tick.link, tick.standing, tick.asks
         self._under_way = []
+        reply = read_reply(raw)
         if reply.word != "OK":
             for ask in asks:
                 ask.sent -= 1  # the guard stands before everything: nothing was done
             return self._unguarded(link, asks, reply.word)
         self._saw(standing, reply)
-        own_session = standing.session.to_bytes(4, "big")
-        for ask, answer in zip(asks, reply.answers, strict=True):
-            if answer == b"NEWID" and ask.line[SESSION] == own_session:
-                # The steward dropped it as idle: verify again, which opens another one.
-                self._guarded(link, "NEWID")
-            if not ask.future.done():
-                ask.future.set_result(Answer(answer.split(), reply.q, standing.epoch, ask.sent > 1))
+        # The steward dropped the session as idle: to verify again opens another one.
+        give_out(tick, reply, lambda: self._guarded(link, "NEWID"))
         return True
+
+    def unanswered(self, tick: Tick, error: RedisError) -> bool:
+        """Deal with an error instead of a reply."""
+        if not isinstance(error, LinkLost):
+            return self._refused(tick.link, tick.asks, error)
+        self._say_away(f"a tick of {len(tick.asks)} lines: {error}")
+        self._under_way = []
+        self._waiting.again(tick.asks)
+        self._drop(tick.link)
+        return False
 
     def _unguarded(self, link: Link, asks: list[Ask], word: str) -> bool:
         """Deal with a guard word in answer to a tick."""

@@ -18,7 +18,7 @@ from typing import Any
 
 from ledger import settler
 from ledger.errors import LedgerError
-from ledger.holds import HoldOrder
+from ledger.hold_order import HoldOrder
 from ledger.ledger import Ledger, LedgerOptions, Role
 from ledger.outage import OUTAGE
 from ledger.ports import SystemClock

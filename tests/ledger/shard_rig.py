@@ -16,7 +16,7 @@ from ledger.lines import (
     open_args,
     session_args,
 )
-from ledger.link import Link, LinkLost
+from ledger.link import Link, LinkLost, RedisError, Replied
 from ledger.ports import SystemClock
 from ledger.reaches import Reaches
 from ledger.records import (
@@ -29,7 +29,8 @@ from ledger.records import (
     WholeCapture,
 )
 from ledger.scripts import SETTLING, Scripts
-from ledger.shard import Shard, Standing
+from ledger.shard import Shard
+from ledger.standing import Standing
 
 ACCOUNT, KEY, TYPE = 12, 7, 1
 CLOCK = SystemClock()
@@ -95,6 +96,7 @@ class Flaky:
         self.lose_call = False
         self.ticks: list[int] = []
         self.gate: asyncio.Event | None = None
+        self._telling: set[asyncio.Future[None]] = set()
 
     @property
     def closed(self) -> bool:
@@ -117,6 +119,22 @@ class Flaky:
             self.close()
             raise LinkLost("played: reply lost")
         return reply
+
+    def ask(self, taker: Replied, *args: Any) -> None:
+        """As `Link.ask`, by way of `call`."""
+        task = asyncio.ensure_future(self._tell(taker, *args))
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+    async def _tell(self, taker: Replied, *args: Any) -> None:
+        try:
+            reply = await self.call(*args)
+        except RedisError as error:
+            if not taker.done():
+                taker.set_exception(error)
+        else:
+            if not taker.done():
+                taker.set_result(reply)
 
 
 class ShardRig:

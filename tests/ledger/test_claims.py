@@ -7,7 +7,7 @@ import pytest
 from ledger import claims
 from ledger.claims import Claim, Claims, Standing, There
 from ledger.errors import Claimed
-from ledger.holds import HoldOrder
+from ledger.hold_order import HoldOrder
 from ledger.ledger import Ledger, LedgerOptions
 from ledger.reasons import Reason
 from tests.flows.ledger_traffic import Shop, new_shop

@@ -19,7 +19,8 @@ from ledger.errors import (
     ScopeMissing,
 )
 from ledger.facts import Control, HoldFact, ObservedFact, SettleFact
-from ledger.holds import HoldOrder, Holds
+from ledger.hold_order import HoldOrder
+from ledger.holds import Holds
 from ledger.ids import hold_id
 from ledger.lines import dials_args, session_args
 from ledger.reasons import Reason

@@ -19,7 +19,7 @@ from gateway.stores import EmbeddedRedis
 from ledger import accounts, api_keys, controls, credit_types, grants
 from ledger.database import Connection
 from ledger.errors import BadKey, InsufficientCredits, LedgerUnavailable
-from ledger.holds import HoldOrder
+from ledger.hold_order import HoldOrder
 from ledger.ledger import Ledger, LedgerOptions
 from ledger.reasons import Reason
 from tests.ledger.waiting import until

@@ -13,7 +13,7 @@ import pytest
 import redis.asyncio
 
 from ledger import redis_errors
-from ledger.link import MAX_WAITING, Link, LinkFull, LinkLost
+from ledger.link import MAX_WAITING, Link, LinkFull, LinkLost, Replied
 from ledger.ports import SystemClock
 from ledger.redis_errors import NoScriptError, RedisError, ResponseError
 from tests.ledger.loops import LOOPS
@@ -33,7 +33,26 @@ TIMEOUT_MS = 200
 class Client(Protocol):
     async def call(self, *args: str | bytes | float) -> Any: ...
 
+    def ask(self, taker: Replied, *args: str | bytes | float) -> None: ...
+
     def close(self) -> None: ...
+
+
+class Taker:
+    """Takes one reply, or the error instead."""
+
+    def __init__(self) -> None:
+        self.told: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.gone = False
+
+    def done(self) -> bool:
+        return self.gone or self.told.done()
+
+    def set_result(self, reply: Any) -> None:
+        self.told.set_result(reply)
+
+    def set_exception(self, error: RedisError) -> None:
+        self.told.set_exception(error)
 
 
 class RedisPy:
@@ -44,6 +63,7 @@ class RedisPy:
             url, single_connection_client=True, retry_on_timeout=False, retry=None
         )
         self._one_by_one = asyncio.Lock()
+        self._asking: list[asyncio.Future[None]] = []
 
     async def call(self, *args: str | bytes | float) -> Any:
         async with self._one_by_one:
@@ -60,6 +80,18 @@ class RedisPy:
                 raise LinkLost(str(error)) from error
             except redis.exceptions.ResponseError as error:
                 raise getattr(redis_errors, type(error).__name__)(str(error)) from error
+
+    def ask(self, taker: Replied, *args: str | bytes | float) -> None:
+        async def tell() -> None:
+            try:
+                reply = await self.call(*args)
+            except RedisError as error:
+                taker.set_exception(error)
+            else:
+                if not taker.done():
+                    taker.set_result(reply)
+
+        self._asking.append(asyncio.ensure_future(tell()))
 
     def close(self) -> None:
         self._closing = asyncio.ensure_future(self._client.aclose())
@@ -125,6 +157,45 @@ async def test_a_caller_that_goes_away_does_not_shift_the_replies(redis_url: str
 
     assert await link.call("ECHO", "next") == b"next"
     link.close()
+
+
+async def test_who_asks_is_told_the_reply_or_the_error(client: Client) -> None:
+    takers = [Taker() for _ in range(4)]
+    takers[3].gone = True
+    client.ask(takers[0], "ECHO", "first")
+    client.ask(takers[3], "ECHO", "to nobody")
+    client.ask(takers[1], "NOSUCHCOMMAND")
+    client.ask(takers[2], "ECHO", "last")
+
+    assert await takers[0].told == b"first"
+    with pytest.raises(ResponseError):
+        await takers[1].told
+    assert await takers[2].told == b"last"
+    assert not takers[3].told.done()
+
+
+async def test_who_asks_is_told_in_the_turn_that_brings_the_reply(redis_url: str) -> None:
+    link = await Link.connect(redis_url, clock=SystemClock())
+    taker = Taker()
+    waiting = link.send("ECHO", "queued")
+    link.ask(taker, "ECHO", "asked")
+
+    await waiting  # both replies came together: a future's waiter goes on in the next turn
+
+    assert taker.told.done()
+    link.close()
+    assert link.closed
+
+
+async def test_who_asks_when_the_connection_has_ended_is_told_so_at_once(redis_url: str) -> None:
+    link = await Link.connect(redis_url, clock=SystemClock())
+    before, after = Taker(), Taker()
+    link.ask(before, "BLPOP", "nothing", 5)
+    link.close()
+    link.ask(after, "ECHO", "too late")
+
+    for taker in (before, after):
+        assert isinstance(taker.told.exception(), LinkLost)
 
 
 async def test_calls_of_one_turn_are_one_write(redis_url: str) -> None:

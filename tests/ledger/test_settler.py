@@ -10,11 +10,13 @@ from ledger.books import ChargeState
 from ledger.claims import Claim, Standing, There
 from ledger.errors import LedgerUnavailable, NotFound
 from ledger.facts import ClaimFact, Control, LateFact
+from ledger.hold_order import HoldOrder
 from ledger.ids import HoldIds
 from ledger.journal import read_tail
 from ledger.lines import ack_args, dials_args, hold_line, settle_line
 from ledger.reasons import Reason
-from ledger.settler import Settlement, Settler
+from ledger.settlement import Settlement
+from ledger.settler import Settler
 from tests.ledger.loops import LOOPS
 from tests.ledger.shard_rig import ACCOUNT, CLOCK, KEY, TYPE, ShardRig, WrittenReaches, until
 
@@ -125,11 +127,15 @@ async def held(rig: ShardRig, ceiling: int = 100, lifetime_ms: int = 60_000) -> 
     assert answer.words[0] == b"HELD"
     return Settlement(
         hold_id,
-        ACCOUNT,
-        KEY,
-        TYPE,
-        version=1,
-        rule=2,
+        HoldOrder(
+            account=ACCOUNT,
+            key=KEY,
+            credit_type=TYPE,
+            ceiling=ceiling,
+            version=1,
+            rule=2,
+            lifetime_ms=lifetime_ms,
+        ),
         epoch=answer.epoch,
         q=answer.q,
         captured=40,
@@ -225,7 +231,7 @@ async def test_late_work_is_paid_from_what_is_limited_to_its_route(
 ) -> None:
     """The settler learns of a limit when it meets it; credits of another route stay."""
     settlement = await held(rig, ceiling=1_000, lifetime_ms=0)
-    settlement.route, settlement.captured = "search", 150
+    settlement.order, settlement.captured = settlement.order._replace(route="search"), 150
     await rig.shard.settle(settle_line(settlement.hold_id, 1_000, DELIVERED))
     reaches.written = {1: ["chat"], 2: ["search"]}
     for cseq, reach in ((2, 1), (3, 2)):
@@ -266,7 +272,7 @@ async def test_late_work_whose_key_another_hold_has_is_written_off(
     rig: ShardRig, books: Books, settler: Settler
 ) -> None:
     settlement = await held(rig, lifetime_ms=0)
-    settlement.claim = CLAIM
+    settlement.order = settlement.order._replace(claim=(CLAIM, There(settlement.epoch)))
     await expire(rig, settlement)
     await another_with_the_key(rig)
     settler.put(settlement)
@@ -282,7 +288,7 @@ async def test_late_work_with_a_key_waits_for_what_postgres_knows_of_the_other(
 ) -> None:
     """The other is over and Redis has forgotten it: only Postgres can say whether it captured."""
     settlement = await held(rig, lifetime_ms=0)
-    settlement.claim = CLAIM
+    settlement.order = settlement.order._replace(claim=(CLAIM, There(settlement.epoch)))
     await expire(rig, settlement)
     other = await another_with_the_key(rig)
     await rig.shard.settle(settle_line(other, 0, Reason.STATUS))

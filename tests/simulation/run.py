@@ -14,7 +14,7 @@ from ledger import account_history
 from ledger.batch_walk import Walk
 from ledger.database import Database
 from ledger.errors import AccountFrozen, InsufficientCredits, LedgerError
-from ledger.holds import HoldOrder
+from ledger.hold_order import HoldOrder
 from ledger.reasons import Reason
 from ledger.scripts import Scripts
 from ledger.verify import one_snapshot
