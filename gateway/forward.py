@@ -43,6 +43,10 @@ Tell = Callable[[int, bool], Headers]
 class Switch(Protocol):
     """Has the connection of a WebSocket once the upstream has answered 101."""
 
+    @property
+    def sent_bytes(self) -> int:
+        """What it has sent to the client after the handshake."""
+
     async def run(self, response: UpstreamResponse, headers: Headers) -> End:
         """Answer the client with these headers, and say how the connection ended."""
 
@@ -175,6 +179,7 @@ class Exchange:
         headers = downward(response.headers, status=_SWITCHING, head=False)
         try:
             self._end = await self._switch.run(response, headers + self._tell(_SWITCHING, False))
+            self.sent_bytes = self._switch.sent_bytes
         except UpstreamError:
             self.started = False  # the client was told nothing yet
             raise

@@ -40,6 +40,7 @@ class Side(asyncio.Protocol):
         masks: Frames of our own towards this end carry a mask.
         full: It takes no more for now.
         gone: The connection is lost.
+        sent_bytes: What was written to it, frames and all.
         heard_at: When something came last.
         pinged_at: When it was asked whether it is still there; infinite while it need not be.
     """
@@ -54,6 +55,7 @@ class Side(asyncio.Protocol):
         self.transport: asyncio.Transport = cast("asyncio.Transport", None)
         self.forget: Callable[[], None] = _nothing
         self.full = False
+        self.sent_bytes = 0
         self.gone = False
         self.heard_at = now
         self.pinged_at = inf
@@ -66,6 +68,7 @@ class Side(asyncio.Protocol):
     def write(self, data: bytes) -> None:
         """Send bytes; to an end that is gone, none."""
         if data and not self.gone and not self.transport.is_closing():
+            self.sent_bytes += len(data)
             self.transport.write(data)
 
     def read(self, wanted: bool) -> None:  # noqa: FBT001 - yes or no is all there is to say

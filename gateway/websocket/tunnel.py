@@ -44,6 +44,12 @@ class Tunnel:
         self._limits = limits
         self._max_message_bytes = max_message_bytes
         self._keep = keep
+        self._relay: Relay | None = None
+
+    @property
+    def sent_bytes(self) -> int:
+        """What the client was sent after its handshake."""
+        return 0 if self._relay is None else self._relay.client.sent_bytes
 
     async def run(self, response: UpstreamResponse, headers: Headers) -> End:
         """
@@ -55,7 +61,7 @@ class Tunnel:
             ClientGone: The client has left meanwhile.
         """
         deflated = agreed(self._request.headers, response.headers)
-        relay = Relay(
+        relay = self._relay = Relay(
             self._toll,
             self._limits,
             deflated=deflated,

@@ -83,6 +83,19 @@ async def test_a_short_connection_is_one_charge_by_its_time(
     assert customer.secret not in str(head)
 
 
+async def test_the_log_says_how_many_bytes_a_connection_was_sent(gateway: Charging) -> None:
+    customer = await gateway.customer(credits=10)
+    async with connected(gateway.url, "/flat", customer.headers) as client:
+        await echo(client, b"x" * 100)
+        assert await client.close() == (1000, "")
+    await gateway.quiet()
+
+    name = client.headers["farebox-request-id"]
+    [line] = [line for line in await gateway.logged() if line["id"] == name]
+    # A frame of 100 bytes has a head of two; the Close is two and its code.
+    assert (line["status"], line["sent_bytes"]) == (101, 102 + 4)
+
+
 @pytest.mark.parametrize(("path", "cost"), [("/once", 5), ("/flat", 3)])
 async def test_a_connection_has_a_price_of_its_own(gateway: Charging, path: str, cost: int) -> None:
     customer = await gateway.customer(credits=10)
