@@ -100,14 +100,23 @@ def render(lines: list[Line]) -> bytes:
 def _document(line: Line) -> str:
     # Written out: `json.dumps` of the same fields costs three times as much, on every request.
     second, microsecond = divmod(line.at_us, 1_000_000)
-    account = f'"{account_text(line.account)}"' if line.account else "null"
-    key = f'"{key_text(line.key)}"' if line.key else "null"
+    asked = _asked(line.method, line.route, line.status, line.account, line.key)
     return (
         f'{{"at":"{_moment(second)}.{microsecond:06}+00:00","id":"{line.request_id}"'
-        f',"method":{_quoted(line.method)},"route":{_quoted(line.route)},"status":{line.status}'
-        f',"account":{account},"key":{key},"captured":{line.captured}'
-        f',"reason":{_quoted(line.reason)},"ms":{line.duration_us / 1000}'
-        f',"sent_bytes":{line.sent_bytes},"client":{_quoted(line.client)}}}\n'
+        f'{asked},"captured":{line.captured},"reason":{_quoted(line.reason)}'
+        f',"ms":{line.duration_us / 1000},"sent_bytes":{line.sent_bytes}'
+        f',"client":{_quoted(line.client)}}}\n'
+    )
+
+
+# A caller asks for the same things again and again.
+@lru_cache(maxsize=4096)
+def _asked(method: str, route: str, status: int, account: int, key: int) -> str:
+    account_shown = f'"{account_text(account)}"' if account else "null"
+    key_shown = f'"{key_text(key)}"' if key else "null"
+    return (
+        f',"method":{_quoted(method)},"route":{_quoted(route)},"status":{status}'
+        f',"account":{account_shown},"key":{key_shown}'
     )
 
 

@@ -56,13 +56,14 @@ def billed(
 def _headers(request_id: str, scale: int, cost: int | None, balance: int | None) -> Headers:
     headers = [(b"farebox-request-id", request_id.encode())]
     if cost is not None:
-        headers.append((b"farebox-cost", _amount(cost, scale)))
+        headers.append((b"farebox-cost", shown_amount(cost, scale)))
     if balance is not None:
-        headers.append((b"farebox-balance", _amount(balance, scale)))
+        headers.append((b"farebox-balance", shown_amount(balance, scale)))
     return headers
 
 
-def _amount(units: int, scale: int) -> bytes:
+def shown_amount(units: int, scale: int) -> bytes:
+    """Return an amount as headers tell it."""
     return format_amount(units, scale).encode() if scale else b"%d" % units
 
 

@@ -18,7 +18,8 @@ from gateway import buy_link
 from gateway.access_log import AccessLog
 from gateway.asgi import AsgiTurn, Receive, Scope, Send, turn_of
 from gateway.control import Control, OpenBilling
-from gateway.framing import FramingLimits, StrictHttpProtocol, Turn, strict_http
+from gateway.fast_path import FastPath
+from gateway.framing import FramingLimits, Head, StrictHttpProtocol, Turn, strict_http
 from gateway.idempotency import Idempotency
 from gateway.identify import Identification
 from gateway.metrics import Metrics, MetricsFile
@@ -59,6 +60,7 @@ class App:
         metrics_folder: Path | None = None,
         clock: Clock | None = None,
         websockets: WebSocketLimits | None = None,
+        fast_path: bool = True,
     ) -> None:
         """
         Build everything that serves requests.
@@ -66,7 +68,7 @@ class App:
         `open_billing` is called when one of our own routes is first asked for, and what it gives
         is closed with the app. `link_secret` signs buy links; gateways on the same stores share
         one. `write_log` takes the access log's lines, in a thread. In `metrics_folder` all workers
-        of this gateway leave their counters.
+        of this gateway leave their counters. Without `fast_path` the main flow serves all requests.
         """
         self.prices = prices
         self._clock = clock or SystemClock()
@@ -96,15 +98,17 @@ class App:
                 deliveries=self._control.deliveries,
                 clock=self._clock,
             )
+        identification = Identification(ledger.keys, clock=self._clock)
+        plans = Plans(ledger.plans, ledger.holds, self._clock)
         self._proxy = Proxy(
             holds=ledger.holds,
             posted_holds=ledger.posted_holds,
             idempotency=Idempotency(ledger.holds, ledger.claims, ledger.replies),
-            identification=Identification(ledger.keys, clock=self._clock),
+            identification=identification,
             prices=prices,
             upstreams=self._upstreams,
             presence=self._presence,
-            plans=Plans(ledger.plans, ledger.holds, self._clock),
+            plans=plans,
             access_log=self._access_log,
             metrics=self._metrics,
             buy_link=self.buy_link,
@@ -112,7 +116,19 @@ class App:
             nonce=secrets.randbits(32),
             websockets=websockets,
         )
-
+        self._fast: FastPath | None = None
+        if fast_path and isinstance(self._upstreams, H1Client):
+            self._fast = FastPath(
+                holds=ledger.quick_holds,
+                identification=identification,
+                prices=prices,
+                upstreams=self._upstreams,
+                plans=plans,
+                access_log=self._access_log,
+                metrics=self._metrics,
+                clock=self._clock,
+                is_proxied=self._is_proxied,
+            )
         self._refusals = Refusals(
             prices=prices,
             access_log=self._access_log,
@@ -128,7 +144,7 @@ class App:
 
     def protocol(self) -> type[StrictHttpProtocol]:
         """Return what speaks with clients, for uvicorn's `http`: its refusals are noted here."""
-        return strict_http(self._limits, self._refusals, self.serve)
+        return strict_http(self._limits, self._refusals, self.serve, self._fast)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request, or the server's own start and end."""
@@ -156,6 +172,10 @@ class App:
     def _is_ours(self, target: bytes) -> bool:
         prefix = self.prices.now.prefix
         return target.startswith(prefix) and target[len(prefix) :][:1] in (b"", b"/", b"?")
+
+    def _is_proxied(self, head: Head) -> bool:
+        asks_pages = self._pages_host is not None and self._pages_host.is_asked(head.block.headers)
+        return not asks_pages and not self._is_ours(head.target)
 
     def buy_link(self, account: int, request: Request) -> str:
         """Return where an account can buy credits; it works without signing in."""
@@ -199,6 +219,8 @@ class App:
     async def _running(self) -> AsyncIterator[None]:
         """Run what goes on beside the requests; at the end, write what is left of it."""
         jobs = [self._presence.run(), self._access_log.run()]
+        if self._fast is not None:
+            jobs.append(self._fast.run())
         if self._metrics_file is not None:
             jobs.append(self._metrics_file.run())
         tasks = [asyncio.create_task(job) for job in jobs]

@@ -28,6 +28,7 @@ class AsgiTurn:
 
     can_upgrade = False
     refused: Refused | None = None
+    begun: object = None
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         query = scope["query_string"]

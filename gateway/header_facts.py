@@ -31,6 +31,7 @@ class HeaderFacts:
         waits_for_continue: The body is sent when we say so.
         secrets: Every Farebox key; two are the caller's mistake.
         upward: What a backend gets of them, and for whom that was made; see `upward.py`.
+        prepared: What the fast path has made of the last request that had them.
     """
 
     __slots__ = (
@@ -39,6 +40,7 @@ class HeaderFacts:
         "host",
         "idempotency_key",
         "origin",
+        "prepared",
         "says_empty",
         "secrets",
         "upgrade",
@@ -76,3 +78,4 @@ class HeaderFacts:
                 self.waits_for_continue = True
         self.secrets = key_secrets(headers)
         self.upward: tuple[object, SharedLines] | None = None
+        self.prepared: object = None

@@ -56,6 +56,12 @@ class RouteLimits:
             return [self.policy]
         return [self.policy, (b"ratelimit", self.told % tuple(words))]
 
+    def lines(self, words: Sequence[bytes]) -> bytes:
+        """Return the same as it is written."""
+        if not self.named:
+            return b""
+        return b"".join(b"%b: %b\r\n" % header for header in self.headers(words))
+
     def problem(self, refused: RateLimited) -> Problem:
         """Return the 429; it names the limit, and says when to come back."""
         seconds = max(1, -(-refused.retry_after_ms // 1000))

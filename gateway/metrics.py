@@ -58,19 +58,22 @@ class Metrics:
 
     def request(self, route: str, status: int, reason: str, duration_us: int) -> None:
         """Count one answered request; status 0 where the client left without an answer."""
-        self._count(route, status, reason)
+        self.count((route, status // 100, reason), duration_us)
+
+    def count(self, series: tuple[str, int, str], duration_us: int) -> None:
+        """Count one answered request under its route, status class and reason."""
+        self._count(series)
         self._buckets[bisect_left(BUCKETS_MS, duration_us / 1000)] += 1
         self._duration_us += duration_us
 
     def refused(self, status: int, reason: str) -> None:
         """Count what was refused before it was a request; it took no time worth a bucket."""
-        self._count("", status, reason)
+        self._count(("", status // 100, reason))
 
-    def _count(self, route: str, status: int, reason: str) -> None:
-        key = (route, status // 100, reason)
-        if len(self._requests) >= MAX_SERIES and key not in self._requests:
-            key = ("other", status // 100, reason)
-        self._requests[key] += 1
+    def _count(self, series: tuple[str, int, str]) -> None:
+        if len(self._requests) >= MAX_SERIES and series not in self._requests:
+            series = ("other", *series[1:])
+        self._requests[series] += 1
 
     def settled(self, credit_type: str, captured: int, uncollected: int) -> None:
         """Add what a request's settlement takes and what it could not take."""

@@ -15,7 +15,8 @@ from gateway.identify import Caller
 from gateway.problems import Problem
 from gateway.visit import Visit
 from ledger.errors import LedgerError, LedgerUnavailable, PlanChanged
-from ledger.holds import HoldOrder, Holds
+from ledger.hold_order import HoldOrder
+from ledger.holds import Holds
 from ledger.plans import NOTHING, OnPlan, PlanDirectory
 from ledger.ports import Clock
 
@@ -63,8 +64,11 @@ class Plans:
         match, terms = visit.match, visit.prices.plans
         assert match is not None
         assert terms is not None
+        begun = visit.begun
         for _ in range(MOST_TRIES):
-            number = self._numbers.get(caller.account, 0)
+            number = self.remembered(caller.account)
+            if begun is not None and begun.plan is not None:
+                number = begun.plan
             plan = self._directory.remembered(number) or await self._directory.find(number)
             on = terms.on(plan, match.route)
             try:
@@ -89,6 +93,26 @@ class Plans:
         there = match if on.route is match.route else Match(on.route, match.params)
         visit.on_plan(there, on.limits, None, plan.name)
         return "plan-required" if on.closed else ""
+
+    def remembered(self, account: int) -> int:
+        """Return the number of the plan that an account was on lately; at first, of none."""
+        return self._numbers.get(account, 0)
+
+    def put_on(self, visit: Visit, caller: Caller) -> bool:
+        """Put a visit on what is remembered; False where that is not known, or closes the route."""
+        match, terms = visit.match, visit.prices.plans
+        assert match is not None
+        assert terms is not None
+        number = self.remembered(caller.account)
+        plan = self._directory.remembered(number)
+        if plan is None:
+            return False
+        on = terms.on(plan, match.route)
+        if on.closed:
+            return False
+        there = match if on.route is match.route else Match(on.route, match.params)
+        visit.on_plan(there, on.limits, number, plan.name)
+        return True
 
     def _remember(self, account: int, number: int) -> None:
         if len(self._numbers) >= MOST_REMEMBERED:

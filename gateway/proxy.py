@@ -11,12 +11,10 @@ per request and takes what it needs by constructor.
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final
 
 from config import (
     BadPath,
     Match,
-    RequestFacts,
     Route,
     Unpriceable,
     canonical_path,
@@ -27,6 +25,7 @@ from gateway.access_log import AccessLog
 from gateway.admission import check_head, find_route, watched_head, websocket_not_available
 from gateway.answer import Tell
 from gateway.asgi import AsgiTurn
+from gateway.fast_path import Begun
 from gateway.forward import Exchange, Switch
 from gateway.framing import Turn
 from gateway.headers import client_address
@@ -34,6 +33,7 @@ from gateway.idempotency import Answered, Idempotency, Once, send_reply
 from gateway.identify import Caller, Identification
 from gateway.metering import Metering, detail_unpriced
 from gateway.metrics import Metrics
+from gateway.order import facts_of, hold_order
 from gateway.outcome import NOTHING, End, Ending, Outcome, outcome
 from gateway.plans import Plans
 from gateway.presence import Presence
@@ -64,13 +64,13 @@ from ledger.errors import (
     NotFound,
     RateLimited,
 )
-from ledger.holds import Held, HoldBlock, HoldOrder, Holds
+from ledger.hold_order import HoldOrder
+from ledger.holds import Held, HoldBlock, Holds
 from ledger.ids import HoldIds, hold_text, minted_us
 from ledger.ports import Clock
 from ledger.posted_holds import PostedHolds
 from ledger.reasons import Reason
 
-SCOPE_CALL: Final = 1
 PREFLIGHTS_PER_MINUTE = 600  # by address: they are free, and still work for the backend
 
 
@@ -122,8 +122,14 @@ class Proxy:
     async def serve(self, turn: Turn | AsgiTurn) -> None:
         """Serve one request, whatever it is: with an answer of the backend or a problem."""
         request = Request(turn)
-        visit = Visit(request, self._prices.now, self._clock.now_us())
-        self._metrics.open_requests += 1
+        begun = turn.begun
+        if isinstance(begun, Begun):
+            visit = Visit(request, begun.prices, begun.began_us)
+            visit.begun = begun  # counted among the open requests when it began
+            request.has_body(begun.body)
+        else:
+            visit = Visit(request, self._prices.now, self._clock.now_us())
+            self._metrics.open_requests += 1
         try:
             await self._serve(visit)
         except ClientGone:
@@ -146,6 +152,8 @@ class Proxy:
             raise
         finally:
             self._uploads.leave(request)
+            if visit.begun is not None:
+                visit.begun.close(self._holds)
             self._metrics.open_requests -= 1
             self._note(visit)
 
@@ -191,16 +199,17 @@ class Proxy:
                 secret
             ) or await self._identification.find(secret, request, visit.prices.list)
         body = await _priced_body(request, route) if route.price.needs_body else None
-        facts = _facts(request, match, body)
+        facts = facts_of(request, match, body)
         metering = Metering(route.price, route.price.before(facts), request, self._clock)
-        order = self._order(visit, caller, metering, facts)
+        order = hold_order(visit, caller, metering, facts)
         nothing_due = metering.measured.final and metering.measured.ceiling == 0
         if nothing_due and not visit.limits.counts_free:
             passed = await self._holds.pass_free(order)
             visit.standings = passed.standings
             await self._forward_free(visit, path, passed.available)
             return
-        block: HoldBlock | Once = self._holds.hold(order)
+        asked = None if visit.begun is None else visit.begun.take_asked()
+        block: HoldBlock | Once = self._holds.hold(order, asked)
         if request.facts.idempotency_key is not None:
             block = visit.once = await self._idempotency.once(visit, path, order)
         self._uploads.enter(visit.prices.backends[route.index].address, request)
@@ -352,7 +361,7 @@ class Proxy:
         try:
             assert visit.match is not None
             body = await _priced_body(visit.request, route)
-            facts = _facts(visit.request, visit.match, body)
+            facts = facts_of(visit.request, visit.match, body)
             visit.record = route.recorded(facts)
             before = route.price.before(facts)
             metering = Metering(route.price, before, visit.request, self._clock)
@@ -364,29 +373,6 @@ class Proxy:
             visit.reason = NO_PRICE if route.price.unpriced else ""
             return metering
         return None
-
-    def _order(
-        self, visit: Visit, caller: Caller, metering: Metering, facts: RequestFacts
-    ) -> HoldOrder:
-        route, prices = visit.route, visit.prices
-        if route.record:
-            visit.record = route.recorded(facts)
-        limits = visit.limits
-        return HoldOrder(
-            account=caller.account,
-            key=caller.key,
-            credit_type=prices.type_numbers[route.price.credit_type],
-            ceiling=metering.measured.ceiling,
-            version=prices.version,
-            rule=route.index,
-            lifetime_ms=route.lifetime_ms,
-            scope=SCOPE_CALL,
-            rate=limits.rate,
-            detail=metering.detail_before(visit.record, visit.plan_name),
-            limits=limits.block,
-            route=route.name,
-            plan=visit.plan,
-        )
 
     async def _forward(
         self,
@@ -403,8 +389,11 @@ class Proxy:
         websocket, once = tunnel is not None, visit.once
         lingers = (meter is not None or (once is not None and route.replays)) and not websocket
         exchange = visit.exchange = Exchange(request, meter=meter, tell=tell, switch=tunnel)
+        upstreams = self._upstreams if once is None else once.upstreams(self._upstreams)
+        if visit.begun is not None:
+            upstreams = visit.begun.upstreams(upstreams)
         end = await exchange.run(
-            self._upstreams if once is None else once.upstreams(self._upstreams),
+            upstreams,
             upstream_request(visit, path, metered=meter is not None, websocket=websocket),
             visit.prices.backends[route.index].address,
             self._presence,
@@ -515,11 +504,6 @@ async def _priced_body(request: Request, route: Route) -> bytes | None:
     if not route.price.needs_body:
         return None
     return await request.gather(route.max_body or route.price.body_limit)
-
-
-def _facts(request: Request, match: Match, body: bytes | None) -> RequestFacts:
-    """Gather what the price and the record may look at."""
-    return RequestFacts(match.params, request.query, request.headers, body, request.body_bytes)
 
 
 def _say_what_failed(visit: Visit) -> None:

@@ -55,7 +55,7 @@ class Request:
     def __init__(self, turn: Turn | AsgiTurn) -> None:
         head = turn.head
         self.turn = turn
-        self.facts = facts = _facts_of(head.block)
+        self.facts = facts = header_facts(head.block)
         self.method = head.method
         self.raw_path, _, self.query = head.target.partition(b"?")
         self.headers = facts.headers
@@ -106,6 +106,12 @@ class Request:
     def upgrade_to(self, successor: Successor, head: bytes) -> Given | None:
         """Answer the handshake with this head; None where the client is gone."""
         return self.turn.upgrade(successor, head)
+
+    def has_body(self, body: bytes) -> None:
+        """Note that this is all of the body: nothing of it is read from the client any more."""
+        self._gathered = body
+        self.received_bytes = len(body)
+        self.body_ended = True
 
     async def gather(self, limit_bytes: int) -> bytes:
         """
@@ -174,7 +180,7 @@ class Request:
         return piece
 
 
-def _facts_of(block: Block) -> HeaderFacts:
+def header_facts(block: Block) -> HeaderFacts:
     """Read the headers, or find what the connection's request before this one found in them."""
     facts = block.reading
     if not isinstance(facts, HeaderFacts):

@@ -13,6 +13,7 @@ from gateway.prices import Prices
 from gateway.request import Request
 
 if TYPE_CHECKING:
+    from gateway.fast_path import Begun
     from gateway.idempotency import Once
 
 _NOTHING_RECORDED: Mapping[str, str] = {}
@@ -34,10 +35,12 @@ class Visit:
         plan, plan_name: What its account is on; None and empty where that does not matter.
         standings: How the limits stand, once the ledger said it.
         once: The block of its hold, where it has an Idempotency-Key.
+        begun: What the fast path did of it before.
     """
 
     __slots__ = (
         "began_us",
+        "begun",
         "caller",
         "captured",
         "exchange",
@@ -77,6 +80,7 @@ class Visit:
         self.sent_bytes = 0
         self.standings: Sequence[bytes] = ()
         self.once: Once | None = None
+        self.begun: Begun | None = None
 
     @property
     def told_limits(self) -> Headers:

@@ -32,7 +32,7 @@ from ledger import accounts, api_keys, charges, credit_types, grants, price_vers
 from ledger.charges import Charge
 from ledger.controls import Grant
 from ledger.errors import NotFound
-from ledger.holds import HoldOrder
+from ledger.hold_order import HoldOrder
 from ledger.ids import parse_hold
 from ledger.ledger import Ledger, LedgerOptions
 from ledger.ports import SystemClock
@@ -194,6 +194,7 @@ async def charging(
     upstream: str | None = None,
     metrics_folder: Path | None = None,
     websockets: WebSocketLimits | None = None,
+    fast_path: bool = True,
     http: Callable[[App], type[asyncio.Protocol]] = App.protocol,
     **settings: Any,
 ) -> AsyncIterator[Charging]:
@@ -237,6 +238,7 @@ async def charging(
                 write_log=log.append,
                 metrics_folder=metrics_folder,
                 websockets=websockets,
+                fast_path=fast_path,
             )
             limits = httpx.Limits(max_connections=None)
             async with (

@@ -13,6 +13,9 @@ from gateway.framing.head import HEAD, Head, judge, read_head
 from gateway.framing.limits import FramingLimits
 from gateway.framing.refusal import Refusal
 
+REPEATED_BYTES = 4 * 1024
+"""A longer request is not kept to be compared with the next: connections are many."""
+
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _FIRST_BYTE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]")
 
@@ -40,7 +43,17 @@ class Framing:
         refusal: Why nothing more is read. Final.
     """
 
-    __slots__ = ("_blank", "_chunks", "_kept", "_left", "_limits", "head", "phase", "refusal")
+    __slots__ = (
+        "_blank",
+        "_chunks",
+        "_kept",
+        "_left",
+        "_limits",
+        "_whole",
+        "head",
+        "phase",
+        "refusal",
+    )
 
     def __init__(self, limits: FramingLimits) -> None:
         self._limits = limits
@@ -48,6 +61,7 @@ class Framing:
         self._blank = 0
         self._left = 0
         self._chunks: Chunks | None = None
+        self._whole = b""  # what `head` was read of, where it was all that came, and has no body
         self.phase: Phase = _IDLE
         self.head: Head | None = None
         self.refusal: Refusal | None = None
@@ -77,6 +91,17 @@ class Framing:
             return b""
         return self._head(data)
 
+    def again(self, data: bytes) -> bool:
+        """
+        Take the request that came last once more, if these are its very bytes and nothing else.
+
+        Clients ask for the same thing again and again on a connection: it was judged before.
+        """
+        if self.phase is not _IDLE or data != self._whole or not data:
+            return False
+        self.phase = _COMPLETE
+        return True
+
     def next(self) -> bytes:
         """Go on to the next request, the one before being answered; give as `feed` does."""
         if self.phase is not _COMPLETE or self._is_last():
@@ -103,7 +128,7 @@ class Framing:
         # Only what came in one piece is tried at once, as nearly all heads do: trying again at
         # each piece would let a client that sends single bytes buy much work for little.
         match = None if self._kept else HEAD.match(data)
-        self._kept = b""
+        self._kept = self._whole = b""
         if (
             match is not None
             and match.end() <= self._limits.head_bytes
@@ -111,7 +136,9 @@ class Framing:
         ):
             # Whole and well-formed: no position before its end can have refused it.
             before = None if self.head is None else self.head.block
-            return self._judged(judge(match, self._limits, before), data, match.end())
+            end = match.end()
+            self._whole = data if end == len(data) <= REPEATED_BYTES else b""
+            return self._judged(judge(match, self._limits, before), data, end)
         if data[:1] == b"\r":
             data = self._skip_blank_lines(data)
         if not data or self.refusal is not None:
@@ -136,6 +163,7 @@ class Framing:
                 self._keep(data[end:])
             return b""
         self.phase = _BODY
+        self._whole = b""
         if body_bytes < 0:
             self._chunks = Chunks(self._limits)
         self._left = body_bytes

@@ -1,7 +1,6 @@
 """One client's connection: requests in, one at a time, each with its answer, under time limits."""
 
 import asyncio
-import logging
 import socket
 import struct
 from functools import partial
@@ -13,16 +12,17 @@ from weakref import WeakKeyDictionary
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from gateway.framing.answering import Answering
 from gateway.framing.crowd import Crowd
+from gateway.framing.fast import FastPath, Passage
 from gateway.framing.framing import Framing, Phase
+from gateway.framing.head import Head
 from gateway.framing.limits import FramingLimits
 from gateway.framing.refusal import Refusal
 from gateway.framing.sweep import Sweep
 from gateway.framing.turn import TURN, Refused, Turn
 from gateway.framing.upgrade import Given, Successor
 from gateway.framing.witness import Nobody, Witness
-
-_log = logging.getLogger(__name__)
 
 _TOO_SLOW = Refusal(408, "request-timeout", "The request did not arrive in time.")
 _ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
@@ -50,6 +50,7 @@ class StrictHttpProtocol(asyncio.Protocol):
     limits: ClassVar[FramingLimits] = FramingLimits()
     witness: ClassVar[Witness] = Nobody()
     application: ClassVar[Application | None] = None
+    fast: ClassVar[FastPath | None] = None
     # One of each per server; they go with the server's state.
     _sweeps: ClassVar[WeakKeyDictionary[ServerState, Sweep]] = WeakKeyDictionary()
     _crowds: ClassVar[WeakKeyDictionary[ServerState, Crowd]] = WeakKeyDictionary()
@@ -66,7 +67,7 @@ class StrictHttpProtocol(asyncio.Protocol):
         self._keep_alive_s = config.timeout_keep_alive
         self._server_state = server_state
         self._connections = cast("set[Successor]", server_state.connections)
-        self._loop = _loop or asyncio.get_running_loop()
+        loop = _loop or asyncio.get_running_loop()
         self._framing = Framing(self.limits)
         self._deadline = inf
         self._drained_bytes = 0
@@ -75,7 +76,7 @@ class StrictHttpProtocol(asyncio.Protocol):
         sweep = self._sweeps.get(server_state)
         if sweep is None:
             swept = cast("set[StrictHttpProtocol]", server_state.connections)
-            sweep = Sweep(self._loop, swept, self.limits.sweep_ms / 1000)
+            sweep = Sweep(loop, swept, self.limits.sweep_ms / 1000)
             self._sweeps[server_state] = sweep
         self._sweep = sweep
         self._crowd = self._crowds.setdefault(server_state, Crowd())
@@ -86,11 +87,11 @@ class StrictHttpProtocol(asyncio.Protocol):
         self._reading_paused = False
         self._writable: asyncio.Event | None = None
         self.write_paused = False
-        self._task: asyncio.Task[None] | None = None
+        self._answering: Answering | None = None
+        self._head: Head | None = None  # of the request begun last
         self._turn: Turn | None = None  # begun last, perhaps answered
-        self._next: Turn | None = None  # for the task to take up
-        self._idle: asyncio.Future[None] | None = None
-        self._over = False
+        self._passage: Passage | None = None
+        self._passing = False  # a request is under way in it
 
     # What the event loop calls
 
@@ -117,14 +118,20 @@ class StrictHttpProtocol(asyncio.Protocol):
         del exc
         self._make_room()
         self._connections.discard(cast("Successor", self))
+        self._leave_passage()
         if self._turn is not None:
             self._turn.leave()
         self.resume_writing()
-        self._end_task()
+        if self._answering is not None:
+            self._answering.end()
 
     def data_received(self, data: bytes) -> None:
         """Take what the framing understands."""
         framing = self._framing
+        if framing.again(data):
+            self._deadline = inf
+            self._begin(cast("Head", framing.head), b"")
+            return
         before = framing.phase
         if before is _REFUSED:
             return
@@ -158,6 +165,7 @@ class StrictHttpProtocol(asyncio.Protocol):
 
     def shutdown(self) -> None:
         """End after the answer under way."""
+        self._leave_passage()
         if self._turn is None or self._turn.complete:
             self._transport.close()
         else:
@@ -221,10 +229,36 @@ class StrictHttpProtocol(asyncio.Protocol):
 
     def answered(self, turn: Turn) -> None:
         """Go on to the next request, if there may be one."""
-        self._server_state.total_requests += 1
-        if not turn.keep_alive:
+        if turn.keep_alive:
+            self._next_request()
+        else:
+            self._server_state.total_requests += 1
             self._transport.close()
-            return
+
+    # What a passage calls
+
+    def passed(self) -> None:
+        """Go on to the next request: all of the answer was written."""
+        self._passing = False
+        self._next_request()
+
+    def drop(self) -> None:
+        """End the connection: a request in it cannot be answered."""
+        self._passage, self._passing = None, False
+        self._transport.close()
+
+    def leave_to_application(self, head: Head, begun: object) -> None:
+        """Let the application answer, with what was begun; the body is in there."""
+        self._passage, self._passing = None, False
+        turn = Turn(self, head, begun)
+        if self._transport.is_closing():
+            turn.leave()
+        self._hand_on(turn)
+
+    # What both lead to
+
+    def _next_request(self) -> None:
+        self._server_state.total_requests += 1
         if self._transport.is_closing():
             return
         self.go_on_reading()
@@ -250,7 +284,8 @@ class StrictHttpProtocol(asyncio.Protocol):
             return None
         turn.started = turn.complete = True
         turn.tell()
-        self._over = True
+        if self._answering is not None:
+            self._answering.end()
         self._connections.discard(cast("Successor", self))
         self._connections.add(successor)
         self._server_state.total_requests += 1
@@ -289,74 +324,49 @@ class StrictHttpProtocol(asyncio.Protocol):
         phase = framing.phase
         turn = self._turn
         head = framing.head
-        if head is not None and (turn is None or turn.head is not head):
-            turn = Turn(self, head)
-            if head.block.body_bytes and turn.take(body, ended=phase is _COMPLETE):
-                self._stop_reading()
-            self._begin(turn)
+        if head is not None and head is not self._head:
+            if phase is _COMPLETE and framing.refusal is None:
+                self._begin(head, body)
+            else:
+                self._head = head
+                turn = Turn(self, head)
+                if turn.take(body, ended=False):
+                    self._stop_reading()
+                self._hand_on(turn)
         elif turn is not None and before is _BODY and turn.take(body, ended=phase is _COMPLETE):
             self._stop_reading()
         if framing.refusal is not None:
             self._refuse(framing.refusal)
 
-    def _begin(self, turn: Turn) -> None:
+    def _begin(self, head: Head, body: bytes) -> None:
+        """Begin a request that is here with all of its body."""
+        self._head = head
+        if self.fast is not None:
+            if self._passage is None:
+                self._passage = self.fast.passage(self)
+            if self._passage.begin(head, body):
+                self._passing = True
+                return
+        turn = Turn(self, head)
+        if head.block.body_bytes and turn.take(body, ended=True):
+            self._stop_reading()
+        self._hand_on(turn)
+
+    def _leave_passage(self) -> None:
+        if self._passing and self._passage is not None:
+            self._passage.leave()
+
+    def _hand_on(self, turn: Turn) -> None:
         """Hand a request to the connection's task."""
-        self._turn = self._next = turn
-        if self._task is None:
-            self._task = self._loop.create_task(self._serve())
-            self._server_state.tasks.add(self._task)
-            self._task.add_done_callback(self._server_state.tasks.discard)
-        elif self._idle is not None:
-            idle, self._idle = self._idle, None
-            if not idle.done():
-                idle.set_result(None)
+        self._turn = turn
+        if self._answering is None:
+            serve = self.application or self._serve_asgi
+            tasks = self._server_state.tasks
+            self._answering = Answering(serve, tasks, self._transport.close)
+        self._answering.take(turn)
 
-    async def _serve(self) -> None:
-        """Answer one request after another, until the connection ends."""
-        while not self._over:
-            turn = self._next
-            if turn is None:
-                self._idle = self._loop.create_future()
-                await self._idle
-                continue
-            self._next = None
-            await self._answer(turn)
-
-    async def _answer(self, turn: Turn) -> None:
-        try:
-            if self.application is not None:
-                await self.application(turn)
-            else:
-                await self._app(self.scope_of(turn), turn.receive, turn.send)
-        except asyncio.CancelledError:
-            self._transport.close()
-            raise
-        except Exception:  # noqa: BLE001 - whatever it is, the client gets an answer
-            _log.exception("the application failed")
-            await self._fault(turn)
-            return
-        if not (turn.complete or turn.disconnected):
-            _log.error("the application returned without completing its answer")
-            await self._fault(turn)
-
-    async def _fault(self, turn: Turn) -> None:
-        """Say that it is our fault, if anything can be said."""
-        if turn.started:
-            turn.cut()
-        elif not turn.disconnected:
-            text = b"Internal Server Error"
-            headers = [
-                (b"content-type", b"text/plain; charset=utf-8"),
-                (b"content-length", b"%d" % len(text)),
-                (b"connection", b"close"),
-            ]
-            await turn.begin(500, headers)
-            await turn.body(text, more=False)
-
-    def _end_task(self) -> None:
-        self._over = True
-        if self._idle is not None and not self._idle.done():
-            self._idle.set_result(None)
+    async def _serve_asgi(self, turn: Turn) -> None:
+        await self._app(self.scope_of(turn), turn.receive, turn.send)
 
     def _is_answered(self) -> bool:
         return self._turn is not None and self._turn.complete
@@ -445,13 +455,15 @@ def strict_http(
     limits: FramingLimits,
     witness: Witness | None = None,
     application: Application | None = None,
+    fast: FastPath | None = None,
 ) -> type[StrictHttpProtocol]:
     """
     Make the protocol class with limits of one's own, and with somebody who hears of refusals.
 
     `application` takes requests as they are; without one the server's ASGI application is asked.
+    `fast` is asked first, and may take them or what it has begun of them to the application.
     """
-    own: dict[str, object] = {"limits": limits, "witness": witness or Nobody()}
+    own: dict[str, object] = {"limits": limits, "witness": witness or Nobody(), "fast": fast}
     if application is not None:
         own["application"] = application
     return type("StrictHttpProtocol", (StrictHttpProtocol,), own)

@@ -43,6 +43,24 @@ def _status_line(status: int) -> bytes:
 _STATUS_LINES: Final = [b""] * 100 + [_status_line(status) for status in range(100, 1000)]
 
 
+def answer_lines(status: int, headers: Headers) -> bytes:
+    """
+    Write the status line and these header lines of an answer, without the empty line.
+
+    Raises:
+        RuntimeError: A header would break out of its line.
+    """
+    lines = b"".join([_STATUS_LINES[status], *[b"%b: %b\r\n" % header for header in headers]])
+    _check_lines(lines, len(headers) + 1)
+    return lines
+
+
+def _check_lines(written: bytes, lines: int) -> None:
+    # One look at the whole instead of one at each part: none may have brought its own line.
+    if written.count(b"\n") != lines or written.count(b"\r") != lines or b"\0" in written:
+        raise RuntimeError("a header of the answer holds a line end or NUL")
+
+
 class Refused(NamedTuple):
     """A refusal that was told, under this id."""
 
@@ -64,6 +82,7 @@ class Turn:
         request_id: How the application names it, for a refusal amid its body.
         refused: What the client was told whose body broke a rule.
         endless: Only the end of the connection ends the answer (HTTP/1.0).
+        begun: What was done for it before the application was asked; the application knows what.
     """
 
     __slots__ = (
@@ -75,6 +94,7 @@ class Turn:
         "_news",
         "_pieces",
         "_waiting",
+        "begun",
         "complete",
         "disconnected",
         "endless",
@@ -86,8 +106,9 @@ class Turn:
         "waits_for_continue",
     )
 
-    def __init__(self, connection: "StrictHttpProtocol", head: Head) -> None:
+    def __init__(self, connection: "StrictHttpProtocol", head: Head, begun: object = None) -> None:
         self._connection = connection
+        self.begun = begun
         self._pieces: list[bytes] = []
         self._waiting = 0
         self._ended = head.block.body_bytes == 0
@@ -269,9 +290,7 @@ class Turn:
             lines += 1
         parts.append(b"\r\n")
         head = b"".join(parts)
-        # One look at the whole instead of one at each part: none may have brought its own line.
-        if head.count(b"\n") != lines or head.count(b"\r") != lines or b"\0" in head:
-            raise RuntimeError("a header of the answer holds a line end or NUL")
+        _check_lines(head, lines)
         return head
 
     def _body(self, piece: bytes, *, more: bool) -> None:

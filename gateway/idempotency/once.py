@@ -27,7 +27,8 @@ from gateway.upstream import UpstreamClient
 from gateway.visit import Visit
 from ledger.claims import Claim, Claims, Standing, There
 from ledger.errors import Claimed, LedgerUnavailable
-from ledger.holds import Held, HoldOrder, Holds, Passed
+from ledger.hold_order import HoldOrder
+from ledger.holds import Held, Holds, Passed
 from ledger.ids import hold_text
 from ledger.reasons import Reason
 from ledger.replies import Replies, Reply

@@ -9,7 +9,7 @@ import asyncio
 import select
 from collections.abc import Callable
 from math import inf
-from typing import cast
+from typing import Protocol, cast
 
 from gateway.upstream.errors import (
     Phase,
@@ -25,17 +25,26 @@ from gateway.upstream.response import ResponseReader
 _FIRST_REFUSING_STATUS = 300
 
 
+class Listener(Protocol):
+    """Is told in the same turn of the event loop, instead of a future in the next."""
+
+    def news(self) -> None:
+        """Look: a head, a piece of body or an error has come."""
+
+
 class Connection(asyncio.Protocol):
     """
     An HTTP/1.1 connection, used by one request after another.
 
     Attributes:
         reused: A response has been read from it before.
+        heard_at: Loop time in seconds when bytes came last, or it was made.
         deadline: Loop time in seconds by which something must come; see `expire`.
         waiting_for_body: The caller's body iterator has the turn, so the upstream is not late.
         request_done: The whole request has been written.
         error: What has ended the exchange.
         response: What has come of the response.
+        listener: Who is told when there is more to look at; it takes itself off.
     """
 
     def __init__(
@@ -50,6 +59,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
         self._poll: select.poll | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self.listener: Listener | None = None
         self._writable: asyncio.Future[None] | None = None
         self._write_paused = False
         self._in_use = False
@@ -58,6 +68,7 @@ class Connection(asyncio.Protocol):
         self.keep_until = inf
         self.response = ResponseReader(limits)
         self._timeout_s = 0.0
+        self.heard_at = 0.0
         self.deadline = inf
         self.waiting_for_body = False
         self.request_done = False
@@ -81,6 +92,14 @@ class Connection(asyncio.Protocol):
         self.error = None
         self._read_paused = False
         self._in_use = True
+
+    def send(self, request: bytes, timeout_s: float, listener: Listener) -> None:
+        """Take it into use for a whole request, none of HEAD; `listener` hears of the response."""
+        self.begin(head_only=False, timeout_s=timeout_s)
+        self.listener = listener
+        self._transport.write(request)
+        self.request_done = True
+        self.deadline = self._loop.time() + timeout_s
 
     def write(self, data: bytes) -> None:
         """Send bytes of the request."""
@@ -184,6 +203,8 @@ class Connection(asyncio.Protocol):
         self._transport.abort()
 
     def _wake(self) -> None:
+        if self.listener is not None:
+            self.listener.news()
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
         if self._writable is not None and not self._writable.done():
@@ -194,6 +215,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
         self._transport = cast("asyncio.Transport", transport)
+        self.heard_at = self._loop.time()
 
     def data_received(self, data: bytes) -> None:
         """Parse; wake the reader; stop reading if it is slow."""
@@ -201,7 +223,8 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
             return
         response = self.response
-        self.deadline = self._loop.time() + self._timeout_s
+        self.heard_at = now = self._loop.time()
+        self.deadline = now + self._timeout_s
         try:
             response.feed(data)
         except UpstreamInvalid as error:
@@ -211,8 +234,13 @@ class Connection(asyncio.Protocol):
         if full or response.switched:
             self._read_paused = True
             self._transport.pause_reading()
+        if not response.head_done and self.error is None:
+            return
+        if self.listener is not None:
+            self.listener.news()
+            return
         waiter = self._waiter
-        if waiter is not None and not waiter.done() and (response.head_done or self.error):
+        if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
     def eof_received(self) -> bool:

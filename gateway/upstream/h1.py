@@ -14,7 +14,7 @@ from gateway.upstream.pool import Pool
 from gateway.upstream.request_head import request_head
 
 # RFC 9110 9.2.2. What may be repeated when a kept connection dies without an answer.
-_IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
+IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
 
 # A body up to this size goes out in one write with the head; above it the copy costs more.
 _JOIN_BYTES = 64 * 1024
@@ -45,6 +45,18 @@ class H1Client:
     def send(self, request: UpstreamRequest, upstream: UpstreamAddress) -> "Exchange":
         """Send a request; see the door."""
         return Exchange(self, request, upstream)
+
+    def lend(self, upstream: UpstreamAddress, *, surely: bool) -> "Lent | None":
+        """Lend a kept connection at once, if there is one; `surely`: see `Connection.usable`."""
+        pool = self.pool_of(upstream)
+        connection = pool.kept(surely=surely)
+        return None if connection is None else Lent(self, pool, connection)
+
+    def resume(
+        self, request: UpstreamRequest, upstream: UpstreamAddress, lent: "Lent"
+    ) -> "Exchange":
+        """Go on with a request that was written to a lent connection; otherwise as `send`."""
+        return Exchange(self, request, upstream, lent)
 
     async def aclose(self, drain_ms: int = 0) -> None:
         """Take no more, wait for what is under way, close everything. A repeat is harmless."""
@@ -116,15 +128,44 @@ class H1Client:
             self._watch()
 
 
+class Lent:
+    """A connection in somebody's use, until it is given back or another takes it over."""
+
+    __slots__ = ("_client", "connection", "pool", "taken")
+
+    def __init__(self, client: H1Client, pool: Pool, connection: Connection) -> None:
+        self._client = client
+        self.pool = pool
+        self.connection = connection
+        self.taken = False
+
+    def take(self) -> Connection:
+        """Take it over: who does so gives it back."""
+        self.taken = True
+        return self.connection
+
+    def give_back(self) -> None:
+        """Give it back, unless it was taken over; with an unfinished exchange it is closed."""
+        if not self.taken:
+            self.taken = True
+            self.pool.give_back(self.connection)
+            self._client.left()
+
+
 class Exchange:
     """One request and its response: the block that `H1Client.send` returns, and what it yields."""
 
-    __slots__ = ("_address", "_client", "_connection", "_pool", "_pump", "_request")
+    __slots__ = ("_address", "_client", "_connection", "_lent", "_pool", "_pump", "_request")
 
     def __init__(
-        self, client: H1Client, request: UpstreamRequest, address: UpstreamAddress
+        self,
+        client: H1Client,
+        request: UpstreamRequest,
+        address: UpstreamAddress,
+        lent: Lent | None = None,
     ) -> None:
         self._client = client
+        self._lent = lent
         self._request = request
         self._address = address
         self._pool: Pool | None = None
@@ -163,14 +204,14 @@ class Exchange:
 
     async def __aenter__(self) -> Self:
         """Send, and wait for the response head."""
-        request = self._request
-        pool = self._pool = self._client.pool_of(self._address)
+        request, lent = self._request, self._lent
+        pool = self._pool = self._client.pool_of(self._address) if lent is None else lent.pool
         head = request_head(request, self._address.authority)
         if request.websocket:
             await self._try(await pool.fresh(), head)
             return self
-        may_repeat = request.method in _IDEMPOTENT and not request.body
-        connection = pool.kept(surely=not may_repeat)
+        may_repeat = request.method in IDEMPOTENT and not request.body
+        connection = pool.kept(surely=not may_repeat) if lent is None else lent.take()
         if connection is None:
             connection = await pool.connection(surely=not may_repeat)
         try:
@@ -195,9 +236,12 @@ class Exchange:
         """Send on this connection until the response head is there; on any error give it back."""
         self._connection = connection
         try:
-            if not connection.usable(surely=False):
+            written = self._lent is not None and connection is self._lent.connection
+            if not (written or connection.usable(surely=False)):
                 raise UpstreamReset("closed before the request", sent=False, head_sent=False)
-            self._write(connection, head)
+            self._request.head_sent = True
+            if not written:
+                self._write(connection, head)
             while not connection.response.head_done:
                 if connection.error is not None:
                     raise connection.error
@@ -216,7 +260,6 @@ class Exchange:
             timeout_s=self._address.timeout_ms / 1000,
             websocket=request.websocket,
         )
-        request.head_sent = True
         if body is None or isinstance(body, bytes):
             if not body:
                 connection.write(head)

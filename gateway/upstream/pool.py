@@ -33,7 +33,7 @@ class Pool:
         self._tls = tls
         self._places = 0
         self._idle: list[Connection] = []
-        self._lent: set[Connection] = set()
+        self._connections: set[Connection] = set()
         self._waiting: deque[tuple[float, _Place]] = deque()
         self._closed = False
 
@@ -52,7 +52,6 @@ class Pool:
         while self._idle:
             connection = self._idle.pop()
             if connection.usable(surely=surely):
-                self._lent.add(connection)
                 return connection
             self._drop(connection)
         return None
@@ -88,26 +87,24 @@ class Pool:
 
     def give_back(self, connection: Connection) -> None:
         """Take back a lent connection: lend it to the next, keep it, or close it."""
-        self._lent.discard(connection)
         if not connection.finish():
             self._drop(connection)
             return
         place = self._next_waiting()
         if place is not None:
-            self._lent.add(connection)
             place.set_result(connection)
             return
         kept_s = self._kept_s(connection)
         if kept_s <= 0:
             self._drop(connection)
             return
-        connection.keep_until = self._loop.time() + kept_s
+        connection.keep_until = connection.heard_at + kept_s
         self._idle.append(connection)
 
     def sweep(self, now: float) -> bool:
         """Apply the time limits; True while there is anything left to watch."""
-        for connection in tuple(self._lent):
-            connection.expire(now)
+        for connection in tuple(self._connections):
+            connection.expire(now)  # the kept ones wait for nothing
         # Not in order of time: an upstream may tell each connection another.
         for connection in [each for each in self._idle if each.keep_until <= now]:
             self._idle.remove(connection)
@@ -129,7 +126,7 @@ class Pool:
             place = self._waiting.popleft()[1]
             if not place.done():
                 place.set_exception(UpstreamRefused("the client is closing"))
-        for connection in tuple(self._lent):
+        for connection in tuple(self._connections):
             connection.fail(UpstreamRefused("the client is closing"))
             connection.abort()
 
@@ -158,7 +155,7 @@ class Pool:
     async def _renewed(self, given: Connection | None) -> Connection:
         """Open a connection in the place of this one, or in the place that was given."""
         if given is not None:
-            self._lent.discard(given)
+            self._connections.discard(given)
             given.abort()
         return await self._open()
 
@@ -184,17 +181,18 @@ class Pool:
         if self._closed:
             self._drop(connection)
             raise UpstreamRefused("the client is closing")
-        self._lent.add(connection)
+        self._connections.add(connection)
         return connection
 
     def _lost(self, connection: Connection) -> None:
         """Forget a connection that closed by itself; one that is lent is given back by its user."""
         if connection in self._idle:
             self._idle.remove(connection)
+            self._connections.discard(connection)
             self._free_place()
 
     def _drop(self, connection: Connection) -> None:
-        self._lent.discard(connection)
+        self._connections.discard(connection)
         connection.abort()
         self._free_place()
 

@@ -32,6 +32,27 @@ _TIMEOUT = re.compile(rb"(?:^|[,;\s])timeout=\"?([0-9]{1,9})", re.IGNORECASE)
 FRAMING_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
 
 
+class Seen:
+    """
+    A usual head, as it came, and what was read of it; upstreams send the same again and again.
+
+    Attributes:
+        below: What the caller has made of it, for the next response that begins with it.
+    """
+
+    __slots__ = ("below", "head", "headers", "keep", "length", "status")
+
+    def __init__(
+        self, head: bytes, status: int, headers: Headers, length: int, *, keep: bool
+    ) -> None:
+        self.head = head
+        self.status = status
+        self.headers = headers
+        self.length = length
+        self.keep = keep
+        self.below: object = None
+
+
 class ResponseReader:
     """
     Reads the responses of one connection.
@@ -45,12 +66,14 @@ class ResponseReader:
         dirty: Bytes came that belong to no response; the connection is not to be used again.
         buffered: Bytes of body that were not taken yet.
         switched: The upstream has left HTTP, as it was asked to; the body is what it said since.
+        seen: The head, where it was a usual one.
     """
 
     def __init__(self, limits: UpstreamLimits) -> None:
         self._limits = limits
         self._parser: Any = httptools.HttpResponseParser(self)
         self._head_only = False
+        self._last: Seen | None = None
         self.begin(head_only=False)
 
     def begin(self, *, head_only: bool, websocket: bool = False) -> None:
@@ -70,6 +93,7 @@ class ResponseReader:
         self.keep_s: int | None = None
         self.dirty = False
         self.buffered = 0
+        self.seen: Seen | None = None
         self._pieces: list[bytes] = []
         self._left = -1  # of a body whose bytes we count; -1: httptools reads
         self._until_close = False
@@ -110,6 +134,10 @@ class ResponseReader:
 
     def _usual(self, data: bytes) -> bool:
         """Read a response whose head is here and tells the length; False leaves it unread."""
+        last = self._last
+        if last is not None and data.startswith(last.head):
+            self._take(last, data)
+            return True
         match = _USUAL.match(data)
         if match is None or match.end() > self._limits.head_bytes:
             return False
@@ -137,13 +165,18 @@ class ResponseReader:
                 return False
         if length < 0:
             return False
-        self.status = status
-        self.headers = headers
-        self.keep = keep
-        self.head_done = True
-        self._left = length
-        self._counted(data[match.end() :])
+        last = self._last = Seen(match[0], status, headers, length, keep=keep)
+        self._take(last, data)
         return True
+
+    def _take(self, seen: Seen, data: bytes) -> None:
+        self.seen = seen
+        self.status = seen.status
+        self.headers = seen.headers
+        self.keep = seen.keep
+        self.head_done = True
+        self._left = seen.length
+        self._counted(data[len(seen.head) :])
 
     def _counted(self, data: bytes) -> None:
         """Keep what belongs to a body of known length."""

@@ -1,8 +1,9 @@
 """
 The echo oracle: for whatever a client sends, what the backend saw is what was charged.
 
-Each example is one connection with one to four requests, sent in a piece or two. A request that
-the gateway refused must have cost nothing and reached nobody; of every other one the backend's
+Each example is one connection with one to four requests: sent in a piece or two without waiting
+for answers, or one by one and some of them more than once, as warm clients do. The fast path serves
+what it can of half of the examples, the main flow all of the others. A request that the gateway refused must have cost nothing and reached nobody; of every other one the backend's
 own view (h11's) must name the route, cost and length that the log and the ledger have.
 
 FAREBOX_EXAMPLES says how many connections; there are two to three requests to each.
@@ -15,7 +16,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 import pytest
@@ -24,13 +25,14 @@ from hypothesis import strategies as st
 
 from gateway.access_log import Line
 from gateway.app import App
-from gateway.framing import StrictHttpProtocol, strict_http
+from gateway.framing import StrictHttpProtocol
 from gateway.framing.framing import Phase
 from tests.attacks.echo import Seen
 from tests.attacks.grammar import KEY, STREAMS
 from tests.attacks.readings import costs_read, route_of, routes_read
 from tests.attacks.rig import TOKEN, Target, attacked
 from tests.charging import fresh_stores
+from tests.gateway.fast_path.rig import Passages, counted_passages
 from tests.proof import Proof, tell
 
 pytestmark = pytest.mark.anyio
@@ -47,9 +49,12 @@ class Watched(StrictHttpProtocol):
     """Lets the test see when a connection waits for bytes that will not come."""
 
     received = 0
+    slow: ClassVar[bool] = False
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        if self.slow:
+            self.fast = None  # type: ignore[misc]
         _open[transport.get_extra_info("peername")[1]] = self
 
     def data_received(self, data: bytes) -> None:
@@ -66,14 +71,22 @@ class Watched(StrictHttpProtocol):
 def watched(app: App) -> type[StrictHttpProtocol]:
     usual = app.protocol()
     quick = replace(usual.limits, linger_ms=50, sweep_ms=20)
-    return type("Watched", (Watched, strict_http(quick, usual.witness)), {"limits": quick})
+    return type("Watched", (Watched, usual), {"limits": quick})
+
+
+class How(NamedTuple):
+    """How an example is sent, and served."""
+
+    warm: bool
+    fast: bool
 
 
 class Fuzzed:
     """One gateway for all examples, and what all of them together did."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, passages: Passages) -> None:
         self.target = target
+        self.passages = passages
         self.charged: dict[str, int] = {}
         self.requests = 0
         self.outcomes: Counter[int] = Counter()
@@ -81,41 +94,56 @@ class Fuzzed:
         # Instead of being written in a thread a moment later.
         target.gateway.app._access_log.add = self.lines.append
 
-    async def play(self, stream: tuple[bytes, ...], cut: int) -> None:
+    async def play(self, stream: tuple[bytes, ...], cut: int, how: How) -> None:
         """Send it, wait for the end, and hold what the backend saw against the log."""
         secret = self.target.customer.secret.encode()
         data = b"".join(stream).replace(KEY, secret) + ENDED
+        pieces = [data[: cut % len(data)], data[cut % len(data) :]]
+        if how.warm:
+            pieces = [one.replace(KEY, secret) for one in stream for _ in range(1 + cut % 3)]
+            pieces.append(ENDED)
         self.lines.clear()
         self.target.echo.seen.clear()
-        said = await self._exchange(data, cut % len(data))
+        Watched.slow = not how.fast
+        said = await self._exchange(pieces, warm=how.warm)
         await self.target.gateway.quiet()
         assert secret not in said
         assert TOKEN.encode() not in said
         self._judge()
-        self.requests += len(stream)
+        self.requests += len(pieces) - 1 if how.warm else len(stream)
 
-    async def _exchange(self, data: bytes, cut: int) -> bytes:
+    async def _exchange(self, pieces: list[bytes], *, warm: bool) -> bytes:
         reader, writer = await self.target.connect()
         port = writer.get_extra_info("sockname")[1]
+        sent = 0
         try:
-            writer.write(data[:cut])
-            await asyncio.sleep(0)
-            writer.write(data[cut:])
             answers = asyncio.create_task(reader.read())
             async with asyncio.timeout(30):
-                while not answers.done():
-                    server = _open.get(port)
-                    if server is not None and server.waits(len(data)):
-                        with suppress(OSError):
-                            writer.write_eof()
-                        break
-                    await asyncio.sleep(0.001)
+                for piece in pieces:
+                    writer.write(piece)
+                    sent += len(piece)
+                    if warm:
+                        await self._read(port, sent, answers)
+                    else:
+                        await asyncio.sleep(0)
+                if await self._read(port, sent, answers):
+                    with suppress(OSError):
+                        writer.write_eof()
                 with suppress(ConnectionError):
                     return await answers
                 return b""
         finally:
             writer.transport.abort()
             _open.pop(port, None)
+
+    async def _read(self, port: int, sent: int, answers: "asyncio.Task[bytes]") -> bool:
+        """Wait until the server waits for more than was sent; False: it has ended."""
+        while not answers.done():
+            server = _open.get(port)
+            if server is not None and server.waits(sent):
+                return True
+            await asyncio.sleep(0.001)
+        return False
 
     def _judge(self) -> None:
         lines = self.lines
@@ -186,12 +214,13 @@ class Fuzzed:
 async def fuzzed(
     postgres_server: str, template_database: str, redis_url: str
 ) -> AsyncIterator[Fuzzed]:
-    async with (
-        fresh_stores(postgres_server, template_database, redis_url) as stores,
-        attacked(stores, http=watched) as target,
-    ):
-        target.customer = await target.gateway.customer(credits=PLENTY)
-        yield Fuzzed(target)
+    with counted_passages() as passages:
+        async with (
+            fresh_stores(postgres_server, template_database, redis_url) as stores,
+            attacked(stores, http=watched) as target,
+        ):
+            target.customer = await target.gateway.customer(credits=PLENTY)
+            yield Fuzzed(target, passages)
 
 
 GET_CHEAP = b"GET /cheap HTTP/1.1\r\nhost: a\r\nx-api-key: " + KEY + b"\r\n\r\n"
@@ -212,14 +241,15 @@ ANOTHERS_VALUE = GET_CHEAP.replace(b"/cheap", b"/models?n;n.=1")
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(STREAMS, st.integers(0, 10_000))
-@example((GET_CHEAP,) * 4, 7)
-@example((TAKEN_AWAY,), 0)
-@example((ANOTHERS_VALUE,), 0)
+@given(STREAMS, st.integers(0, 10_000), st.builds(How, st.booleans(), st.booleans()))
+@example((GET_CHEAP,) * 4, 7, How(warm=False, fast=True))
+@example((GET_CHEAP,) * 4, 2, How(warm=True, fast=True))
+@example((TAKEN_AWAY,), 1, How(warm=True, fast=True))
+@example((ANOTHERS_VALUE,), 1, How(warm=True, fast=True))
 async def test_what_the_backend_saw_is_what_was_charged(
-    fuzzed: Fuzzed, stream: tuple[bytes, ...], cut: int
+    fuzzed: Fuzzed, stream: tuple[bytes, ...], cut: int, how: How
 ) -> None:
-    await fuzzed.play(stream, cut)
+    await fuzzed.play(stream, cut, how)
 
 
 async def test_the_ledger_has_each_request_once_at_its_price(fuzzed: Fuzzed) -> None:
@@ -227,6 +257,9 @@ async def test_the_ledger_has_each_request_once_at_its_price(fuzzed: Fuzzed) -> 
     served = fuzzed.outcomes[200]
     print(f"{fuzzed.requests} requests, {len(fuzzed.charged)} charged, {dict(fuzzed.outcomes)}")
     assert served > fuzzed.requests / 20, "the grammar makes hardly any valid request"
+    print(f"the fast path: {fuzzed.passages}")
+    assert fuzzed.passages.served > served / 10, "the fast path serves hardly anything"
+    assert fuzzed.passages.dropped == 0
     tell(
         Proof(
             "attacks",

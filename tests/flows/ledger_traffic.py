@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from ledger import accounts, api_keys, controls, credit_types, grants
 from ledger.errors import InsufficientCredits, LedgerBusy, LedgerUnavailable
-from ledger.holds import HoldOrder
+from ledger.hold_order import HoldOrder
 from ledger.ledger import Ledger, LedgerOptions
 from ledger.outage import OUTAGE
 from ledger.reasons import Reason

@@ -22,7 +22,7 @@ import pytest
 
 from gateway.stores import EmbeddedRedis, find_redis
 from ledger.ledger import Ledger, LedgerOptions
-from ledger.settler import Settlement
+from ledger.settlement import Settlement
 from tests.flows.ledger_traffic import Shop, assert_sound, new_shop, quiet, running
 from tests.flows.redis_faults import AOF
 from tests.flows.redis_trial import PLENTY, Lost, Trial, lost, sold

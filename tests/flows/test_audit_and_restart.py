@@ -9,7 +9,7 @@ import pytest
 from gateway.stores import EmbeddedRedis
 from ledger import findings
 from ledger.ledger import Ledger, LedgerOptions
-from ledger.shard import Standing
+from ledger.standing import Standing
 from tests.flows.ledger_traffic import new_shop
 
 pytestmark = pytest.mark.anyio

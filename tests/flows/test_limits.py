@@ -19,7 +19,7 @@ import redis.asyncio
 from ledger import api_keys, grants, key_caps
 from ledger.books import ChargeState
 from ledger.controls import Grant
-from ledger.holds import HoldOrder
+from ledger.hold_order import HoldOrder
 from ledger.key_caps import Cap
 from ledger.limits import Per
 from ledger.reasons import Reason

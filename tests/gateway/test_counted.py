@@ -1,6 +1,7 @@
 """What a warm charged request costs, counted instead of timed."""
 
 import asyncio
+import asyncio.selector_events
 import logging
 import socket
 import threading
@@ -25,6 +26,7 @@ credit_types: { credits: { window: 1000000 } }
 routes:
   - { path: /ok, upstream: api, price: 1 }
 """
+Socket: Any = asyncio.selector_events._SelectorSocketTransport  # type: ignore[attr-defined]
 REQUESTS = 400
 WARM = 20
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -112,14 +114,18 @@ async def test_a_warm_request_makes_no_task_no_timer_no_log_call_and_two_writes(
         tasks[coroutine.__qualname__] += 1
         return asyncio.Task(coroutine, loop=loop, **more)
 
-    def counting(owner: type, name: str, counted: str) -> None:
-        usual = getattr(owner, name)
+    usual_write, usual_send = Socket.write, Link.send
 
-        def count(self: Any, *args: Any) -> Any:
-            writes[counted] += 1
-            return usual(self, *args)
+    def count_write(transport: Any, data: bytes) -> None:
+        protocol = transport.get_protocol()
+        if isinstance(protocol, StrictHttpProtocol | Connection):
+            to = "upstream" if isinstance(protocol, Connection) else "client"
+            writes[f"to the {to}"] += 1
+        usual_write(transport, data)
 
-        monkeypatch.setattr(owner, name, count)
+    def count_command(link: Link, *words: Any) -> Any:
+        writes["Redis commands"] += 1
+        return usual_send(link, *words)
 
     call_at = loop.call_at
 
@@ -129,9 +135,8 @@ async def test_a_warm_request_makes_no_task_no_timer_no_log_call_and_two_writes(
             timers[getattr(callback, "__qualname__", str(callback))] += 1
         return call_at(when, callback, *args, **more)
 
-    counting(StrictHttpProtocol, "write", "to the client")
-    counting(Connection, "write", "to the upstream")
-    counting(Link, "send", "Redis commands")
+    monkeypatch.setattr(Socket, "write", count_write)
+    monkeypatch.setattr(Link, "send", count_command)
     monkeypatch.setattr(loop, "call_at", count_timer)
     logging.getLogger().addHandler(records)
     loop.set_task_factory(count_task)

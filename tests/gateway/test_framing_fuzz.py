@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.framing import Framing, FramingLimits
 from gateway.framing.framing import Phase
-from tests.gateway.framed import Reader
+from tests.gateway.framed import Reader, Reading
 
 # Small limits, so that generated requests meet them.
 LIMITS = FramingLimits(
@@ -154,6 +154,94 @@ def test_the_verdict_does_not_depend_on_how_the_bytes_were_split(
 
     assert verdict(pieces) == whole
     assert verdict([stream[at : at + 1] for at in range(len(stream))]) == whole
+
+
+class Asked(Reader):
+    """Answers each request at once, as a connection does, and goes on to the next."""
+
+    def feed(self, data: bytes) -> None:
+        self._take(self.framing.feed(data))
+        self._answer()
+
+    def _answer(self) -> None:
+        while self.framing.phase is Phase.COMPLETE:
+            self.next()
+            if self.framing.head is None or self.framing.head.block.last:
+                break
+
+
+class AskedAgain(Asked):
+    """Tries whether a piece is the request before once more."""
+
+    met = 0
+
+    def feed(self, data: bytes) -> None:
+        if not self.framing.again(data):
+            super().feed(data)
+            return
+        self.met += 1
+        assert self.framing.head is not None
+        self.readings.append(Reading(self.framing.head))
+        self.readings[-1].complete = True
+        self._answer()
+
+
+REQUEST = st.sampled_from(
+    [
+        b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /b HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
+        b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        b"GET / HTTP/1.0\r\nHost: a\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 200 + b"\r\n\r\n",
+        b"\r\n",
+        b"\r",
+        b"\n",
+        b"",
+    ]
+)
+PIECES = st.lists(
+    st.builds(
+        lambda piece, often, more: [piece] * often + more,
+        st.one_of(REQUEST, REQUEST, GOOD, LIKELY),
+        st.integers(1, 3),
+        st.one_of(st.just([]), REQUEST.map(lambda one: [one[:20], one[20:]])),
+    ),
+    max_size=6,
+).map(lambda lists: [piece for some in lists for piece in some])
+
+
+def read_by(reader: Reader, pieces: list[bytes]) -> tuple[bytes, int, Any, Phase, int]:
+    for piece in pieces:
+        reader.feed(piece)
+    framing = reader.framing
+    complete = sum(reading.complete for reading in reader.readings)
+    return reader.written(), complete, framing.refusal, framing.phase, framing.kept_bytes
+
+
+@settings(max_examples=400, deadline=None)
+@given(PIECES)
+def test_a_request_that_is_taken_once_more_is_read_as_ever(pieces: list[bytes]) -> None:
+    """What `again` takes is what `feed` would have read, in any order with anything else."""
+    usual, again = Asked(Framing(LIMITS)), AskedAgain(Framing(LIMITS))
+    assert read_by(again, pieces) == read_by(usual, pieces)
+    for ours, theirs in zip(again.readings, usual.readings, strict=True):
+        assert ours.head.block.headers == theirs.head.block.headers
+
+
+def test_only_the_very_same_bytes_are_taken_once_more() -> None:
+    reader = AskedAgain(Framing(FramingLimits()))
+    request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+    large = b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 5_000 + b"\r\n\r\n"
+    for piece, met in (
+        (b"", 0), (request, 0), (request, 1), (b"", 1), (request * 2, 1), (request, 2), (request, 3),
+        (large, 3), (large, 3), (request, 3), (b"\r\n", 3), (request, 3), (request, 4),
+    ):  # fmt: skip
+        reader.feed(piece)
+        assert reader.met == met
+    assert len(reader.readings) == 11
 
 
 class _Seen:

@@ -11,7 +11,7 @@ from billing.errors import Quarantined
 from billing.reversing import reversals
 from billing.shop import Shop
 from ledger import api_keys
-from ledger.holds import HoldOrder
+from ledger.hold_order import HoldOrder
 from ledger.reasons import Reason
 from tests.billing.conftest import applied
 from tests.billing.sales import (

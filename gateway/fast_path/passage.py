@@ -1,0 +1,303 @@
+"""One connection's way through the fast path: one request at a time."""
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final, cast
+
+from gateway.access_log import Line
+from gateway.answer import shown_amount
+from gateway.fast_path.begun import Begun
+from gateway.fast_path.prepare import Prepared
+from gateway.fast_path.terms import How, Priced
+from gateway.forward import WHOLE_BYTES
+from gateway.framing import Head, StrictHttpProtocol, answer_lines
+from gateway.headers import downward
+from gateway.upstream import UpstreamError
+from gateway.upstream.h1 import Lent
+from gateway.upstream.response import Seen
+from ledger.asks import Answer
+from ledger.errors import LedgerUnavailable
+from ledger.holds import Asked
+
+if TYPE_CHECKING:
+    from gateway.fast_path.fast_path import FastPath
+
+_log = logging.getLogger(__name__)
+
+_GRANTED: Final = b"HELD"
+
+
+class Passage:
+    """
+    Serves the requests of one connection that need nothing special.
+
+        begin ── hold asked ── granted ── written to the backend ── its answer, whole ── settled
+                     │            │               │
+                     └────────────┴───────────────┴─ anything else: left to the main flow
+
+    It is what the shard tells the hold's answer, and the upstream connection its news, each in the
+    turn of the event loop that brings it. When a request is left to the main flow, the connection
+    gets another passage for its next.
+
+    Attributes:
+        began_us: When the request under way began, microseconds since 1970.
+    """
+
+    __slots__ = (
+        "_answer",
+        "_body",
+        "_connection",
+        "_epoch",
+        "_error",
+        "_fast",
+        "_future",
+        "_head",
+        "_hold_id",
+        "_known",
+        "_lent",
+        "_prepared",
+        "_priced",
+        "_settled",
+        "began_us",
+    )
+
+    def __init__(self, fast: "FastPath", connection: StrictHttpProtocol) -> None:
+        self._fast = fast
+        self._connection = connection
+        self._head = cast("Head", None)
+        self._prepared = cast("Prepared", None)
+        self._priced = cast("Priced", None)
+        self._body = b""
+        self._hold_id = b""
+        self._epoch = self._known = 0
+        self._answer: Answer | None = None
+        self._error: LedgerUnavailable | None = None
+        self._future: asyncio.Future[Answer] | None = None
+        self._lent: Lent | None = None
+        self._settled = True
+        self.began_us = 0
+
+    # What the connection calls
+
+    def begin(self, head: Head, body: bytes) -> bool:
+        """Serve a request, or leave it untouched; see `gateway.framing.fast`."""
+        fast = self._fast
+        try:
+            prepared = fast.prepared(self._connection, head)
+            priced = None if prepared is None else prepared.price(body)
+            if prepared is None or priced is None:
+                return False
+            now_us = fast.clock.now_us()
+            hold_id = fast.holds.ask(priced.quick, self, now_us)
+        except Exception:  # noqa: BLE001 - whatever it is, the main flow gives an answer
+            _log.exception("the fast path failed before it began")
+            return False
+        if hold_id is None:
+            return False
+        self._head = head
+        self._body = body
+        self._prepared = prepared
+        self._priced = priced
+        self._hold_id = hold_id
+        self._epoch = fast.holds.epoch
+        self._known = priced.quick.known
+        self._answer = None
+        self._settled = False
+        self.began_us = now_us
+        fast.under_way.add(self)
+        fast.metrics.open_requests += 1
+        return True
+
+    def leave(self) -> None:
+        """Leave the request under way to the main flow, with what was begun of it."""
+        fast, lent = self._fast, self._lent
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        if self._answer is not None:
+            answer.set_result(self._answer)
+        elif self._error is not None:
+            answer.set_exception(self._error)
+        else:
+            self._future = answer
+        if lent is not None:
+            lent.connection.listener = None
+        quick = self._priced.quick
+        deadline_ms = self.began_us // 1000 + quick.order.lifetime_ms
+        asked = Asked(quick.order, self._hold_id, deadline_ms, self._epoch, self._known, answer)
+        begun = Begun(
+            self._prepared.prices,
+            self.began_us,
+            self._body,
+            asked=asked,
+            lent=lent,
+            upstreams=fast.upstreams,
+        )
+        self._connection.leave_to_application(self._head, begun)
+        # From here on its ending is the main flow's affair: that it counts among the open requests
+        # as well.
+        self._settled, self._lent = True, None
+        fast.under_way.discard(self)
+
+    # What the shard calls
+
+    def done(self) -> bool:
+        """Whether the answer was told, or is of no use any more."""
+        future = self._future
+        if future is not None:
+            return future.done()
+        return self._answer is not None or self._error is not None
+
+    def set_result(self, answer: Answer) -> None:
+        """Go on with what was granted."""
+        if self._future is not None:
+            self._future.set_result(answer)
+            return
+        self._answer = answer
+        try:
+            if answer.words[0] == _GRANTED:
+                self._send()
+            else:
+                self.leave()
+        except Exception:  # noqa: BLE001 - what is begun has to be undone, whatever it is
+            self._drop()
+
+    def set_exception(self, error: LedgerUnavailable) -> None:
+        """Leave it to the main flow to say what failed."""
+        if self._future is not None:
+            self._future.set_exception(error)
+            return
+        self._error = error
+        try:
+            self.leave()
+        except Exception:  # noqa: BLE001 - what is begun has to be undone, whatever it is
+            self._drop()
+
+    # What the upstream connection calls
+
+    def news(self) -> None:
+        """Answer with what has come, if it is all and nothing unusual."""
+        lent = self._lent
+        if lent is None:
+            return
+        try:
+            upstream = lent.connection
+            response = upstream.response
+            seen = response.seen
+            if (
+                seen is None
+                or not response.done
+                or response.buffered > WHOLE_BYTES
+                or upstream.error is not None
+                or self._connection.write_paused
+            ):
+                self.leave()
+                return
+            body = response.take()
+            upstream.listener = None
+            lent.give_back()
+            self._lent = None
+            self._finish(seen, body)
+        except Exception:  # noqa: BLE001 - what is begun has to be undone, whatever it is
+            self._drop()
+
+    # The parts
+
+    def _send(self) -> None:
+        """Write the request to its backend, where a connection is kept."""
+        prepared = self._prepared
+        try:
+            lent = self._fast.upstreams.lend(prepared.terms.address, surely=prepared.surely)
+        except UpstreamError:
+            lent = None
+        if lent is None:
+            self.leave()
+            return
+        self._lent = lent
+        before, after = prepared.head
+        request = b"%b%b%b%b" % (before, self._hold_id.hex().encode(), after, self._body)
+        lent.connection.send(request, prepared.terms.timeout_s, self)
+        if prepared.terms.metered:
+            self.leave()  # while the backend works
+
+    def _finish(self, seen: Seen, body: bytes) -> None:
+        """Answer, settle and note; the next request may begin in this very call."""
+        fast, prepared, priced, answer = self._fast, self._prepared, self._priced, self._answer
+        assert answer is not None
+        status = seen.status
+        how = priced.how(status)
+        request_id = self._hold_id.hex()
+        whole = (
+            b"%bfarebox-request-id: %b\r\nfarebox-cost: %b\r\nfarebox-balance: %b\r\n%b\r\n%b"
+            % (
+                _below(seen),
+                request_id.encode(),
+                how.cost,
+                shown_amount(int(answer.words[1]) + how.given_back, prepared.terms.scale),
+                prepared.terms.limits.lines(answer.words[2:]),
+                body,
+            )
+        )
+        self._connection.write(whole)
+        # Not before: of what fails until there, nothing is taken.
+        fast.holds.settle(
+            priced.quick.order,
+            self._hold_id,
+            answer,
+            captured=how.captured,
+            reason=how.reason,
+            status=status,
+        )
+        self._settled = True
+        self._note(request_id, how, status, len(body))
+        fast.under_way.discard(self)
+        fast.metrics.open_requests -= 1
+        self._connection.passed()
+
+    def _note(self, request_id: str, how: How, status: int, sent_bytes: int) -> None:
+        """Count the request and log it."""
+        fast, prepared = self._fast, self._prepared
+        route, caller = prepared.terms.route, prepared.terms.caller
+        duration_us = max(0, fast.clock.now_us() - self.began_us)
+        if how.captures:
+            fast.metrics.settled(route.price.credit_type, how.captured, 0)
+        fast.metrics.count(how.series, duration_us)
+        fast.access_log.add(
+            Line(
+                self.began_us,
+                request_id,
+                prepared.method,
+                route.name,
+                status,
+                caller.account,
+                caller.key,
+                how.captured,
+                how.word,
+                duration_us,
+                sent_bytes,
+                self._connection.peer,
+            )
+        )
+
+    def _drop(self) -> None:
+        """End a request that met an error nobody expected: nothing is taken for it."""
+        _log.exception("the fast path failed")
+        fast = self._fast
+        if self in fast.under_way:
+            fast.under_way.discard(self)
+            fast.metrics.open_requests -= 1
+        if not self._settled:
+            self._settled = True
+            fast.holds.give_back(self._priced.quick.order, self._hold_id, self._epoch)
+        lent, self._lent = self._lent, None
+        if lent is not None:
+            lent.connection.listener = None
+            lent.give_back()
+        self._connection.drop()
+
+
+def _below(seen: Seen) -> bytes:
+    """Return what the client gets of an upstream's head; one that is repeated is written once."""
+    below = seen.below
+    if not isinstance(below, bytes):
+        headers = downward(seen.headers, status=seen.status, head=False)
+        below = seen.below = answer_lines(seen.status, headers)
+    return below
