@@ -3,6 +3,7 @@
 from bench.peers.backend import backend
 from bench.peers.farebox import farebox
 from bench.peers.farebox_limits import farebox_limits
+from bench.peers.farebox_varied import farebox_varied
 from bench.peers.hello import hello
 from bench.peers.nginx import nginx_lua, nginx_proxy
 from bench.peers.peer import Opener, Peer, Stage
@@ -10,6 +11,7 @@ from bench.peers.simple import simple
 
 PEERS: dict[str, Opener] = {
     "farebox": farebox,
+    "farebox+varied": farebox_varied,
     "farebox+limits": farebox_limits,
     "nginx+lua": nginx_lua,
     "nginx": nginx_proxy,
