@@ -42,8 +42,16 @@ class Metering:
     )
 
     def __init__(
-        self, price: Price, measured: Measured, request: Request, clock: Clock, *, note: str = ""
+        self,
+        price: Price,
+        measured: Measured,
+        request: Request,
+        clock: Clock,
+        *,
+        note: str = "",
+        since_us: int | None = None,
     ) -> None:
+        """`since_us`: when its time began, where that was before now."""
         self._note = note
         self._elapsed_ms: int | None = None
         self._price = price
@@ -57,7 +65,7 @@ class Metering:
             self._since_us = 0  # nobody asks how long it took
             self._charge = Charge(measured.ceiling, measured.ceiling, final=True)
         else:
-            self._since_us = clock.now_us()
+            self._since_us = clock.now_us() if since_us is None else since_us
             self.meter = price.meter(measured)
 
     def charge(self) -> Charge:

@@ -200,7 +200,9 @@ class Proxy:
             ) or await self._identification.find(secret, request, visit.prices.list)
         body = await _priced_body(request, route) if route.price.needs_body else None
         facts = facts_of(request, match, body)
-        metering = Metering(route.price, route.price.before(facts), request, self._clock)
+        since_us = None if visit.begun is None else visit.began_us
+        measured = route.price.before(facts)
+        metering = Metering(route.price, measured, request, self._clock, since_us=since_us)
         order = hold_order(visit, caller, metering, facts)
         nothing_due = metering.measured.final and metering.measured.ceiling == 0
         if nothing_due and not visit.limits.counts_free:

@@ -24,7 +24,7 @@ _NO_BODY = frozenset({204, 304})
 _USUAL = re.compile(
     rb"HTTP/1\.1 ([2-5][0-9][0-9]) [\t -~\x80-\xff]*+\r\n((?:%b)*+)\r\n" % HEADER_LINE
 )
-# All but the first two only the other reader knows to judge.
+# All but the first three only the other reader knows to judge.
 _DECISIVE = frozenset(
     {b"content-length", b"connection", b"keep-alive", b"transfer-encoding", b"upgrade"}
 )
@@ -40,16 +40,24 @@ class Seen:
         below: What the caller has made of it, for the next response that begins with it.
     """
 
-    __slots__ = ("below", "head", "headers", "keep", "length", "status")
+    __slots__ = ("below", "head", "headers", "keep", "keep_s", "length", "status")
 
     def __init__(
-        self, head: bytes, status: int, headers: Headers, length: int, *, keep: bool
+        self,
+        head: bytes,
+        status: int,
+        headers: Headers,
+        length: int,
+        *,
+        keep: bool,
+        keep_s: int | None,
     ) -> None:
         self.head = head
         self.status = status
         self.headers = headers
         self.length = length
         self.keep = keep
+        self.keep_s = keep_s
         self.below: object = None
 
 
@@ -150,6 +158,7 @@ class ResponseReader:
             return False
         length = -1
         keep = True
+        keep_s: int | None = None
         for name, value in headers:
             if name not in _DECISIVE:
                 continue
@@ -161,11 +170,13 @@ class ResponseReader:
                 keep = keep and value.lower() != b"close"
                 if keep and value.lower() != b"keep-alive":
                     return False
+            elif name == b"keep-alive":
+                keep_s = _kept_for(value)
             else:
                 return False
         if length < 0:
             return False
-        last = self._last = Seen(match[0], status, headers, length, keep=keep)
+        last = self._last = Seen(match[0], status, headers, length, keep=keep, keep_s=keep_s)
         self._take(last, data)
         return True
 
@@ -174,6 +185,7 @@ class ResponseReader:
         self.status = seen.status
         self.headers = seen.headers
         self.keep = seen.keep
+        self.keep_s = seen.keep_s
         self.head_done = True
         self._left = seen.length
         self._counted(data[len(seen.head) :])

@@ -85,6 +85,13 @@ def test_the_first_look_at_the_cost_decides() -> None:
     assert one.charge() == one.charge()
 
 
+def test_time_counts_from_when_the_request_began() -> None:
+    asked, clock = price(USAGE), SystemClock()
+    before = asked.before(RequestFacts({}, b"", [], None, 0))
+    one = Metering(asked, before, request(), clock, since_us=clock.now_us() - 5_000_000)
+    assert one.elapsed_ms() >= 5_000
+
+
 def test_a_detail_fits_into_a_fact() -> None:
     one = metering("{ per: [{ query: n, unit: 10, cost: 1 }] }", b"n=25")
     huge = {f"name-{number}": "\x01" * 100 for number in range(5)}

@@ -150,6 +150,7 @@ FAST = [
     "/files/cookies",
     "/files/dropped",
     "/files/empty",
+    "/files/kept",
     "/files/phrase",
 ]
 MAIN = [
@@ -157,7 +158,6 @@ MAIN = [
     "/files/named",
     "/files/204",
     "/files/larger",
-    "/files/kept",
     "/chat",
     "/free",
     "/open",

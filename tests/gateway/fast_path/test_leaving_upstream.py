@@ -51,7 +51,7 @@ def in_turn(*plays: Play) -> Play:
         (answer(200, b"whole"), 200, b"whole", SERVED),
         (answer(200, b"whole") + b"more", 200, b"whole", SERVED),
         (answer(200, b"whole", b"connection: close"), 200, b"whole", SERVED),
-        (answer(200, b"whole", b"keep-alive: timeout=5"), 200, b"whole", LEFT),
+        (answer(200, b"whole", b"keep-alive: timeout=5"), 200, b"whole", SERVED),
         (answer(204, b""), 204, b"", LEFT),
         (answer(200, LARGE), 200, LARGE, LEFT),
         (steps(trickle(answer(200, b"slow"))), 200, b"slow", LEFT),

@@ -108,7 +108,18 @@ def test_what_is_not_usual_is_not_remembered() -> None:
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", [20]),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", []),
         (b"HTTP/1.1 204 No\r\n\r\n", []),
-        (b"HTTP/1.1 200 OK\r\nKeep-Alive: timeout=5\r\nContent-Length: 0\r\n\r\n", []),
+        (b"HTTP/1.1 200 OK\r\nUpgrade: h2c\r\nContent-Length: 0\r\n\r\n", []),
     ):
         read(reader, data, cuts, head_only=False)
         assert (reader.done, reader.seen) == (True, None)
+
+
+def test_how_long_the_upstream_keeps_a_connection_is_remembered_with_its_head() -> None:
+    reader = ResponseReader(LIMITS)
+    kept = b"HTTP/1.1 200 OK\r\nKeep-Alive: timeout=%d, max=9\r\nContent-Length: 2\r\n\r\nok"
+    told = []
+    for data in (kept % 5, kept % 5, kept % 7, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"):
+        read(reader, data, [], head_only=False)
+        assert reader.seen is not None
+        told.append(reader.keep_s)
+    assert told == [5, 5, 7, None]
