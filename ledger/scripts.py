@@ -1,9 +1,9 @@
 """
 The Lua scripts: read from `ledger/lua` once, named by their hash, run by EVALSHA.
 
-`-- include NAME` on a line of its own stands for `ledger/lua/parts/NAME.lua`. The tick is
-there twice from one source: as written, so that it is refused first when memory is full,
-and as `tick_settling` with the flag `allow-oom`, for calls that only give back or book.
+`-- include NAME` on a line of its own stands for `ledger/lua/parts/NAME.lua`, in parts too.
+The tick is there twice from one source: as written, so that it is refused first when memory
+is full, and as `tick_settling` with the flag `allow-oom`, for calls that only give back or book.
 """
 
 import hashlib
@@ -137,22 +137,25 @@ def read_reply(raw: Any) -> Reply:
     return Reply(raw[0].decode("ascii"), raw[1], raw[2:])
 
 
+def resolved(folder: Traversable, text: str) -> str:
+    """Return the text of a script, or of a part, with the parts that it includes."""
+
+    def part(match: re.Match[str]) -> str:
+        return resolved(folder, folder.joinpath("parts", f"{match[1]}.lua").read_text("utf-8"))
+
+    return _INCLUDE.sub(part, text)
+
+
 def _read_all() -> list[Script]:
     folder = files("ledger").joinpath("lua")
     scripts = [
-        _script(source.name.removesuffix(".lua"), _resolve(folder, source.read_text("utf-8")))
+        _script(source.name.removesuffix(".lua"), resolved(folder, source.read_text("utf-8")))
         for source in folder.iterdir()
         if source.name.endswith(".lua")
     ]
     tick = next(script for script in scripts if script.name == "tick")
     scripts.append(_script(SETTLING, tick.text.replace("#!lua\n", "#!lua flags=allow-oom\n", 1)))
     return scripts
-
-
-def _resolve(folder: Traversable, text: str) -> str:
-    return _INCLUDE.sub(
-        lambda match: folder.joinpath("parts", f"{match[1]}.lua").read_text("utf-8"), text
-    )
 
 
 def _script(name: str, text: str) -> Script:

@@ -12,7 +12,6 @@ Returns {word, q, answer}; answer: OK (refused, now or before) | NOTLOADED | COR
 ]]
 -- include meta
 -- include guard
--- include lot_reaches
 -- include account
 local FROZEN = 2
 if #ARGV ~= 2 or #ARGV[2] ~= 7 then
@@ -26,6 +25,6 @@ local account = read_account(raw)
 if not account then
   return { 'OK', meta.q, 'CORRUPT' }
 end
-account.status = FROZEN
+account[1] = FROZEN
 redis.call('HSET', KEYS[3], 'a' .. ARGV[2], pack_account(account))
 return { 'OK', meta.q, 'OK' }

@@ -12,8 +12,9 @@ Returns {word, q, answer of each}; answer: OK | OLD | GAP | NOTLOADED | CORRUPT 
 ]]
 -- include meta
 -- include guard
--- include lot_reaches
+-- include whole
 -- include account
+-- include lots
 -- include journal
 local stored = {}
 -- include tallies
@@ -35,9 +36,6 @@ for i = 3, #ARGV do
   end
 end
 put_tallies()
-local refusal = commit()
-if refusal then
-  return refusal
-end
+-- include commit
 answers[2] = meta.q
 return answers

@@ -11,7 +11,6 @@ Returns {word, q, answer}; answer: OK | NOTLOADED | CORRUPT
 ]]
 -- include meta
 -- include guard
--- include lot_reaches
 -- include account
 -- include journal
 if #ARGV ~= 2 or #ARGV[2] ~= 7 then
@@ -26,11 +25,10 @@ local account = read_account(raw)
 if not account then
   return { 'OK', meta.q, 'CORRUPT' }
 end
-for i = 1, #account.pools do
-  expire_due(account_id, account, account.pools[i])
+local p = 5
+for _ = 1, account[4] do
+  expire_due(account_id, account, p)
+  p = p + 4 + 4 * account[p + 3]
 end
-local refusal = commit()
-if refusal then
-  return refusal
-end
+-- include commit
 return { 'OK', meta.q, 'OK' }

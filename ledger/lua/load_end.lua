@@ -20,8 +20,9 @@ Returns {word, q, answer}; answer: LOADED (now or before) | TOKEN (another loade
 ]]
 -- include meta
 -- include guard
--- include lot_reaches
+-- include whole
 -- include account
+-- include lots
 -- include journal
 local stored = {}
 -- include tallies
@@ -59,8 +60,8 @@ for at = 1, #ARGV[6], KEY_BYTES do
   put_balance('k' .. id, record)
 end
 for i = 8, 7 + 2 * hold_count, 2 do
-  local open = read_hold(ARGV[i + 1], ARGV[i])
-  if not open or open.account ~= account_id or open.price > MAX_AMOUNT or not lots_of(open) then
+  local price = read_hold(ARGV[i + 1], ARGV[i])
+  if not price or sub(ARGV[i + 1], 16, 22) ~= account_id or price > MAX_AMOUNT or not lots_of(ARGV[i + 1], price) then
     return { 'OK', meta.q, 'CORRUPT' }
   end
   -- What this epoch knows of a hold is newer than the snapshot.
@@ -68,7 +69,7 @@ for i = 8, 7 + 2 * hold_count, 2 do
     put_hold(ARGV[i], ARGV[i + 1])
   end
 end
-changed_accounts[account_id] = account
+changed_accounts['a' .. account_id] = account
 for i = 8 + 2 * hold_count, #ARGV do
   local answer = apply_control(account_id, account, ARGV[i])
   if answer ~= 'OK' and answer ~= 'OLD' then
@@ -76,9 +77,6 @@ for i = 8 + 2 * hold_count, #ARGV do
   end
 end
 put_tallies()
-local refusal = commit()
-if refusal then
-  return refusal
-end
+-- include commit
 redis.call('DEL', KEYS[5])
 return { 'OK', meta.q, 'LOADED' }

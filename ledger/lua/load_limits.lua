@@ -13,6 +13,7 @@ Returns {word, q, answer}; answer: OK (there, now or before) | STALE (snapshot o
 ]]
 -- include meta
 -- include guard
+-- include whole
 -- include journal
 local stored = {}
 -- include tallies

@@ -13,6 +13,7 @@ ARGV[5] number of those holds, <d
 Returns {word, q, answer}; answer: OK | OLD (this epoch or a later one is open; nothing changed)
 ]]
 -- include meta
+-- include whole
 if #ARGV ~= 5 or #ARGV[2] ~= 8 or #ARGV[3] ~= 8 or #ARGV[4] % 17 ~= 0 or #ARGV[5] ~= 8 then
   return redis.error_reply('BADARG epoch, cap, types, open holds')
 end
@@ -33,8 +34,9 @@ local before = read_meta(redis.call('GET', KEYS[1]))
 if before and before.epoch >= epoch then
   return { 'OK', before.q, 'OLD' }
 end
+local time = redis.call('TIME')
 redis.call('SET', KEYS[1], pack_meta({
-  epoch = epoch, q = 0, kq = 0, J = cap, clock = server_ms(), open = open, frozen = 0,
+  epoch = epoch, q = 0, kq = 0, J = cap, clock = time[1] * 1000 + floor(time[2] / 1000), open = open, frozen = 0,
   chain = string.rep('0', 16), windows = windows,
 }))
 return { 'OK', 0, 'OK' }

@@ -29,51 +29,54 @@ It exists twice: so, and with `allow-oom` for calls that only settle.
 if #ARGV > 65 then
   return redis.error_reply('BADARG more than 64 lines')
 end
--- include lot_reaches
 -- include account
 -- include journal
 
 -- What the lines need is read in two calls: the holds they name, then accounts, keys, session.
 local SETTLE, LATE, RENEW, OBSERVED, HOLD, CHECK = byte('SLROHK', 1, 6)
-local stored, hold_states = {}, {} -- field -> bytes, or false where there is none
-local accounts = {} -- account bytes -> parsed, or false where the bytes do not add up
+local stored, hold_states = {}, {} -- field -> bytes as they were read, or false where there is none
+local accounts = {} -- account field -> parsed, or false where the bytes do not add up
 local session_used = false
 
-local function account_of(id)
-  local account = accounts[id]
+local function account_of(field, raw)
+  local account = accounts[field]
   if account == nil then
-    local raw = stored['a' .. id]
     if not raw then
       return nil, 'NOACCOUNT'
     end
     account = read_account(raw) or false
-    accounts[id] = account
+    accounts[field] = account
   end
   if not account then
     return nil, 'CORRUPT'
   end
   return account
 end
-
--- A field may be named twice: now and then that is cheaper than to see to it that none is.
-local function read_into(found, key, fields)
-  if #fields > 0 then
-    local values = redis.call('HMGET', key, unpack(fields))
-    for i = 1, #fields do
-      found[fields[i]] = values[i]
-    end
-  end
-end
 -- include open_hold
--- What limits need is made by the first line that asks for it: every function costs time in
--- every call, and most calls have none to ask.
-local HOLD_BYTES, LIMITED, HAS_CAPS = 58, 128, 4
-local made_limits
+
+-- A hold's bytes as of this line, read now if nobody has yet; false where there is none.
+local function state_of(id)
+  local raw = hold_states[id] or written(holds_written, id)
+  if raw == nil then
+    raw = redis.call('HGET', KEYS[4], id)
+    hold_states[id] = raw
+  end
+  return raw
+end
+
+-- What few lines need is made by the first that asks for it; see parts/account.lua.
+local SETTLE_BYTES = 22
+local SPARE_FACTS = 100 -- room in the journal for what must never wait: controls, late captures
+local session_highest
+local made_limits, made_claims, made_others
 
 local function limits()
   if made_limits then
     return made_limits
   end
+-- include library
+-- include constants
+-- include whole
 -- include tallies
 -- include limits
   made_limits = {
@@ -83,14 +86,13 @@ local function limits()
   }
   return made_limits
 end
--- include reach
-local CLAIMING, LATE_CLAIMING = 16, 64
-local made_claims
 
 local function claims()
   if made_claims then
     return made_claims
   end
+-- include library
+-- include constants
 -- include claims
   made_claims = {
     want = want_claim, read = read_owners, of = claim_of, kept_by_owner = kept_by_owner, take = take_claim,
@@ -98,128 +100,156 @@ local function claims()
   }
   return made_claims
 end
--- include hold
--- include settle
+
+local function seldom()
+  if made_others then
+    return made_others
+  end
+-- include library
+-- include constants
+-- include whole
+-- include lots
+-- include reach
+-- include hold_extras
 -- include late
 -- include renew
 -- include observed
-
-local NOTHING = string.rep('\0', 6)
-
-local function captures_all(line, raw)
-  local price = sub(raw, 31, 36)
-  return sub(line, 14, 19) == price and price ~= NOTHING
+  made_others = {
+    pool_or_new = pool_or_new, filled_lots = filled_lots, insert_lot = insert_lot, out_of_reach = out_of_reach,
+    lend_reaches = lend_reaches, reach_lent = reach_lent, read_extras = read_extras, repeated_hold = repeated_hold,
+    late = late, renew = renew, observed = observed,
+  }
+  return made_others
 end
 
-local wanted_holds, wanted, callers, any_hold = {}, {}, {}, false
+-- Holds by id, and what of each is captured; false where nobody asks.
+local NOT_ALL = -1
+local wanted_holds, captures = roomy(), roomy()
+-- The session, then account and key of each line that holds or checks, then everything else.
 local session_field = 's' .. sub(ARGV[1], 25, 28)
+local wanted, others, any_hold = roomy(), {}, false
+wanted[1] = session_field
 for i = 2, #ARGV do
   local line = ARGV[i]
   local kind = byte(line)
   if kind == HOLD or kind == CHECK then
-    local caller = sub(line, 14, 27)
-    if not callers[caller] then
-      callers[caller] = true
-      wanted[#wanted + 1] = 'a' .. sub(line, 14, 20)
-      wanted[#wanted + 1] = 'k' .. sub(line, 21, 27)
-    end
-    local scope = byte(line, 47) or 0
+    local count, scope = #wanted, byte(line, 47) or 0
+    wanted[count + 1], wanted[count + 2] = 'a' .. sub(line, 14, 20), 'k' .. sub(line, 21, 27)
     if scope >= LIMITED then
       limits().want(line)
     end
-    if bit.band(scope, CLAIMING) ~= 0 then
+    if scope >= CLAIMING and band(scope, CLAIMING) ~= 0 then
       claims().want(line)
     end
-    if kind == HOLD and not any_hold then
-      any_hold = true
-      wanted[#wanted + 1] = session_field
-      if #wanted_holds == 0 then
-        -- Not to know the hold, but to meet a key of the wrong type before anything is written.
-        wanted_holds[1] = sub(line, 2, 13)
-      end
-    end
-  elseif kind == SETTLE or kind == LATE or kind == RENEW then
-    wanted_holds[#wanted_holds + 1] = sub(line, 2, 13)
+    any_hold = any_hold or kind == HOLD
+  elseif kind == SETTLE then
+    local count = #wanted_holds + 1
+    wanted_holds[count], captures[count] = sub(line, 2, 13), #line >= SETTLE_BYTES and sunpack('<I6', line, 14)
+  elseif kind == LATE or kind == RENEW then
+    local count = #wanted_holds + 1
+    wanted_holds[count], captures[count] = sub(line, 2, 13), kind == LATE and NOT_ALL
     if kind == LATE then
-      wanted[#wanted + 1] = 'a' .. sub(line, 14, 20)
-      if bit.band(byte(line, 41) or 0, LATE_CLAIMING) ~= 0 then
+      others[#others + 1] = 'a' .. sub(line, 14, 20)
+      if band(byte(line, 41) or 0, LATE_CLAIMING) ~= 0 then
         claims().want(line)
       end
     end
   end
 end
-read_into(hold_states, KEYS[4], wanted_holds)
-for i = 2, #ARGV do
-  local line = ARGV[i]
-  local kind = byte(line)
-  if kind == SETTLE or kind == LATE then
-    local raw = hold_states[sub(line, 2, 13)]
-    -- A settlement of the whole hold touches no account.
-    if raw and #raw >= 62 and not (kind == SETTLE and captures_all(line, raw)) then
-      wanted[#wanted + 1] = 'a' .. sub(raw, 16, 22)
-    end
-    local loans = raw and #raw >= 62 and byte(raw, 2) + 256 * byte(raw, 3) + 4
-    if loans and loans <= #raw then
-      limits().want_loans(raw, loans, kind == SETTLE and captures_all(line, raw))
+if any_hold and #wanted_holds == 0 then
+  -- Not to know the hold, but to meet a key of the wrong type before anything is written.
+  wanted_holds[1] = sub(ARGV[#ARGV], 2, 13)
+end
+if #wanted_holds > 0 then
+  local found = redis.call('HMGET', KEYS[4], unpack(wanted_holds))
+  for i = 1, #wanted_holds do
+    local raw, captured = found[i], captures[i]
+    hold_states[wanted_holds[i]] = raw
+    if raw and captured and #raw >= 62 then
+      local captures_all = captured > 0 and captured == sunpack('<I6', raw, 31)
+      if not captures_all then
+        others[#others + 1] = 'a' .. sub(raw, 16, 22)
+      end
+      local loans = sunpack('<H', raw, 2) + 4
+      if loans <= #raw then
+        limits().want_loans(raw, loans, captures_all)
+      end
     end
   end
 end
 if made_limits then
   for field in pairs(made_limits.fields) do
-    wanted[#wanted + 1] = field
+    others[#others + 1] = field
   end
 end
-read_into(stored, KEYS[3], wanted)
+local before_others = #wanted
+for i = 1, #others do
+  wanted[before_others + i] = others[i]
+end
+local read = #wanted > 1 and redis.call('HMGET', KEYS[3], unpack(wanted)) or {}
+for i = before_others + 1, #wanted do
+  stored[wanted[i]] = read[i]
+end
 if made_claims then
   made_claims.read()
 end
-local session_raw = stored[session_field]
+local session_raw = any_hold and read[1]
 if session_raw then
   -- false: there is such a session, but its bytes do not add up.
-  session_highest = #session_raw == 16 and sunpack('<d', session_raw) or false
-  if session_highest and not whole(session_highest) then
+  session_highest = #session_raw == 16 and sunpack('<d', session_raw) or -1
+  if not (session_highest >= 0 and session_highest <= MAX_COUNT and session_highest % 1 == 0) then
     session_highest = false
   end
 end
 
-local answers = { 'OK', 0 }
+local capture_heads = {} -- by length, see parts/close_hold.lua
+-- Beginning as the lines, so that it has a place for the answer to each.
+local answers = { 'OK', 0, unpack(ARGV, 2) }
+local at, hold_at = 2, 0 -- in `wanted`, of the next account; in `wanted_holds`, of the last hold named
+-- What nearly every line is stands right in this loop, and leaves it by `break`: a function would cost more to make
+-- than it does.
 for i = 2, #ARGV do
   local line = ARGV[i]
   local kind = byte(line)
   local answer
-  if kind == HOLD then
-    answer = hold(line, false)
-  elseif kind == SETTLE then
-    answer = settle(line)
-  elseif kind == CHECK then
-    answer = hold(line, true)
+  -- The hold that a line makes or names; `ending` says that it is to be closed.
+  local id, raw, price, credit_type, loans, outcome, captured, ending
+  if kind == SETTLE then
+    hold_at = hold_at + 1
+    repeat
+-- include settle
+    until true
+  elseif kind == HOLD or kind == CHECK then
+    repeat
+-- include hold
+    until true
+    at = at + 2
   elseif kind == RENEW then
-    answer = renew(line)
+    hold_at = hold_at + 1
+    answer = seldom().renew(line)
   elseif kind == LATE then
-    answer = late(line)
+    outcome, hold_at = 'c', hold_at + 1
+    answer, id, raw, price, credit_type, loans, captured, ending = seldom().late(line)
   elseif kind == OBSERVED then
-    answer = observed(line)
+    answer = seldom().observed(line)
   else
     answer = 'BADLINE'
+  end
+  if ending then
+    repeat
+-- include close_hold
+    until true
   end
   answers[i + 1] = answer
 end
 
-for _, key in pairs(keys) do
-  if key.changed then
-    put_balance('k' .. key.changed, spack('<Bc7BI6d', key.status, key.account, key.scopes, key.expiry, key.tat))
-  end
-end
 if made_limits then
   made_limits.put()
 end
 if session_used then
   put_balance(session_field, spack('<dd', session_highest, now))
 end
-local refusal = commit()
-if refusal then
-  return refusal
-end
+-- include commit
 if made_claims then
   made_claims.put()
 end

@@ -118,7 +118,8 @@ local function packer(fmt)
         if #value < part.size then
           error('string too short')
         end
-        out[i] = #value == part.size and value or sub(value, 1, part.size)
+        -- c0 is all of it.
+        out[i] = (part.size == 0 or #value == part.size) and value or sub(value, 1, part.size)
       elseif part.kind == 'd' then
         out[i] = pack_double(value)
       elseif part.size == 1 and part.kind ~= 'i' then

@@ -66,8 +66,8 @@ MUTANTS = (
         "control numbers",
         "a control is applied whether or not it was before",
         lua=(
-            ("if control.cseq <= account.cseq then", "if false then"),
-            ("if control.cseq > account.cseq + 1 then", "if false then"),
+            ("if control.cseq <= account[2] then", "if false then"),
+            ("if control.cseq > account[2] + 1 then", "if false then"),
         ),
     ),
     Mutant(
@@ -197,7 +197,10 @@ MUTANTS = (
         "sessions",
         "a hold is accepted under a session that this epoch does not know",
         lua=(
-            ("return session_highest == nil and 'NEWID' or 'CORRUPT'", "session_highest = 0"),
+            (
+                "answer = session_highest == nil and 'NEWID' or 'CORRUPT'\n    break",
+                "session_highest = 0",
+            ),
         ),
         expected=False,
         why="an id carries the microsecond, so a repeat in another epoch needs the very same one",
@@ -223,8 +226,8 @@ MUTANTS = (
         lua=(
             (
                 (
-                    "local mark = closed_mark(outcome, captured)\n  hold_states[id] = mark\n"
-                    "  put_hold(id, mark)"
+                    "local mark = spack('<c1c1I6', 'D', outcome, captured)\n"
+                    "hold_states[id] = mark\nput_hold(id, mark)"
                 ),
                 "",
             ),

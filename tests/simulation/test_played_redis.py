@@ -215,6 +215,7 @@ def test_the_scripts_answer_as_on_a_real_server(both: Both, seed: int) -> None:
                     rate=Rate(*chance.choice(((0, 0), (1_000_000, 2_000_000)))),
                 ),
                 hold_line(new, ceiling=amount, deadline_ms=deadline, **known),
+                hold_line(new, ceiling=amount, deadline_ms=deadline, **known, detail=b"kept"),
                 hold_line(new, ceiling=amount, deadline_ms=deadline, **known, limits=LIMITS),
                 hold_line(new, ceiling=1, deadline_ms=deadline, only_check=True, **known),
                 settle_line(hold, amount // 2, chance.choice((1, 1, 20, 40, 99)), 200, b"{}"),

@@ -4,211 +4,120 @@
 --   <B I6 i8 B   per pool: type, debt, floor, number of lots
 --   <I5 B I6 I6  per lot in burn order (priority, expiry, limited first, id): id, priority, expiry ms, remaining
 --   and behind all pools what parts/lot_reaches.lua says, where one of these lots is limited to some routes
--- Lots are kept as one flat list, four numbers each: parsing is most of what a call costs.
-local MAX_AMOUNT = 9e13
-local LIVE_LOTS = 32 -- more wait in Postgres until one of these is empty
-local ON_A_PLAN = 128
-local MAX_LOTS = 255 -- what the count's byte can say
-local lot_formats = {}
+-- Parsing and packing is most of what a call costs, and tables most of parsing. So an account is one flat list of
+-- these numbers, made and packed in one step where it has one pool, as nearly every one has:
+--   [1] status, [2] cseq, [3] aseq, [4] number of pools, and from 5 on the pools. A pool goes by its place p:
+--   [p] type, [p + 1] debt, [p + 2] floor, [p + 3] number of lots; each lot k: [k] id, [k + 1] priority,
+--   [k + 2] expiry, [k + 3] remaining; the first is at p + 4, the last at p + 4 * account[p + 3].
+--   `plan` and `reaches` are there only where it has them.
+-- include constants
+local one_pool_formats = {}
 
-local function lot_format(count)
-  local found = lot_formats[count]
+local function one_pool_format(lots)
+  local found = one_pool_formats[lots]
   if not found then
-    found = '<' .. string.rep('I5BI6I6', count)
-    lot_formats[count] = found
+    found = '<BI4I5BBI6i8B' .. string.rep('I5BI6I6', lots)
+    one_pool_formats[lots] = found
   end
   return found
 end
 
-local function read_account(raw)
-  local size = #raw
-  if size < 11 then
-    return nil
+-- What few accounts need is made by the first that does: every function, and every name that it takes from
+-- around it, costs time in every call.
+local made_records
+
+local function records()
+  if not made_records then
+-- include library
+-- include constants
+-- include lot_reaches
+-- include records
+    made_records = { read = read_pools, pack = pack_pools, is_limited = is_limited }
   end
-  local status, cseq, aseq, count, at = sunpack('<BI4I5B', raw)
-  local plan = 0
-  if status >= ON_A_PLAN then
-    if size < 15 then
-      return nil
-    end
-    status = status - ON_A_PLAN
-    plan, at = sunpack('<I4', raw, at)
-    if plan == 0 then
-      return nil
-    end
-  end
-  if status ~= 1 and status ~= 2 then
-    return nil
-  end
-  local pools = {}
-  for i = 1, count do
-    if at + 15 > size then
-      return nil
-    end
-    local credit_type, debt, floor_units, lot_count
-    credit_type, debt, floor_units, lot_count, at = sunpack('<BI6i8B', raw, at)
-    if at + 18 * lot_count - 1 > size or debt > MAX_AMOUNT or floor_units < 0 or floor_units > MAX_AMOUNT then
-      return nil
-    end
-    local lots = { sunpack(lot_format(lot_count), raw, at) }
-    at = lots[#lots]
-    lots[#lots] = nil
-    local total = 0
-    for k = 4, #lots, 4 do
-      total = total + lots[k]
-    end
-    if total > MAX_AMOUNT then
-      return nil
-    end
-    pools[i] = { type = credit_type, debt = debt, floor = floor_units, lots = lots }
-  end
-  local reaches
-  if at ~= size + 1 then
-    reaches = read_reaches(raw, at, pools)
-    if not reaches then
-      return nil
-    end
-  end
-  return { status = status, cseq = cseq, aseq = aseq, plan = plan, pools = pools, reaches = reaches }
+  return made_records
 end
 
-local one_pool_formats = {}
-
--- Nearly every account has one pool: its record is made in one step, without strings between.
-local function pack_one_pool(account, pool)
-  local count = #pool.lots / 4
-  local found = one_pool_formats[count]
-  if not found then
-    found = '<BI4I5BBI6i8B' .. string.rep('I5BI6I6', count)
-    one_pool_formats[count] = found
+local function read_account(raw)
+  local lots = (#raw - 27) / 18
+  local account = lots >= 0 and lots <= 255 and lots % 1 == 0 and { sunpack(one_pool_format(lots), raw) }
+  if account and account[1] < 128 and account[4] == 1 and account[8] == lots then
+    account[9 + 4 * lots] = nil -- where the record ends
+  else
+    account = records().read(raw)
   end
-  return spack(found, account.status, account.cseq, account.aseq, 1, pool.type, pool.debt, pool.floor, count,
-    unpack(pool.lots))
+  if not account or account[1] ~= 1 and account[1] ~= 2 then
+    return nil
+  end
+  local p = 5
+  for _ = 1, account[4] do
+    local floor_units, last, total = account[p + 2], p + 4 * account[p + 3], 0
+    for k = p + 7, last + 3, 4 do
+      total = total + account[k]
+    end
+    if account[p + 1] > MAX_AMOUNT or floor_units < 0 or floor_units > MAX_AMOUNT or total > MAX_AMOUNT then
+      return nil
+    end
+    p = last + 4
+  end
+  return account
 end
 
 local function pack_account(account)
-  local limited = account.reaches and pack_reaches(account) or ''
-  if #account.pools == 1 and account.plan == 0 then
-    local packed = pack_one_pool(account, account.pools[1])
-    return limited == '' and packed or packed .. limited
+  if account[4] == 1 and not account.plan and not account.reaches then
+    return spack(one_pool_format(account[8]), unpack(account))
   end
-  local status = account.plan > 0 and account.status + ON_A_PLAN or account.status
-  local parts = { spack('<BI4I5B', status, account.cseq, account.aseq, #account.pools) }
-  if account.plan > 0 then
-    parts[2] = spack('<I4', account.plan)
-  end
-  for i = 1, #account.pools do
-    local pool = account.pools[i]
-    local count = #pool.lots / 4
-    parts[#parts + 1] = spack('<BI6i8B', pool.type, pool.debt, pool.floor, count)
-    if count > 0 then
-      parts[#parts + 1] = spack(lot_format(count), unpack(pool.lots))
-    end
-  end
-  parts[#parts + 1] = limited
-  return table.concat(parts)
+  return records().pack(account)
 end
 
+-- The place of the account's pool of this type; nil if it has none.
 local function pool_of(account, credit_type)
-  for i = 1, #account.pools do
-    if account.pools[i].type == credit_type then
-      return account.pools[i]
+  local p = 5
+  for _ = 1, account[4] do
+    if account[p] == credit_type then
+      return p
     end
+    p = p + 4 + 4 * account[p + 3]
   end
-end
-
--- A pool that does not exist yet is an empty one; it is kept once something is put into it.
-local function pool_or_new(account, credit_type)
-  local pool = pool_of(account, credit_type)
-  if not pool then
-    pool = { type = credit_type, debt = 0, floor = 0, lots = {} }
-    account.pools[#account.pools + 1] = pool
-  end
-  return pool
 end
 
 -- All that remains, due or not, minus the debt: the balance that facts carry.
-local function balance_of(pool)
-  local total, lots = 0, pool.lots
-  for k = 4, #lots, 4 do
-    total = total + lots[k]
+local function balance_of(account, p)
+  local total = 0
+  for k = p + 4, p + 4 * account[p + 3], 4 do
+    total = total + account[k + 3]
   end
-  return total - pool.debt
+  return total - account[p + 1]
 end
 
--- What may be held: live lots - debt - floor.
-local function available_in(pool)
-  local total, lots = 0, pool.lots
-  for k = 4, #lots, 4 do
-    if lots[k - 1] > now then
-      total = total + lots[k]
+-- What may be held: live lots - debt - floor. And what is left in lots whose time has come.
+local function available_in(account, p)
+  local live, due = 0, 0
+  for k = p + 4, p + 4 * account[p + 3], 4 do
+    if account[k + 2] > now then
+      live = live + account[k + 3]
+    else
+      due = due + account[k + 3]
     end
   end
-  return total - pool.debt - pool.floor
-end
-
-local function filled_lots(pool)
-  local filled, lots = 0, pool.lots
-  for k = 4, #lots, 4 do
-    if lots[k] > 0 then
-      filled = filled + 1
-    end
-  end
-  return filled
-end
-
--- A lot and its reach, nil or 0 where it is not limited.
-local function insert_lot(account, pool, id, priority, expiry, remaining, reach)
-  if reach and reach > 0 then
-    account.reaches = account.reaches or {}
-    account.reaches[id] = reach
-  end
-  local lots, reaches = pool.lots, account.reaches or {}
-  if #lots / 4 >= LIVE_LOTS then
-    local kept = {}
-    for k = 1, #lots, 4 do
-      if lots[k + 3] > 0 then
-        for j = k, k + 3 do
-          kept[#kept + 1] = lots[j]
-        end
-      end
-    end
-    lots = kept
-  end
-  local at = #lots + 1
-  for k = 1, #lots, 4 do
-    local p, e = lots[k + 1], lots[k + 2]
-    local later = lots[k] > id
-    if (reaches[id] == nil) ~= (reaches[lots[k]] == nil) then
-      later = reaches[id] ~= nil
-    end
-    if p > priority or (p == priority and (e > expiry or (e == expiry and later))) then
-      at = k
-      break
-    end
-  end
-  table.insert(lots, at, remaining)
-  table.insert(lots, at, expiry)
-  table.insert(lots, at, priority)
-  table.insert(lots, at, id)
-  pool.lots = lots
+  return live - account[p + 1] - account[p + 2], due
 end
 
 -- Take `amount` in burn order, but from lots that are barred (by id, where any is); the caller has
 -- expired due lots, and knows that enough is there. Returns the number of lots and their packed allocation.
-local function take(pool, amount, barred)
-  local lots, count, packed = pool.lots, 0, ''
-  local k = 1
-  while amount > 0 and lots[k] do
-    local part = lots[k + 3]
-    if part > 0 and not (barred and barred[lots[k]]) then
+local function take(account, p, amount, barred)
+  local count, packed, k = 0, '', p + 4
+  local last = p + 4 * account[p + 3]
+  while amount > 0 and k <= last do
+    local part = account[k + 3]
+    if part > 0 and not (barred and barred[account[k]]) then
       if part > amount then
         part = amount
       end
       amount = amount - part
-      lots[k + 3] = lots[k + 3] - part
+      account[k + 3] = account[k + 3] - part
       count = count + 1
-      packed = packed .. spack('<I5BI6I6', lots[k], lots[k + 1], lots[k + 2], part)
+      local one = spack('<I5BI6I6', account[k], account[k + 1], account[k + 2], part)
+      packed = count == 1 and one or packed .. one
     end
     k = k + 4
   end

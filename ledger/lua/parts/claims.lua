@@ -75,11 +75,7 @@ local function kept_by_owner(claim, id)
   if owner and owner.late == 1 or owner_id == known and claim.there == CAPTURED then
     word = 'DONE'
   else
-    local raw = hold_states[owner_id]
-    if raw == nil then
-      raw = redis.call('HGET', KEYS[4], owner_id)
-      hold_states[owner_id] = raw
-    end
+    local raw = state_of(owner_id)
     local outcome = raw and read_mark(raw)
     if raw and not outcome then
       word = 'RUNNING'

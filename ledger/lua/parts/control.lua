@@ -17,52 +17,52 @@ local function apply_grant(account, control)
   if control.type == 0 or control.amount < 1 or control.amount > MAX_AMOUNT or lot < 1 or reach > MOST_REACHES then
     return nil, 'BADLINE'
   end
-  local pool = pool_or_new(account, control.type)
-  if balance_of(pool) + control.amount > MAX_AMOUNT then
+  local p = pool_or_new(account, control.type)
+  if balance_of(account, p) + control.amount > MAX_AMOUNT then
     return nil, 'BADLINE'
   end
-  local paid = math.min(pool.debt, control.amount)
+  local paid = math.min(account[p + 1], control.amount)
   local rest = control.amount - paid
-  if rest > 0 and (places_used(account, pool, reach > 0) >= LIVE_LOTS or filled_lots(pool) >= MAX_LOTS) then
-    return { balance = balance_of(pool), result = 'q', paid = 0, added = 0, count = 0, taken = '' }
+  if rest > 0 and (places_used(account, p, reach > 0) >= LIVE_LOTS or filled_lots(account, p) >= MAX_LOTS) then
+    return { balance = balance_of(account, p), result = 'q', paid = 0, added = 0, count = 0, taken = '' }
   end
-  pool.debt = pool.debt - paid
+  account[p + 1] = account[p + 1] - paid
   if rest > 0 then
-    insert_lot(account, pool, lot, control.priority, control.expiry, rest, reach)
+    insert_lot(account, p, lot, control.priority, control.expiry, rest, reach)
   end
-  return { balance = balance_of(pool), result = 'a', paid = paid, added = 0, count = 0, taken = '' }
+  return { balance = balance_of(account, p), result = 'a', paid = paid, added = 0, count = 0, taken = '' }
 end
 
 local function apply_clawback(account_id, account, control)
   if control.type == 0 then
     return nil, 'BADLINE'
   end
-  local pool = pool_or_new(account, control.type)
-  if control.amount < 1 or pool.debt + control.amount > MAX_AMOUNT then
+  local p = pool_or_new(account, control.type)
+  if control.amount < 1 or account[p + 1] + control.amount > MAX_AMOUNT then
     return nil, 'BADLINE'
   end
   -- The named lot pays even if its time has come; what else is due expires rather than pays.
-  expire_due(account_id, account, pool, control.object)
+  expire_due(account_id, account, p, control.object)
   local left, count, taken = control.amount, 0, ''
   local function take_from(k)
-    local part = math.min(left, pool.lots[k + 3])
+    local part = math.min(left, account[k + 3])
     if part > 0 then
-      pool.lots[k + 3] = pool.lots[k + 3] - part
+      account[k + 3] = account[k + 3] - part
       left = left - part
       count = count + 1
-      taken = taken .. spack('<I5I6', pool.lots[k], part)
+      taken = taken .. spack('<I5I6', account[k], part)
     end
   end
-  for k = 1, #pool.lots, 4 do
-    if pool.lots[k] == control.object then
+  for k = p + 4, p + 4 * account[p + 3], 4 do
+    if account[k] == control.object then
       take_from(k)
     end
   end
-  for k = 1, #pool.lots, 4 do
+  for k = p + 4, p + 4 * account[p + 3], 4 do
     take_from(k)
   end
-  pool.debt = pool.debt + left
-  return { balance = balance_of(pool), result = 'a', paid = 0, added = left, count = count, taken = taken }
+  account[p + 1] = account[p + 1] + left
+  return { balance = balance_of(account, p), result = 'a', paid = 0, added = left, count = count, taken = taken }
 end
 
 local function apply_key(account_id, control, line)
@@ -131,10 +131,10 @@ local function apply_control(account_id, account, line)
   local control = {}
   control.kind, control.cseq, control.type, control.object, control.amount, control.priority, control.expiry,
     control.flags = sunpack('<c1I4BI7I6BI6B', line)
-  if control.cseq <= account.cseq then
+  if control.cseq <= account[2] then
     return 'OLD'
   end
-  if control.cseq > account.cseq + 1 then
+  if control.cseq > account[2] + 1 then
     return 'GAP'
   end
   local done, wrong
@@ -143,10 +143,10 @@ local function apply_control(account_id, account, line)
   elseif control.kind == 'w' then
     done, wrong = apply_clawback(account_id, account, control)
   elseif control.kind == 'f' and control.flags <= 1 then
-    account.status = control.flags == 1 and 2 or 1
+    account[1] = control.flags == 1 and 2 or 1
     done = { balance = 0, result = 'a', paid = 0, added = 0, count = 0, taken = '' }
   elseif control.kind == 'p' and control.object <= MAX_PLAN then
-    account.plan = control.object
+    account.plan = control.object > 0 and control.object or nil
     done = { balance = 0, result = 'a', paid = 0, added = 0, count = 0, taken = '' }
   elseif control.kind == 'k' then
     done, wrong = apply_key(account_id, control, line)
@@ -158,8 +158,8 @@ local function apply_control(account_id, account, line)
   if not done then
     return wrong or 'BADLINE'
   end
-  account.cseq = control.cseq
-  append('C', spack('<c7c27I5i8c1I6I6B', account_id, line, next_aseq(account_id, account), done.balance, done.result,
+  account[2] = control.cseq
+  append('C', spack('<c7c27I5i8c1I6I6B', account_id, line, next_aseq('a' .. account_id, account), done.balance, done.result,
     done.paid, done.added, done.count) .. done.taken)
   return 'OK'
 end

@@ -19,7 +19,8 @@ end
 if not (meta.q >= watermark) then
   return { 'REGRESS', meta.q }
 end
-local now = server_ms()
+local server_time = redis.call('TIME')
+local now = server_time[1] * 1000 + floor(server_time[2] / 1000)
 if now < meta.clock then
   now = meta.clock
 end

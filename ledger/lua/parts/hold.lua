@@ -2,231 +2,198 @@
 --   id c12 (n >I8, session >I4) account I7 key I7 type B ceiling I6 version I4 rule H
 --   deadline I6 scope B rate_interval_us I5 rate_burst_us I6, then detail (<= 1024 bytes)
 -- Rate is GCRA: a request passes while the key's tat is at most burst ahead of now, and moves
--- it by interval; interval 0 is no limit. A refused hold leaves tat as it was. Scope may have the
--- bit of parts/limits.lua: then more limits stand before the detail, counted like the rate. Behind
--- them stands what parts/reach.lua reads, if its bit is there; and behind that, with bit 32, <I4, the
--- number of the plan that the price is of: an account that is on another gets that one's as the
--- answer, and nothing else happens. The last before the detail may be a claim (parts/claims.lua).
+-- it by interval; interval 0 is no limit. A refused hold leaves tat as it was. What bits of the
+-- scope say stands before the detail: parts/hold_extras.lua.
 -- Bytes 2 to 46 of the line begin the fact as they are.
-local PLANNED = 32
-local MAX_DETAIL, MAX_N = 1024, 9007199254740991
-local SPARE_FACTS = 100 -- room in the journal for what must never wait: controls, late captures
-local session_highest
-local keys = {}
-local NO_CAPS = {}
-
-local function key_of(id)
-  local key = keys[id]
-  if not key then
-    local raw = stored['k' .. id]
-    if not raw then
-      return nil, 'BADKEY'
-    end
-    if #raw ~= 23 then
-      return nil, 'CORRUPT'
-    end
-    local status, account, scopes, expiry, tat = sunpack('<Bc7BI6d', raw)
-    if not whole(tat) then
-      return nil, 'CORRUPT'
-    end
-    key = { status = status, account = account, scopes = scopes, expiry = expiry, tat = tat }
-    keys[id] = key
-  end
-  return key
+-- A key, field 'k' + I7 of `b`: <B c7 B I6 d  status, account, scopes, expiry ms, tat us
+--
+-- A part of the loop in tick.lua, which it leaves with an answer. `wanted` has the fields of account and key from
+-- `at` on, `read` what was read of them.
+if #line < HOLD_BYTES then
+  answer = 'BADLINE'
+  break
 end
-
--- The account and the key if this request may be made with them now; else nil and the word.
-local function authorise(account_id, key_id, scope)
-  local account, missing = account_of(account_id)
-  if not account then
-    return nil, missing
-  end
-  if account.status ~= 1 then
-    return nil, 'BLOCKED'
-  end
-  local key, wrong = key_of(key_id)
-  if not key then
-    return nil, wrong
-  end
-  if key.account ~= account_id or key.status ~= 1 or key.expiry <= now then
-    return nil, 'BADKEY'
-  end
-  if bit.band(key.scopes, scope) ~= scope then
-    return nil, 'SCOPE'
-  end
-  return account, key
+local n, id_session, account_id, key_id, held_type, ceiling, _, _, _, scope, interval, burst =
+  sunpack('>I8I4<c7c7BI6I4HI6BI5I6', line, 2)
+local only_check, account_field, key_field = kind == CHECK, wanted[at], wanted[at + 1]
+local detail_at, asked, reach_at, plan, claim = HOLD_BYTES + 1, nil, nil, nil, nil
+id = sub(line, 2, 13)
+if scope >= CLAIMING then
+  scope, detail_at, asked, reach_at, plan, claim = seldom().read_extras(line, scope, only_check)
 end
-
-local function use_rate(key_id, key, interval, asked)
-  if interval > 0 then
-    key.tat = math.max(key.tat, now * 1000) + (asked and asked.weight or 1) * interval
-    key.changed = key_id
+if not detail_at or #line - detail_at >= MAX_DETAIL then
+  answer = 'BADLINE'
+  break
+end
+if not only_check then
+  local least = asked and asked.limits.counted and 0 or 1
+  if n > MAX_N or id_session ~= session or session == 0 or ceiling < least or ceiling > MAX_AMOUNT then
+    answer = 'BADLINE'
+    break
+  end
+  if not session_highest then
+    answer = session_highest == nil and 'NEWID' or 'CORRUPT'
+    break
+  end
+  if n <= session_highest then
+    answer = seldom().repeated_hold(id, account_field, read[at], held_type, line, reach_at)
+    break
   end
 end
 
-local function told(key, interval, burst, asked)
-  return asked and limits().standing(key, interval, burst, asked) or ''
+-- Whether this request may be made with this account and key now.
+local had_a_line = accounts[account_field]
+local account, missing = account_of(account_field, read[at])
+if not account or account[1] ~= 1 then
+  answer = missing or 'BLOCKED'
+  break
+end
+-- An earlier line of this call may have changed the key: what that writes is newer than what was read.
+local key_raw = had_a_line and written(balances_written, key_field) or read[at + 1]
+if not key_raw or #key_raw ~= KEY_BYTES then
+  answer = key_raw and 'CORRUPT' or 'BADKEY'
+  break
+end
+local key_status, key_account, scopes, expiry, tat = sunpack('<Bc7BI6d', key_raw)
+if not (tat >= 0 and tat <= MAX_COUNT and tat % 1 == 0) then
+  answer = 'CORRUPT'
+  break
+end
+if key_account ~= account_id or key_status ~= 1 or expiry <= now then
+  answer = 'BADKEY'
+  break
+end
+if band(scopes, scope) ~= scope then
+  answer = 'SCOPE'
+  break
+end
+if plan and plan ~= (account.plan or 0) then
+  answer = format('PLAN %d', account.plan or 0)
+  break
+end
+answer = claim and claims().kept_by_owner(claim, id)
+if answer then
+  break
+end
+if asked then
+  answer = limits().kept_back(tat, interval, burst, asked)
+elseif interval > 0 and tat > now * 1000 + burst then
+  answer = format('LIMITED %.0f', math.ceil((tat - now * 1000 - burst) / 1000))
+end
+if answer then
+  break
 end
 
-local function repeated_hold(id, account_id, credit_type, line, reach_at)
-  local raw = hold_states[id]
-  if raw == nil then
-    raw = redis.call('HGET', KEYS[4], id)
-    hold_states[id] = raw
-  end
-  if not raw or byte(raw) == CLOSED_MARK then
-    return 'GONE'
-  end
-  local open = read_hold(raw, id)
-  if not open then
-    return 'CORRUPT'
-  end
-  local account = account_of(account_id)
-  local pool = account and pool_of(account, credit_type)
-  local left = open.balance - (pool and pool.floor or 0)
-  if pool and is_limited(account) then
-    local _, units = out_of_reach(account, pool, line, reach_at)
-    left = available_in(pool) - units
-  end
-  return format('%s %.0f', open.price > 0 and 'HELD' or 'FREE', left)
+-- What it costs, and whether there is enough for it.
+local window = meta.by_type[held_type]
+if not window then
+  answer = 'NOTYPE'
+  break
 end
-
-local function hold(line, only_check)
-  if #line < HOLD_BYTES then
-    return 'BADLINE'
-  end
-  local n, id_session, account_id, key_id, credit_type, ceiling, _, _, _, scope, interval, burst =
-    sunpack('>I8I4<c7c7BI6I4HI6BI5I6', line, 2)
-  local id, asked, plan, detail_at, reach_at = sub(line, 2, 13), nil, nil, HOLD_BYTES + 1, nil
-  if scope >= LIMITED then
-    scope = scope - LIMITED
-    asked = limits().asked_by[line]
-    detail_at = asked and asked.detail
-  end
-  if scope >= REACHES and detail_at then
-    scope = scope - REACHES
-    reach_at, detail_at = detail_at, behind_reaches(line, detail_at)
-  end
-  if scope >= PLANNED then
-    scope = scope - PLANNED
-    if not detail_at or #line < detail_at + 3 then
-      return 'BADLINE'
-    end
-    plan, detail_at = sunpack('<I4', line, detail_at)
-  end
-  local claim
-  if scope >= CLAIMING then
-    scope = scope - CLAIMING
-    claim = detail_at and not only_check and claims().of(line, detail_at)
-    detail_at = claim and claim.ends
-  end
-  if not detail_at or #line - detail_at >= MAX_DETAIL then
-    return 'BADLINE'
-  end
-  if not only_check then
-    local least = asked and asked.limits.counted and 0 or 1
-    if n > MAX_N or id_session ~= session or session == 0 or ceiling < least or ceiling > MAX_AMOUNT then
-      return 'BADLINE'
-    end
-    if not session_highest then
-      return session_highest == nil and 'NEWID' or 'CORRUPT'
-    end
-    if n <= session_highest then
-      return repeated_hold(id, account_id, credit_type, line, reach_at)
-    end
-  end
-  local account, key = authorise(account_id, key_id, scope)
-  if not account then
-    return key
-  end
-  if plan and plan ~= account.plan then
-    return format('PLAN %d', account.plan)
-  end
-  local refusal = claim and claims().kept_by_owner(claim, id)
-  if refusal then
-    return refusal
-  end
-  if asked then
-    refusal = limits().kept_back(key, interval, burst, asked)
-  elseif interval > 0 and key.tat > now * 1000 + burst then
-    refusal = format('LIMITED %.0f', math.ceil((key.tat - now * 1000 - burst) / 1000))
-  end
-  if refusal then
-    return refusal
-  end
-  local window = meta.by_type[credit_type]
-  if not window then
-    return 'NOTYPE'
-  end
-  local pool = pool_of(account, credit_type)
-  local available = pool and available_in(pool) or 0
-  local barred
-  if pool and account.reaches then
+local p, available, balance, due, barred = pool_of(account, held_type), 0, 0, 0, nil
+if p then
+  available, due = available_in(account, p)
+  balance = available + account[p + 2] -- once what is due has expired
+  if account.reaches then
     local units, unknown
-    barred, units, unknown = out_of_reach(account, pool, line, reach_at)
+    barred, units, unknown = seldom().out_of_reach(account, p, line, reach_at)
     if unknown then
-      return 'NEWREACH'
+      answer = 'NEWREACH'
+      break
     end
     available = available - units
   end
-  if only_check then
-    use_rate(key_id, key, interval, asked)
-    if asked then
-      limits().use(asked, true, nil, NO_CAPS, 0)
+end
+local allowance, caps
+if only_check then
+  price = 0
+else
+  allowance = asked and ceiling > 0 and limits().allowance_for(asked)
+  price = allowance and 0 or ceiling
+end
+if price > 0 then
+  if band(scopes, HAS_CAPS) ~= 0 then
+    caps = limits().caps_of(key_id, held_type)
+    answer = not caps and 'CORRUPT' or limits().capped(caps, price, held_type)
+    if answer then
+      break
     end
-    return format('PASS %.0f', available) .. told(key, interval, burst, asked)
   end
-  local allowance = asked and ceiling > 0 and limits().allowance_for(asked)
-  local price, caps = allowance and 0 or ceiling, NO_CAPS
-  if price > 0 and bit.band(key.scopes, HAS_CAPS) ~= 0 then
-    caps = limits().caps_of(key_id, credit_type)
-    refusal = not caps and 'CORRUPT' or limits().capped(caps, price, credit_type)
-    if refusal then
-      return refusal
-    end
-  end
-  if price > 0 and not (available >= price) then
-    return format('INSUFFICIENT %.0f', available) .. told(key, interval, burst, asked)
+  if not (available >= price) then
+    answer = format('INSUFFICIENT %.0f', available)
+    answer = asked and answer .. limits().standing(tat, interval, burst, asked) or answer
+    break
   end
   if price > window.X then
-    return format('TOOLARGE %.0f', window.X) -- waiting would not help
+    answer = format('TOOLARGE %.0f', window.X) -- waiting would not help
+    break
   end
-  if window.H - window.K + price > window.X or window.H > MAX_COUNT / 2
-      or meta.q + #facts - meta.kq > meta.J - 2 * meta.open - SPARE_FACTS then
-    return 'BUSY'
-  end
-  use_rate(key_id, key, interval, asked)
-  local loans, uses, use_count = '', '', 0
-  if asked or caps ~= NO_CAPS then
-    loans, uses, use_count = limits().use(asked, false, allowance, caps, price)
-  end
-  local count, allocation, balance = 0, '', 0
-  if pool then
-    expire_due(account_id, account, pool)
-    count, allocation = take(pool, price, barred)
-    if barred then
-      loans = loans .. lend_reaches(account, allocation)
-    end
-    balance = balance_of(pool)
-  end
-  window.H = window.H + price
-  meta.open = meta.open + 1
-  session_highest = n
-  session_used = true
-  local ordered = price == ceiling and sub(line, 2, 46) or sub(line, 2, 28) .. spack('<I6', price) .. sub(line, 35, 46)
-  -- One string at once, without `append`: most of what a hold costs is making strings.
-  local length = 60 + #allocation + #line - detail_at
-  local fact = 'H' .. spack('<H', length) .. ordered
-    .. spack('<I5i8B', next_aseq(account_id, account), balance, count)
-    .. allocation .. sub(line, detail_at)
-  facts[#facts + 1] = fact
-  hold_states[id] = fact .. loans
-  put_hold(id, hold_states[id])
-  if use_count > 0 then
-    append('U', spack('<c12c7c7BB', id, account_id, key_id, 0, use_count) .. uses)
-  end
-  if claim then
-    claims().take(claim, id, account_id, 0)
-  end
-  return format('%s %d', price > 0 and 'HELD' or 'FREE', available - price) .. told(key, interval, burst, asked)
 end
+if not only_check and (window.H - window.K + price > window.X or window.H > MAX_COUNT / 2
+    or meta.q + fact_count - meta.kq > meta.J - 2 * meta.open - SPARE_FACTS) then
+  answer = 'BUSY'
+  break
+end
+
+-- It passes: from here on things change.
+if interval > 0 then
+  local from = now * 1000
+  tat = (tat > from and tat or from) + (asked and asked.weight or 1) * interval
+  put_balance(key_field, spack('<c15d', key_raw, tat)) -- of its numbers only the last has changed
+end
+local lent, uses, use_count = '', '', 0
+if asked or caps then
+  lent, uses, use_count = limits().use(asked, only_check, allowance, caps or {}, price)
+end
+if only_check then
+  answer = format('PASS %.0f', available)
+  answer = asked and answer .. limits().standing(tat, interval, burst, asked) or answer
+  break
+end
+if due > 0 then
+  expire_due(account_id, account, p)
+end
+window.H = window.H + price
+meta.open = meta.open + 1
+session_highest = n
+session_used = true
+local order = sub(line, 2, 46)
+if price ~= ceiling then
+  order = sub(order, 1, 27) .. spack('<I6', price) .. sub(order, 34)
+end
+local aseq = next_aseq(account_field, account)
+local lot
+if price > 0 and not barred then
+  lot = p + 4
+  while account[lot + 3] == 0 do
+    lot = lot + 4
+  end
+end
+-- One string at once: most of what a hold costs is making strings. Nearly always one lot has enough for all of it.
+local fact
+if lot and account[lot + 3] >= price then
+  account[lot + 3] = account[lot + 3] - price
+  fact = spack('<c1Hc45I5i8BI5BI6I6c0', 'H', 78 + #line - detail_at, order, aseq, balance - price, 1,
+    account[lot], account[lot + 1], account[lot + 2], price, sub(line, detail_at))
+else
+  local lot_count, allocation = 0, ''
+  if p then
+    lot_count, allocation = take(account, p, price, barred)
+  end
+  if barred then
+    lent = lent .. seldom().lend_reaches(account, allocation)
+  end
+  fact = spack('<c1Hc45I5i8Bc0c0', 'H', 60 + #allocation + #line - detail_at, order, aseq, balance - price,
+    lot_count, allocation, sub(line, detail_at))
+end
+facts[#facts + 1] = fact
+fact_count = fact_count + 1
+put_hold(id, lent == '' and fact or fact .. lent)
+if use_count > 0 then
+  append('U', spack('<c12c7c7BB', id, account_id, key_id, 0, use_count) .. uses)
+end
+if claim then
+  claims().take(claim, id, account_id, 0)
+end
+answer = format(price > 0 and 'HELD %d' or 'FREE %d', available - price)
+answer = asked and answer .. limits().standing(tat, interval, burst, asked) or answer

@@ -3,7 +3,6 @@
 -- Its reason may have the bit of parts/reach.lua: then the block of reaches stands before the detail; and that
 -- of parts/claims.lua: then a claim does, behind it, and if another hold has the key, all is written off.
 -- What the pool cannot cover is written off in the same fact. It is subject to the window.
-local LATE_BYTES = 43
 local passed = {} -- session field -> highest number, of ids booked late in this call
 
 -- A hold whose work is booked must not begin any more: its session has passed its number.
@@ -28,20 +27,17 @@ end
 
 -- Its expiry gave back to the key's caps what is now spent after all; it cannot be refused any more.
 local function spend_late(id, account_id, key_id, credit_type, taken)
-  local field = 'k' .. key_id
-  if stored[field] == nil then
-    stored[field] = redis.call('HGET', KEYS[3], field)
-  end
-  local key = key_of(key_id)
-  if not key or key.account ~= account_id or bit.band(key.scopes, HAS_CAPS) == 0 then
+  local raw = redis.call('HGET', KEYS[3], 'k' .. key_id)
+  if not raw or #raw ~= KEY_BYTES or sub(raw, 2, 8) ~= account_id or bit.band(byte(raw, 9), HAS_CAPS) == 0 then
     return
   end
-  local _, uses, count = limits().use(nil, false, nil, limits().caps_of(key_id, credit_type) or NO_CAPS, taken)
+  local _, uses, count = limits().use(nil, false, nil, limits().caps_of(key_id, credit_type) or {}, taken)
   if count > 0 then
     append('U', spack('<c12c7c7BB', id, account_id, key_id, 0, count) .. uses)
   end
 end
 
+-- Returns the answer; or nil and what there is to close, where the hold is still open.
 local function late(line)
   if #line < LATE_BYTES then
     return 'BADLINE'
@@ -62,21 +58,22 @@ local function late(line)
     return 'BADLINE'
   end
   local detail = sub(line, detail_at)
-  local raw = hold_states[id]
+  local raw = state_of(id)
   if raw then
     local closed, closed_amount = read_mark(raw)
     if closed and closed ~= 'x' then
       return format('DONE %s %.0f', closed, closed_amount)
     end
     if not closed then
-      local open = read_hold(raw, id)
-      if not open then
+      local price, held_type, loans = read_hold(raw, id)
+      if not price then
         return 'CORRUPT'
       end
-      return close_hold(id, open, 'c', math.min(amount, open.price), reason, status, detail)
+      return nil, id, raw, price, held_type, loans, math.min(amount, price), spack('<BH', reason, status) .. detail
     end
   end
-  local account, missing = account_of(account_id)
+  local account_field = 'a' .. account_id
+  local account, missing = account_of(account_field, stored[account_field])
   if not account then
     return missing
   end
@@ -88,29 +85,29 @@ local function late(line)
   if others == 'CORRUPT' or others and sub(others, 1, 3) == 'ASK' then
     return others
   end
-  local pool = pool_of(account, credit_type)
+  local p = pool_of(account, credit_type)
   local barred, units, unknown = nil, 0, false
-  if pool and account.reaches then
-    barred, units, unknown = out_of_reach(account, pool, line, reach_at)
+  if p and account.reaches then
+    barred, units, unknown = out_of_reach(account, p, line, reach_at)
   end
   if unknown then
     return 'NEWREACH'
   end
-  local taken = pool and not others and math.max(math.min(amount, available_in(pool) - units), 0) or 0
-  if window.H - window.K + taken > window.X or meta.q + #facts - meta.kq > meta.J - 2 * meta.open then
+  local taken = p and not others and math.max(math.min(amount, available_in(account, p) - units), 0) or 0
+  if window.H - window.K + taken > window.X or meta.q + fact_count - meta.kq > meta.J - 2 * meta.open then
     return 'BUSY'
   end
   local count, allocation, balance = 0, '', 0
-  if pool then
-    expire_due(account_id, account, pool)
-    count, allocation = take(pool, taken, barred)
-    balance = balance_of(pool)
+  if p then
+    expire_due(account_id, account, p)
+    count, allocation = take(account, p, taken, barred)
+    balance = balance_of(account, p)
   end
   window.H = window.H + taken
   window.R = window.R + taken
   append('L', spack('<c12c7c7BI6I6I4HBHI5i8B', id, account_id, key_id, credit_type, taken, amount - taken, version,
-    rule, reason, status, next_aseq(account_id, account), balance, count) .. allocation .. detail)
-  local mark = closed_mark('l', taken)
+    rule, reason, status, next_aseq(account_field, account), balance, count) .. allocation .. detail)
+  local mark = spack('<c1c1I6', 'D', 'l', taken)
   hold_states[id] = mark
   put_hold(id, mark)
   pass(id)

@@ -73,10 +73,10 @@ end
 
 -- What to answer if a limit keeps the request back: of several the one that does so longest.
 -- Number 0 is the key's own rate, else the limit's place in the line. Leaves behind what is counted.
-local function kept_back(key, interval, burst, asked)
+local function kept_back(tat, interval, burst, asked)
   local weight, longest, which = asked.weight, 0, nil
   if interval > 0 then
-    local ahead = key.tat + (weight - 1) * interval - burst - now * 1000
+    local ahead = tat + (weight - 1) * interval - burst - now * 1000
     if ahead > 0 then
       longest, which = math.ceil(ahead / 1000), 0
     end
@@ -198,10 +198,10 @@ local function of_rate(tat, interval, burst)
 end
 
 -- How the limits stand, two words each: what is left, and seconds until all of it is back.
-local function standing(key, interval, burst, asked)
+local function standing(tat, interval, burst, asked)
   local numbers, count = {}, 0
   if interval > 0 then
-    numbers[1], numbers[2] = of_rate(key.tat, interval, burst)
+    numbers[1], numbers[2] = of_rate(tat, interval, burst)
     count = 2
   end
   for i = 1, #asked.limits do

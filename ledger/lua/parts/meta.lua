@@ -3,29 +3,26 @@
 --   <B d d d d            per type: type, H units ever held, R returned, K returned and posted, X window
 -- Numbers are doubles that hold whole numbers; anything else is a corrupt state, which is
 -- treated like a missing one: the shard is rebuilt from Postgres.
-local spack, sunpack = struct.pack, struct.unpack
-local sub, byte, format, floor = string.sub, string.byte, string.format, math.floor
+-- include library
 local MAX_COUNT = 9e15
 
--- NaN fails every comparison, infinity the limit.
-local function whole(number)
-  return number >= 0 and number <= MAX_COUNT and floor(number) == number
-end
-
+-- What is no number, or infinite, is not 0 when it is divided by 1.
 local function read_meta(raw)
   if not raw or #raw < 66 then
     return nil
   end
   local epoch, q, kq, cap, clock, open, frozen, chain, count, at = sunpack('<ddddddBc16B', raw)
   if #raw ~= 66 + 33 * count or frozen > 1
-      or not (whole(epoch) and whole(q) and whole(kq) and whole(cap) and whole(clock) and whole(open)) then
+      or not (math.min(epoch, q, kq, cap, clock, open) >= 0 and math.max(epoch, q, kq, cap, clock, open) <= MAX_COUNT
+        and epoch % 1 + q % 1 + kq % 1 + cap % 1 + clock % 1 + open % 1 == 0) then
     return nil
   end
   local windows, by_type = {}, {}
   for i = 1, count do
     local credit_type, held, returned, posted, window
     credit_type, held, returned, posted, window, at = sunpack('<Bdddd', raw, at)
-    if not (whole(held) and whole(returned) and whole(posted) and whole(window)) then
+    if not (math.min(held, returned, posted, window) >= 0 and math.max(held, returned, posted, window) <= MAX_COUNT
+        and held % 1 + returned % 1 + posted % 1 + window % 1 == 0) then
       return nil
     end
     local entry = { type = credit_type, H = held, R = returned, K = posted, X = window }
@@ -46,9 +43,4 @@ local function pack_meta(meta)
     raw = raw .. spack('<Bdddd', window.type, window.H, window.R, window.K, window.X)
   end
   return raw
-end
-
-local function server_ms()
-  local time = redis.call('TIME')
-  return time[1] * 1000 + floor(time[2] / 1000)
 end

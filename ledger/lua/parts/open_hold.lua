@@ -1,57 +1,42 @@
 -- A value of `h`: an open hold is the bytes of its fact, and what limits lent it (parts/limits.lua);
 -- a closed one the mark
 --   <c1 c1 I6  'D', outcome (c captured, v void, x expired, l late), captured
-local CLOSED_MARK = byte('D')
-
-local function closed_mark(outcome, captured)
-  return spack('<c1c1I6', 'D', outcome, captured)
-end
+-- The fact's account begins at byte 16, its key at 23, the deadline at 43, the balance after it at 54, the number of lots at 62.
+local OPEN_MARK, CLOSED_MARK, MARK_BYTES = 72, 68, 8 -- 'H', 'D'
 
 -- Returns outcome and captured of a closed mark, nil if it is none.
 local function read_mark(raw)
-  if #raw == 8 and byte(raw) == CLOSED_MARK then
+  if #raw == MARK_BYTES and byte(raw) == CLOSED_MARK then
     local _, outcome, captured = sunpack('<c1c1I6', raw)
     return outcome, captured
   end
 end
 
--- The parsed fact of an open hold, nil if the bytes do not add up.
+-- Of an open hold price, type, and where behind its fact the loans begin; nil if the bytes do not add up.
 local function read_hold(raw, id)
   local size = #raw
   if size < 62 then
     return nil
   end
-  local kind, length, fact_id, account, key, credit_type, price, version, rule, deadline, _, balance, count, at =
-    sunpack('<c1Hc12c7c7BI6I4HI6I5i8B', raw)
-  if kind ~= 'H' or length > size - 3 or (size - 3 - length) % 20 > 0 or fact_id ~= id or length < 59 + 18 * count then
+  local kind, length, fact_id, _, _, credit_type, price = sunpack('<BHc12I8I6BI6', raw)
+  if kind ~= OPEN_MARK or length > size - 3 or (size - 3 - length) % 20 > 0 or fact_id ~= id
+      or length < 59 + 18 * byte(raw, 62) then
     return nil
   end
-  return {
-    account = account, key = key, type = credit_type, price = price, deadline = deadline,
-    balance = balance, count = count, raw = raw, at = at, loans = length + 4,
-  }
-end
-
--- The reach of a lot of an open hold, which the account has forgotten with the empty lot; nil if none.
-local function reach_lent(open, lot)
-  for at = open.loans, #open.raw, 20 do
-    local kind, reach, lent = sunpack('<c1I4I6', open.raw, at + 9)
-    if kind == 'L' and lent == lot then
-      return reach
-    end
-  end
+  return price, credit_type, length + 4
 end
 
 -- Where an open hold's units came from, four numbers a lot; nil if they are not its price.
 -- Apart from the rest because a capture of the whole hold does not ask.
-local function lots_of(open)
-  local lots = { sunpack(lot_format(open.count), open.raw, open.at) }
-  lots[#lots] = nil
+local function lots_of(raw, price)
+  local count = byte(raw, 62)
+  local lots = { sunpack(count == 1 and '<I5BI6I6' or '<' .. string.rep('I5BI6I6', count), raw, 63) }
+  lots[4 * count + 1] = nil
   local total = 0
   for k = 4, #lots, 4 do
     total = total + lots[k]
   end
-  if total == open.price then
+  if total == price then
     return lots
   end
 end

@@ -24,15 +24,15 @@ end
 
 -- The lots that a request may not use and the live units in them; and whether its gateway knows too little.
 -- `at` is where its block begins, nil where it has none.
-local function out_of_reach(account, pool, line, at)
+local function out_of_reach(account, p, line, at)
   local barred, units, unknown = {}, 0, false
-  local highest, lots = at and sunpack('<H', line, at) or 0, pool.lots
-  for k = 1, #lots, 4 do
-    local reach = account.reaches[lots[k]]
+  local highest = at and sunpack('<H', line, at) or 0
+  for k = p + 4, p + 4 * account[p + 3], 4 do
+    local reach = account.reaches[account[k]]
     if reach and not (reach <= highest and within_reach(line, at, reach)) then
-      barred[lots[k]] = true
-      if lots[k + 2] > now and lots[k + 3] > 0 then
-        units = units + lots[k + 3]
+      barred[account[k]] = true
+      if account[k + 2] > now and account[k + 3] > 0 then
+        units = units + account[k + 3]
         unknown = unknown or reach > highest
       end
     end
@@ -50,4 +50,14 @@ local function lend_reaches(account, allocation)
     end
   end
   return lent
+end
+
+-- The reach of a lot of an open hold, which the account has forgotten with the empty lot; nil if none.
+local function reach_lent(raw, loans, lot)
+  for at = loans, #raw, 20 do
+    local kind, reach, lent = sunpack('<c1I4I6', raw, at + 9)
+    if kind == 'L' and lent == lot then
+      return reach
+    end
+  end
 end

@@ -4,15 +4,14 @@ local function renew(line)
     return 'BADLINE'
   end
   local id, deadline = sunpack('<c12I6', line, 2)
-  local raw = hold_states[id]
+  local raw = state_of(id)
   if not raw or read_mark(raw) then
     return 'NOHOLD'
   end
-  local open = read_hold(raw, id)
-  if not open then
+  if not read_hold(raw, id) then
     return 'CORRUPT'
   end
-  if deadline > open.deadline then
+  if deadline > sunpack('<I6', raw, 43) then
     raw = sub(raw, 1, 42) .. spack('<I6', deadline) .. sub(raw, 49)
     hold_states[id] = raw
     put_hold(id, raw)

@@ -138,16 +138,16 @@ local function want_loans(raw, first, all_captured)
 end
 
 -- A hold has ended. What was captured stays counted, what failed is given back, in flight is over.
-local function give_loans_back(id, open, outcome, captured)
-  local raw, lasting, count = open.raw, '', 0
-  for at = open.loans, #raw, LOAN_BYTES do
+local function give_loans_back(id, raw, loans, outcome, captured)
+  local account_id, key_id, lasting, count = sub(raw, 16, 22), sub(raw, 23, 29), '', 0
+  for at = loans, #raw, LOAN_BYTES do
     local whose, route, limit, kind, window, amount = sunpack('<c1c4c4c1I4I6', raw, at)
     local back = amount
     if outcome == 'c' and kind ~= 'F' then
       back = kind == 'C' and amount - captured or 0
     end
     if back > 0 and kind ~= 'L' then
-      local field = tally_field(whose, route, open.account, open.key)
+      local field = tally_field(whose, route, account_id, key_id)
       local tally = tally_of(field)
       local place = tally and place_of(tally, limit)
       -- A corrupt tally keeps no credit from coming back.
@@ -165,7 +165,7 @@ local function give_loans_back(id, open, outcome, captured)
     end
   end
   if count > 0 then
-    append('U', spack('<c12c7c7BB', id, open.account, open.key, 1, count) .. lasting)
+    append('U', spack('<c12c7c7BB', id, account_id, key_id, 1, count) .. lasting)
   end
 end
 
