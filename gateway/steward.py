@@ -33,7 +33,7 @@ from gateway.publishing import FilePlace
 from gateway.selling import selling
 from gateway.selling_metrics import selling_exposition
 from gateway.server import serve_app
-from gateway.worker import ledger_options, settings_of
+from gateway.worker import ledger_options, settings_of, spare_the_collector
 from ledger import admins, gateways
 from ledger.errors import LedgerError
 from ledger.facts import MAX_AMOUNT
@@ -97,6 +97,7 @@ async def work(parent: Parent) -> None:
                 jobs=long_work,
                 failures=lambda: jobs.failures,
             )
+            spare_the_collector()
             async with long_work, running(jobs.run(), file.run(), feed.follow(take)):
                 await serve_app(app, parent, socket_fd=parent.orders["socket"], http="httptools")
             await leave(ledger, parent.orders["gateway"])

@@ -5,34 +5,48 @@ from collections.abc import Sequence
 
 from ledger.facts import Allocated
 
-_LOT = struct.Struct("<5sB6s6s")
+_LOT = struct.Struct("<IBBIHIH")
+"""Numbers of 5 and 6 bytes in two parts: low four bytes, and what is above them."""
+
+LOT_BYTES = _LOT.size
+_LOW = 2**32 - 1
 
 
 def pack_allocation(allocation: Sequence[Allocated]) -> bytes:
     """Return a count (one byte), then 18 bytes per lot, in burn order."""
-    parts = [bytes((len(allocation),))]
-    parts.extend(
-        _LOT.pack(
-            lot.to_bytes(5, "little"),
-            priority,
-            expiry.to_bytes(6, "little"),
-            amount.to_bytes(6, "little"),
-        )
-        for lot, priority, expiry, amount in allocation
-    )
-    return b"".join(parts)
+    return bytes((len(allocation),)) + pack_lots(allocation)
 
 
 def read_allocation(raw: bytes | None) -> tuple[Allocated, ...]:
     """Return what `pack_allocation` packed; nothing for nothing."""
-    if not raw:
-        return ()
+    return read_lots(raw[1:]) if raw else ()
+
+
+def pack_lots(allocation: Sequence[Allocated]) -> bytes:
+    """Return `LOT_BYTES` per lot, in burn order."""
+    return b"".join(
+        [
+            _LOT.pack(
+                lot & _LOW,
+                lot >> 32,
+                priority,
+                expiry & _LOW,
+                expiry >> 32,
+                amount & _LOW,
+                amount >> 32,
+            )
+            for lot, priority, expiry, amount in allocation
+        ]
+    )
+
+
+def read_lots(raw: bytes) -> tuple[Allocated, ...]:
+    """Return what `pack_lots` packed."""
     return tuple(
-        Allocated(
-            int.from_bytes(lot, "little"),
-            priority,
-            int.from_bytes(expiry, "little"),
-            int.from_bytes(amount, "little"),
-        )
-        for lot, priority, expiry, amount in _LOT.iter_unpack(raw[1:])
+        [
+            Allocated(
+                lot | lot_up << 32, priority, expiry | expiry_up << 32, amount | amount_up << 32
+            )
+            for lot, lot_up, priority, expiry, expiry_up, amount, amount_up in _LOT.iter_unpack(raw)
+        ]
     )

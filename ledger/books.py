@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 from ledger.facts import Allocated, Control, Fact
@@ -67,6 +68,7 @@ class PoolBook:
     clawed: int = 0
     written_off: int = 0
     changed: bool = False
+    new: bool = False
 
     @property
     def balance(self) -> int:
@@ -105,7 +107,7 @@ class GrantBook:
 
 @dataclass(slots=True)
 class ChargeBook:
-    """A charge's row; `new` rows are inserted, others updated."""
+    """A charge's row; `new` ones are to be inserted, others that `changed` updated."""
 
     id: bytes
     account_id: int | None
@@ -213,6 +215,10 @@ class Line(NamedTuple):
     route: str = ""
 
 
+_line = lru_cache(maxsize=1_024)(Line)
+"""A batch has few different lines, and adds to them thousands of times."""
+
+
 class AppliedControl(NamedTuple):
     """A row of `controls`: what was ordered, and how history names a clawback."""
 
@@ -225,6 +231,7 @@ class Books:
     """
     The locked rows that a batch of facts touches, and what comes of them.
 
+    final: Charges that have ended in a way that no later fact changes, and are not written yet.
     lent: What holds of this batch have used of limits, and may give back.
     """
 
@@ -243,14 +250,15 @@ class Books:
     dead: list[DeadFact] = field(default_factory=list)
     quarantined: set[int] = field(default_factory=set)
     closed: list[bytes] = field(default_factory=list)
+    final: list[ChargeBook] = field(default_factory=list)
     lines: defaultdict[Line, int] = field(default_factory=lambda: defaultdict(int))
 
-    def book(self, credit_type_id: int, *amounts: tuple[str, int], route: str = "") -> None:
+    def book(self, credit_type_id: int, *, route: str = "", **amounts: int) -> None:
         """Add amounts that sum to zero to books of one credit type; `route` is of revenue."""
-        for book, amount in amounts:
+        for book, amount in amounts.items():
             if amount:
                 named = route if book == "revenue" else ""
-                self.lines[Line(credit_type_id, book, named)] += amount
+                self.lines[_line(credit_type_id, book, named)] += amount
 
     def charge_lots(self) -> Iterable[int]:
         """Yield the lots that loaded charges were held from."""

@@ -1,12 +1,10 @@
 """The books of a batch: which rows its facts touch, read under lock, and written back at once."""
 
-import json
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from operator import attrgetter
 from typing import Any, NamedTuple
 
-from ledger.allocation import pack_allocation, read_allocation
+from ledger.allocation import read_allocation
 from ledger.books import (
     AccountBook,
     AppliedControl,
@@ -19,8 +17,9 @@ from ledger.books import (
     UseBook,
     UseKey,
 )
+from ledger.charge_rows import COLUMNS, ChargeRow, ending_of, moment, row_of
 from ledger.controls import packed
-from ledger.database import Connection, Queries
+from ledger.database import Connection, Queries, array
 from ledger.fact_bytes import pack_fact
 from ledger.facts import (
     ClaimFact,
@@ -39,7 +38,6 @@ from ledger.limits import pack_loans
 from ledger.records import Entry
 from ledger.seals import Sealed
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SQL = Queries("posting")
 
 
@@ -73,14 +71,14 @@ class _Touched:
             case HoldFact() | LateFact():
                 self.holds.add(fact.hold_id)
                 self.accounts.add(fact.account)
-                self.lots.update([lot for lot, _, _, _ in fact.allocation])
                 self.prices.add((fact.version, fact.rule))
-            case WholeCapture() | ObservedFact():
-                self.holds.add(fact.hold_id)
-            case SettleFact():
+                for lot, _, _, _ in fact.allocation:
+                    self.lots.add(lot)
+            case SettleFact():  # its lots are those of its hold
                 self.holds.add(fact.hold_id)
                 self.accounts.add(fact.account)
-                self.lots.update([lot for lot, _ in fact.given_back])
+            case WholeCapture() | ObservedFact():
+                self.holds.add(fact.hold_id)
             case LotExpired():
                 self.accounts.add(fact.account)
                 self.lots.add(fact.lot)
@@ -108,7 +106,7 @@ async def load(connection: Connection, entries: Sequence[Entry]) -> Books:
     touched.prices |= {(row.price_version, row.rule) for row in charges.values()}
     books = Books(charges=charges)
     touched.lots.update(books.charge_lots())
-    ids = sorted(touched.accounts)
+    ids = array(sorted(touched.accounts))
     books.accounts = {
         row["id"]: AccountBook(*row.values())
         for row in await connection.fetch(_SQL.lock_accounts, ids)
@@ -119,7 +117,7 @@ async def load(connection: Connection, entries: Sequence[Entry]) -> Books:
     }
     books.grants = {
         row["id"]: GrantBook(*row.values())
-        for row in await connection.fetch(_SQL.grants, sorted(touched.lots))
+        for row in await connection.fetch(_SQL.grants, array(sorted(touched.lots)))
     }
     books.credit_types = frozenset(row["id"] for row in await connection.fetch(_SQL.credit_types))
     books.controls = await _controls(connection, touched.controls)
@@ -128,31 +126,64 @@ async def load(connection: Connection, entries: Sequence[Entry]) -> Books:
     return books
 
 
-async def save(connection: Connection, books: Books, batch: Batch) -> None:
-    """Write back what changed; the batch itself is written by `save_batch`."""
-    accounts = [book for book in books.accounts.values() if book.changed]
-    pools = [book for book in books.pools.values() if book.changed]
-    grants = [book for book in books.grants.values() if book.changed]
-    await _write(connection, _SQL.save_accounts, accounts, ("id", "status", "aseq", "cseq_applied"))
-    await _write(connection, _SQL.save_pools, pools, _POOL_COLUMNS)
-    await _write(connection, _SQL.save_grants, grants, _GRANT_COLUMNS)
-    new = [_charge_row(book) for book in books.charges.values() if book.new]
-    if new:
-        await connection.copy_records_to_table("charges", records=new, columns=_CHARGE_COLUMNS)
-    changed = [book for book in books.charges.values() if book.changed and not book.new]
-    if changed:
-        columns = list(zip(*(_closing_row(book) for book in changed), strict=True))
-        await connection.execute(
-            _SQL.close_charges, *map(list, columns), min(columns[0]), max(columns[0])
-        )
+class ChargeRows:
+    """
+    Rows of charges on their way from the books to Postgres.
+
+    new: Are inserted next. ended: Were there already, and are updated in the end.
+    """
+
+    def __init__(self) -> None:
+        self.new: list[ChargeRow] = []
+        self.ended: list[ChargeRow] = []
+
+    def take_final(self, books: Books) -> list[ChargeRow]:
+        """Take what will not change any more, so that it can be written before all is folded."""
+        final, books.final = books.final, []
+        return self._take(final)
+
+    def take_all(self, books: Books) -> list[ChargeRow]:
+        """Take what is left to write."""
+        return self._take(books.charges.values())
+
+    def _take(self, charges: Iterable[ChargeBook]) -> list[ChargeRow]:
+        taken = []
+        for charge in charges:
+            if charge.new or charge.changed:
+                row = row_of(charge)
+                (self.new if charge.new else self.ended).append(row)
+                taken.append(row)
+                charge.new = charge.changed = False
+        return taken
+
+    async def insert(self, connection: Connection) -> None:
+        """Insert the new ones that there are."""
+        new, self.new = self.new, []
+        if new:
+            await connection.copy_records_to_table("charges", records=new, columns=COLUMNS)
+
+
+async def save(connection: Connection, books: Books, batch: Batch, rows: ChargeRows) -> None:
+    """Write back what changed, and these charges; `save_batch` writes the batch itself."""
+    accounts = [_ACCOUNT_VALUES(book) for book in books.accounts.values() if book.changed]
+    pools = [_POOL_VALUES(book) for book in books.pools.values() if book.changed and not book.new]
+    new_pools = [_POOL_VALUES(book) for book in books.pools.values() if book.new]
+    grants = [_GRANT_VALUES(book) for book in books.grants.values() if book.changed]
+    await _update(connection, _SQL.save_accounts, accounts)
+    await _update(connection, _SQL.save_pools, pools)
+    await connection.executemany(_SQL.insert_pool, new_pools)
+    await _update(connection, _SQL.save_grants, grants)
+    await rows.insert(connection)
+    if rows.ended:
+        columns = _columns(map(ending_of, rows.ended))
+        await connection.execute(_SQL.close_charges, *columns, min(columns[0]), max(columns[0]))
     await connection.executemany(
-        _SQL.insert_movement,
-        [(*row[:-1], _EPOCH + timedelta(milliseconds=row.at_ms)) for row in books.movements],
+        _SQL.insert_movement, [(*row[:-1], moment(row.at_ms)) for row in books.movements]
     )
     await connection.executemany(_SQL.insert_overtaken, books.overtaken)
     uses = [book for book in books.uses.values() if book.changed]
     await _write(connection, _SQL.save_limit_uses, uses, _USE_COLUMNS)
-    await _write_lent(connection, books)
+    await _write_lent(connection, books, rows)
     await _write(connection, _SQL.save_claims, list(books.claims.values()), ClaimBook._fields)
     place = batch.shard, batch.epoch
     await connection.executemany(
@@ -223,6 +254,13 @@ async def _uses(connection: Connection, wanted: set[UseKey]) -> dict[UseKey, Use
     return {(use.whose, use.owner, use.route, use.limit_id): use for use in found}
 
 
+async def _update(
+    connection: Connection, statement: str, rows: Sequence[tuple[int | str, ...]]
+) -> None:
+    if rows:
+        await connection.execute(statement, *map(array, zip(*rows, strict=True)))
+
+
 async def _write(
     connection: Connection, statement: str, rows: Sequence[object], columns: Sequence[str]
 ) -> None:
@@ -232,7 +270,7 @@ async def _write(
         )
 
 
-async def _write_lent(connection: Connection, books: Books) -> None:
+async def _write_lent(connection: Connection, books: Books, rows: ChargeRows) -> None:
     """Keep what holds that are still open have used; most of a batch have ended with it."""
     lent = [
         (hold_id, charge.account_id, pack_loans(loans))
@@ -241,13 +279,8 @@ async def _write_lent(connection: Connection, books: Books) -> None:
     ]
     if lent:
         await connection.execute(_SQL.save_hold_uses, *_columns(lent))
-    ended = [
-        charge.id
-        for charge in books.charges.values()
-        if charge.changed and not charge.new and charge.state is not ChargeState.OPEN
-    ]
-    if ended:
-        await connection.execute(_SQL.drop_hold_uses, ended)
+    if rows.ended:
+        await connection.execute(_SQL.drop_hold_uses, [row[0] for row in rows.ended])
 
 
 def _columns(rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
@@ -277,84 +310,6 @@ _USE_COLUMNS = (
     "account_id",
 )
 _GRANT_COLUMNS = ("id", "remaining", "held", "clawed", "expired", "state")
-_CHARGE_COLUMNS = (
-    "id",
-    "account_id",
-    "key_id",
-    "held",
-    "price_version",
-    "rule",
-    "credit_type_id",
-    "opened_epoch",
-    "opened_q",
-    "opened_aseq",
-    "deadline_ms",
-    "plan",
-    "state",
-    "captured",
-    "balance_after",
-    "closed_epoch",
-    "closed_q",
-    "closed_aseq",
-    "closed_at",
-    "reason",
-    "status",
-    "written_off",
-    "allocation",
-    "units",
-    "measured",
-    "record",
-    "uncollected",
-    "duration_ms",
-    "note",
-)
-
-
-def _charge_row(charge: ChargeBook) -> tuple[Any, ...]:
-    return (
-        charge.id,
-        charge.account_id,
-        charge.key_id,
-        charge.held,
-        charge.price_version,
-        charge.rule,
-        charge.credit_type_id,
-        charge.opened_epoch,
-        charge.opened_q,
-        charge.opened_aseq,
-        charge.deadline_ms,
-        charge.plan,
-        int(charge.state),
-        charge.captured,
-        charge.balance_after,
-        charge.closed_epoch,
-        charge.closed_q,
-        charge.closed_aseq,
-        _moment(charge.closed_ms),
-        charge.reason,
-        charge.status,
-        charge.written_off,
-        pack_allocation(charge.allocation) if charge.allocation else None,
-        charge.units,
-        charge.measured,
-        charge.record,
-        charge.uncollected,
-        charge.duration_ms,
-        charge.note,
-    )
-
-
-def _closing_row(charge: ChargeBook) -> tuple[Any, ...]:
-    """Return what an ending may change, in the order of `close_charges`."""
-    row = _charge_row(charge)
-    return (row[0], *(_text_if_json(value) for value in row[_CHARGE_COLUMNS.index("state") :]))
-
-
-def _text_if_json(value: Any) -> Any:
-    """JSON as text: inside an array, a list would be taken for one dimension more."""
-    return json.dumps(value) if isinstance(value, list | dict) else value
-
-
-@lru_cache(maxsize=16)
-def _moment(at_ms: int | None) -> datetime | None:
-    return None if at_ms is None else _EPOCH + timedelta(milliseconds=at_ms)
+_ACCOUNT_VALUES = attrgetter("id", "status", "aseq", "cseq_applied")
+_POOL_VALUES = attrgetter(*_POOL_COLUMNS)
+_GRANT_VALUES = attrgetter(*_GRANT_COLUMNS)

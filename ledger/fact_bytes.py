@@ -8,6 +8,7 @@ little-endian; the layouts below are those of the scripts, which say the same in
 import struct
 from collections.abc import Callable
 
+from ledger.allocation import LOT_BYTES, pack_lots, read_lots
 from ledger.errors import CorruptRecord
 from ledger.facts import (
     Allocated,
@@ -30,6 +31,11 @@ from ledger.limits import LOAN_BYTES, pack_loans, unpack_loans
 _HEAD = struct.Struct("<cH")
 _HOLD = struct.Struct("<12s7s7sB6sIH6s5sqB")
 _SETTLE = struct.Struct("<12sc6sBH7sB5sq6sB")
+_HOLD_PARTS = struct.Struct("<12sIHBIHBBIHIHIHIBqB")
+_SETTLE_PARTS = struct.Struct("<12scIHBHIHBBIBqIHB")
+"""The same two, to be read: there is one or the other of almost every request, and a number of five
+to seven bytes is put together from parts in half the time that it takes from its bytes."""
+
 _WHOLE = struct.Struct("<12sBH")
 _LATE = struct.Struct("<12s7s7sB6s6sIHBH5sqB")
 _EXPIRED = struct.Struct("<7sB5s6s5sq")
@@ -37,7 +43,6 @@ _CONTROL_FACT = struct.Struct("<7s27s5sqc6s6sB")
 _OBSERVED = struct.Struct("<12s7s7sB6sIHH")
 _CLAIM = struct.Struct("<12s7s16s16s")
 _USE = struct.Struct("<12s7s7sBB")
-_ALLOCATED = struct.Struct("<5sB6s6s")
 _LOT_AMOUNT = struct.Struct("<5s6s")
 
 
@@ -57,21 +62,11 @@ def _u7(number: int) -> bytes:
     return number.to_bytes(7, "little")
 
 
-def _pack_allocation(allocation: tuple[Allocated, ...]) -> bytes:
-    return b"".join(
-        _ALLOCATED.pack(_u5(lot), priority, _u6(expiry), _u6(amount))
-        for lot, priority, expiry, amount in allocation
-    )
-
-
 def _read_allocation(raw: bytes, start: int, count: int) -> tuple[Allocated, ...]:
-    part = raw[start : start + count * _ALLOCATED.size]
-    if len(part) != count * _ALLOCATED.size:
+    part = raw[start : start + count * LOT_BYTES]
+    if len(part) != count * LOT_BYTES:
         raise CorruptRecord("a fact ends inside its allocation")
-    return tuple(
-        Allocated(_number(lot), priority, _number(expiry), _number(amount))
-        for lot, priority, expiry, amount in _ALLOCATED.iter_unpack(part)
-    )
+    return read_lots(part)
 
 
 def _pack_lots(lots: tuple[LotAmount, ...]) -> bytes:
@@ -83,45 +78,47 @@ def _read_lots(raw: bytes, start: int, count: int) -> tuple[LotAmount, ...]:
     if len(part) != count * _LOT_AMOUNT.size:
         raise CorruptRecord("a fact ends inside its lots")
     return tuple(
-        LotAmount(_number(lot), _number(amount)) for lot, amount in _LOT_AMOUNT.iter_unpack(part)
+        [LotAmount(_number(lot), _number(amount)) for lot, amount in _LOT_AMOUNT.iter_unpack(part)]
     )
 
 
 def _read_hold(raw: bytes) -> HoldFact:
-    (hold, account, key, credit_type, price, version, rule, deadline, aseq, balance, count) = (
-        _HOLD.unpack_from(raw)
-    )
+    (
+        hold, account, account_mid, account_up, key, key_mid, key_up, credit_type, price, price_up,
+        version, rule, deadline, deadline_up, aseq, aseq_up, balance, count,
+    ) = _HOLD_PARTS.unpack_from(raw)  # fmt: skip
     return HoldFact(
         hold,
-        _number(account),
-        _number(key),
+        account | account_mid << 32 | account_up << 48,
+        key | key_mid << 32 | key_up << 48,
         credit_type,
-        _number(price),
+        price | price_up << 32,
         version,
         rule,
-        _number(deadline),
-        _number(aseq),
+        deadline | deadline_up << 32,
+        aseq | aseq_up << 32,
         balance,
         _read_allocation(raw, _HOLD.size, count),
-        raw[_HOLD.size + count * _ALLOCATED.size :],
+        raw[_HOLD.size + count * LOT_BYTES :],
     )
 
 
 def _read_settle(raw: bytes) -> SettleFact:
-    (hold, outcome, captured, reason, status, account, credit_type, aseq, balance, paid, count) = (
-        _SETTLE.unpack_from(raw)
-    )
+    (
+        hold, outcome, captured, captured_up, reason, status, account, account_mid, account_up,
+        credit_type, aseq, aseq_up, balance, paid, paid_up, count,
+    ) = _SETTLE_PARTS.unpack_from(raw)  # fmt: skip
     return SettleFact(
         hold,
         outcome.decode("latin-1"),
-        _number(captured),
+        captured | captured_up << 32,
         reason,
         status,
-        _number(account),
+        account | account_mid << 32 | account_up << 48,
         credit_type,
-        _number(aseq),
+        aseq | aseq_up << 32,
         balance,
-        _number(paid),
+        paid | paid_up << 32,
         _read_lots(raw, _SETTLE.size, count),
         raw[_SETTLE.size + count * _LOT_AMOUNT.size :],
     )
@@ -162,7 +159,7 @@ def _read_late(raw: bytes) -> LateFact:
         _number(aseq),
         balance,
         _read_allocation(raw, _LATE.size, count),
-        raw[_LATE.size + count * _ALLOCATED.size :],
+        raw[_LATE.size + count * LOT_BYTES :],
     )
 
 
@@ -281,7 +278,7 @@ def _body(fact: Fact) -> tuple[bytes, bytes]:
                 fact.balance,
                 len(fact.allocation),
             )
-            return b"H", head + _pack_allocation(fact.allocation) + fact.detail
+            return b"H", head + pack_lots(fact.allocation) + fact.detail
         case SettleFact():
             head = _SETTLE.pack(
                 fact.hold_id,
@@ -315,7 +312,7 @@ def _body(fact: Fact) -> tuple[bytes, bytes]:
                 fact.balance,
                 len(fact.allocation),
             )
-            return b"L", head + _pack_allocation(fact.allocation) + fact.detail
+            return b"L", head + pack_lots(fact.allocation) + fact.detail
         case LotExpired():
             return b"E", _EXPIRED.pack(
                 _u7(fact.account),

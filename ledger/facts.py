@@ -7,7 +7,8 @@ not, minus its debt, after the fact (a control that touches no pool says 0). `as
 by one with every fact of an account that names one. Times are milliseconds since 1970;
 `NEVER` stands for no end.
 
-How they look as bytes is in `ledger.fact_bytes`.
+How they look as bytes is in `ledger.fact_bytes`. Nobody changes a fact; the three that come with
+every request are not frozen, because making them would take three times as long.
 """
 
 import struct
@@ -98,7 +99,7 @@ class Control:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class HoldFact:
     """`price` units were reserved from the lots of the allocation, in burn order."""
 
@@ -116,7 +117,7 @@ class HoldFact:
     detail: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SettleFact:
     """A hold ended (outcome c captured, v void, x expired) and gave some of itself back."""
 
@@ -134,7 +135,7 @@ class SettleFact:
     detail: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class WholeCapture:
     """A hold was captured to the last unit; no balance moved, so there is no aseq."""
 

@@ -35,12 +35,12 @@ _LATEST_MS = 253_402_300_799_000
 
 def fold(books: Books, entry: Entry) -> None:
     """Bring the facts of one entry into the books; those that break a rule become dead facts."""
-    clock_ms = shown_clock(entry.clock_ms)
-    for q, fact in enumerate(entry.facts, entry.first_q):
+    place = Place(entry.epoch, entry.first_q, shown_clock(entry.clock_ms))
+    for place.q, fact in enumerate(entry.facts, entry.first_q):
         try:
-            _FOLDS[type(fact)](books, fact, Place(entry.epoch, q, clock_ms))
+            _FOLDS[type(fact)](books, fact, place)
         except Poison as poison:
-            _bury(books, fact, q, str(poison))
+            _bury(books, fact, place.q, str(poison))
 
 
 def shown_clock(clock_ms: int) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from ledger.books import Books, ChargeBook, ChargeState, GrantBook, Overtaken
-from ledger.detail import Detail, read_detail
+from ledger.detail import read_detail
 from ledger.facts import (
     MAX_AMOUNT,
     HoldFact,
@@ -16,8 +16,8 @@ from ledger.fold_checks import (
     MAX_SMALL,
     Place,
     check_balance,
-    check_distinct,
     check_price,
+    given_back,
     held_lots,
     next_of,
     open_charge,
@@ -39,7 +39,7 @@ def hold(books: Books, fact: HoldFact, place: Place) -> None:
         refuse("the hold id is used already")
     if fact.price > MAX_AMOUNT:
         refuse(f"a hold of {fact.price}")
-    grants = taken_lots(books, fact, fact.allocation, fact.price)
+    grants = taken_lots(books, fact.account, fact.credit_type, fact.allocation, fact.price)
     check_balance(pool.balance - fact.price, fact.balance)
 
     _take(grants, held=True)
@@ -64,7 +64,7 @@ def hold(books: Books, fact: HoldFact, place: Place) -> None:
         allocation=fact.allocation,
         new=True,
     )
-    _describe(charge, read_detail(fact.detail))
+    _describe(charge, fact.detail)
     books.charges[fact.hold_id] = charge
 
 
@@ -72,21 +72,17 @@ def settle(books: Books, fact: SettleFact, place: Place) -> None:
     """End a hold: book what was captured, give the rest back, debt first."""
     charge = open_charge(books, fact.hold_id)
     account = next_of(books, fact.account, fact.aseq)
-    if (charge.account_id, charge.credit_type_id) != (fact.account, fact.credit_type):
+    if charge.account_id != fact.account or charge.credit_type_id != fact.credit_type:
         refuse("the hold is of another pool")
     pool = pool_of_hold(books, fact.account, fact.credit_type, charge.held)
     state = _OUTCOMES.get(fact.outcome)
     if state is None or (state is not ChargeState.CAPTURED and fact.captured):
         refuse(f"outcome {fact.outcome} with {fact.captured} captured")
-    back = sum(amount for _, amount in fact.given_back)
+    back = given_back(charge, fact)
     if fact.captured + fact.debt_paid + back != charge.held:
         refuse(f"{fact.captured} + {fact.debt_paid} + {back} is not the {charge.held} held")
     if fact.debt_paid > pool.debt:
         refuse(f"{fact.debt_paid} paid on a debt of {pool.debt}")
-    held = {lot: amount for lot, _, _, amount in charge.allocation}
-    if any(amount > held.get(lot, 0) for lot, amount in fact.given_back):
-        refuse("a lot gets more back than it gave")
-    check_distinct(lot for lot, _ in fact.given_back)
     lots = held_lots(books, charge)
     check_balance(pool.balance + back + fact.debt_paid, fact.balance)
 
@@ -108,9 +104,9 @@ def settle(books: Books, fact: SettleFact, place: Place) -> None:
     _close(books, charge, state, fact, place)
     books.book(
         fact.credit_type,
-        ("credits", -(fact.captured + fact.debt_paid)),
-        ("revenue", fact.captured),
-        ("debt", fact.debt_paid),
+        credits=-(fact.captured + fact.debt_paid),
+        revenue=fact.captured,
+        debt=fact.debt_paid,
         route=_route(books, charge),
     )
 
@@ -133,8 +129,8 @@ def capture_whole(books: Books, fact: WholeCapture, place: Place) -> None:
     _close(books, charge, ChargeState.CAPTURED, fact, place)
     books.book(
         charge.credit_type_id,
-        ("credits", -charge.held),
-        ("revenue", charge.held),
+        credits=-charge.held,
+        revenue=charge.held,
         route=_route(books, charge),
     )
 
@@ -153,7 +149,7 @@ def late(books: Books, fact: LateFact, place: Place) -> None:
     if amount > MAX_AMOUNT or (charge is not None and fact.taken > charge.held):
         refuse(f"late with {fact.taken} taken and {fact.written_off} written off")
     pool = pool_or_new(books, fact.account, fact.credit_type)
-    grants = taken_lots(books, fact, fact.allocation, fact.taken)
+    grants = taken_lots(books, fact.account, fact.credit_type, fact.allocation, fact.taken)
     check_balance(pool.balance - fact.taken, fact.balance)
 
     books.pools[fact.account, fact.credit_type] = pool
@@ -188,9 +184,9 @@ def late(books: Books, fact: LateFact, place: Place) -> None:
     _close(books, charge, ChargeState.LATE, fact, place)
     books.book(
         fact.credit_type,
-        ("credits", -fact.taken),
-        ("revenue", amount),
-        ("writeoff", -fact.written_off),
+        credits=-fact.taken,
+        revenue=amount,
+        writeoff=-fact.written_off,
         route=_route(books, charge),
     )
 
@@ -222,7 +218,8 @@ def observe(books: Books, fact: ObservedFact, place: Place) -> None:
         status=min(fact.status, MAX_SMALL),
         new=True,
     )
-    _describe(charge, read_detail(fact.detail))
+    _describe(charge, fact.detail)
+    books.final.append(charge)
 
 
 def _take(grants: Iterable[tuple[GrantBook, int]], *, held: bool) -> None:
@@ -261,14 +258,21 @@ def _close(
     charge.reason = fact.reason
     charge.status = min(fact.status, MAX_SMALL) or None
     charge.deadline_ms = None
-    charge.closed_epoch, charge.closed_q, charge.closed_ms = place
+    charge.closed_epoch = place.epoch
+    charge.closed_q = place.q
+    charge.closed_ms = place.clock_ms
     charge.changed = True
-    _describe(charge, read_detail(fact.detail))
+    _describe(charge, fact.detail)
     books.closed.append(charge.id)
+    if state is not ChargeState.EXPIRED:  # which may be collected late after all
+        books.final.append(charge)
 
 
-def _describe(charge: ChargeBook, detail: Detail) -> None:
+def _describe(charge: ChargeBook, raw: bytes) -> None:
     """Add what a fact tells; a later fact adds to what an earlier one said."""
+    if not raw:
+        return
+    detail = read_detail(raw)
     charge.units = charge.units if detail.units is None else detail.units
     charge.measured = charge.measured if detail.measured is None else detail.measured
     charge.uncollected = detail.uncollected or charge.uncollected

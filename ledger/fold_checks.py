@@ -5,10 +5,11 @@ A check that fails raises `Poison`, which says which rule was broken.
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple, NoReturn
+from dataclasses import dataclass
+from typing import NoReturn
 
 from ledger.books import AccountBook, Books, ChargeBook, ChargeState, GrantBook, PoolBook
-from ledger.facts import Allocated, ControlFact, HoldFact, LateFact
+from ledger.facts import Allocated, SettleFact
 
 MAX_VERSION = 2**31 - 1
 MAX_SMALL = 2**15 - 1
@@ -19,8 +20,9 @@ class Poison(Exception):
     """A fact breaks a rule of the ledger; nothing was changed by it."""
 
 
-class Place(NamedTuple):
-    """Where in the journal a fact stands."""
+@dataclass(slots=True)
+class Place:
+    """Where in the journal a fact stands; the facts of an entry share one, which moves along."""
 
     epoch: int
     q: int
@@ -64,8 +66,11 @@ def pool_of(books: Books, account_id: int | None, credit_type_id: int) -> PoolBo
 
 def pool_of_hold(books: Books, account_id: int | None, credit_type_id: int, held: int) -> PoolBook:
     """Return the pool a hold is of; what cost nothing needs none, and puts nothing into one."""
+    pool = books.pools.get((account_id or 0, credit_type_id))
+    if pool is not None:
+        return pool
     if held:
-        return pool_of(books, account_id, credit_type_id)
+        refuse("no such pool")
     return pool_or_new(books, account_id or 0, credit_type_id)
 
 
@@ -74,34 +79,32 @@ def pool_or_new(books: Books, account_id: int, credit_type_id: int) -> PoolBook:
     if credit_type_id not in books.credit_types:
         refuse(f"no credit type {credit_type_id}")
     known = books.pools.get((account_id, credit_type_id))
-    return PoolBook(account_id, credit_type_id) if known is None else known
+    return PoolBook(account_id, credit_type_id, new=True) if known is None else known
 
 
 def lot_of(books: Books, account_id: int, credit_type_id: int, lot: int) -> GrantBook:
     """Return the lot, which must be of this pool."""
     grant = books.grants.get(lot)
-    if grant is None or (grant.account_id, grant.credit_type_id) != (account_id, credit_type_id):
+    if grant is None or grant.account_id != account_id or grant.credit_type_id != credit_type_id:
         refuse(f"lot {lot} is none of this pool")
     return grant
 
 
 def taken_lots(
-    books: Books,
-    fact: HoldFact | LateFact | ControlFact,
-    lots: Iterable[Allocated],
-    total: int,
+    books: Books, account_id: int, credit_type_id: int, lots: Iterable[Allocated], total: int
 ) -> list[tuple[GrantBook, int]]:
-    """Return lots and what is taken of each, after checking that it is there."""
-    credit_type = fact.control.credit_type if isinstance(fact, ControlFact) else fact.credit_type
+    """Return lots of a pool and what is taken of each, after checking that it is there."""
     found = []
+    left = total
     for lot, _, _, amount in lots:
-        grant = lot_of(books, fact.account, credit_type, lot)
+        grant = lot_of(books, account_id, credit_type_id, lot)
         if not 0 < amount <= grant.remaining:
             refuse(f"{amount} of the {grant.remaining} left in lot {lot}")
         found.append((grant, amount))
+        left -= amount
     if len(found) > 1:
         check_distinct(grant.id for grant, _ in found)
-    if sum(amount for _, amount in found) != total:
+    if left:
         refuse(f"the lots do not add up to {total}")
     return found
 
@@ -115,6 +118,17 @@ def held_lots(books: Books, charge: ChargeBook) -> list[tuple[GrantBook, int]]:
             refuse(f"lot {lot} does not hold {amount}")
         found.append((grant, amount))
     return found
+
+
+def given_back(charge: ChargeBook, fact: SettleFact) -> int:
+    """Return how much goes back to lots, after checking that they gave as much, each once."""
+    gave = {lot: amount for lot, _, _, amount in charge.allocation}
+    back = 0
+    for lot, amount in fact.given_back:
+        if amount > gave.pop(lot, -1):
+            refuse("a lot gets more back than it gave")
+        back += amount
+    return back
 
 
 def check_distinct(lots: Iterable[int]) -> None:

@@ -75,9 +75,9 @@ def _enter(books: Books, fact: ControlFact, place: Place) -> None:
     _moved(books, fact, grant.kind, control.amount, place)
     books.book(
         control.credit_type,
-        ("issued", -control.amount),
-        ("credits", grant.remaining),
-        ("debt", fact.debt_paid),
+        issued=-control.amount,
+        credits=grant.remaining,
+        debt=fact.debt_paid,
     )
 
 
@@ -87,9 +87,8 @@ def _claw_back(books: Books, fact: ControlFact, place: Place, kind: str) -> None
     taken = sum(amount for _, amount in fact.taken)
     if fact.result != "a" or taken + fact.debt_added != control.amount:
         refuse(f"{taken} taken and {fact.debt_added} debt for {control.amount} clawed back")
-    grants = taken_lots(
-        books, fact, [Allocated(lot, 0, 0, amount) for lot, amount in fact.taken], taken
-    )
+    lots = [Allocated(lot, 0, 0, amount) for lot, amount in fact.taken]
+    grants = taken_lots(books, fact.account, control.credit_type, lots, taken)
     check_balance(pool.balance - control.amount, fact.balance)
 
     books.pools[fact.account, control.credit_type] = pool
@@ -104,9 +103,9 @@ def _claw_back(books: Books, fact: ControlFact, place: Place, kind: str) -> None
     _moved(books, fact, kind, -control.amount, place)
     books.book(
         control.credit_type,
-        ("issued", control.amount),
-        ("credits", -taken),
-        ("debt", -fact.debt_added),
+        issued=control.amount,
+        credits=-taken,
+        debt=-fact.debt_added,
     )
 
 
@@ -127,7 +126,7 @@ def expire_lot(books: Books, fact: LotExpired, place: Place) -> None:
     account.follow(fact.aseq)
     pool.changed = True
     _moved(books, fact, "expiry", -fact.amount, place)
-    books.book(fact.credit_type, ("credits", -fact.amount), ("breakage", fact.amount))
+    books.book(fact.credit_type, credits=-fact.amount, breakage=fact.amount)
 
 
 def _moved(

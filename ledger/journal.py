@@ -6,6 +6,7 @@ and the chain, and the store where it acts compares them.
 """
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from ledger.errors import CorruptRecord
@@ -63,10 +64,24 @@ async def read_meta(link: Link, keys: Keys) -> Meta | None:
 
 
 async def read_tail(
-    link: Link, keys: Keys, epoch: int, after_q: int, most_entries: int
+    link: Link,
+    keys: Keys,
+    epoch: int,
+    after_q: int,
+    most_entries: int,
+    *,
+    enough_facts: float = math.inf,
 ) -> list[Entry]:
     """
     Return the entries of `epoch` behind fact number `after_q`, in order, up to a corrupt one.
+
+    Args:
+        link: To Redis.
+        keys: Of the shard.
+        epoch: Whose journal.
+        after_q: The last fact that is known.
+        most_entries: How many are asked for...
+        enough_facts: ...and with how many facts the rest of them is not looked at.
 
     Raises:
         CorruptRecord: The very first of them does not add up.
@@ -77,6 +92,8 @@ async def read_tail(
     )
     entries: list[Entry] = []
     for entry_id, fields in rows:
+        if entries and entries[-1].last_q - after_q >= enough_facts:
+            break
         try:
             entries.append(read_entry(entry_id, fields[1]))
         except CorruptRecord:

@@ -8,20 +8,29 @@ harmless.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from ledger import books_store, controls, seals
 from ledger.books import Books
-from ledger.books_store import Batch
+from ledger.books_store import Batch, ChargeRows
+from ledger.charge_digest import SaidOfCharges
 from ledger.database import Connection, Queries
 from ledger.errors import NotFound
 from ledger.facts import ControlFact
 from ledger.fold import fold, shown_clock
+from ledger.meanwhile import meanwhile
 from ledger.records import Entry
+from ledger.uncollected import uncollected
 
 _SQL = Queries("posting")
+
+FACTS_IN_A_PART = 2_000
+"""Folded while Postgres takes the charges of as many others."""
+
+FACTS_IN_A_STEP = 250
+"""Folded at once: a millisecond, in which Postgres waits if it has just answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,31 +79,68 @@ async def post(connection: Connection, shard: int, entries: Sequence[Entry]) -> 
         NotFound: There is no such shard.
 
     """
-    async with connection.transaction():
-        row = await connection.fetchrow(_SQL.lock_shard, shard)
-        if row is None:
-            raise NotFound(f"no shard {shard}")
-        if any(entry.epoch != row["epoch"] for entry in entries):
-            return Fenced(row["epoch"])
-        new, why = _continuing(entries, row["last_q"], row["last_chain"])
-        if why is not None:
-            return Forked(row["last_q"], why)
-        if not new:
-            return Posted(row["last_q"], row["last_chain"])
-        books = await books_store.load(connection, new)
-        for entry in new:
+    with uncollected():
+        async with connection.transaction():
+            row = await connection.fetchrow(_SQL.lock_shard, shard)
+            if row is None:
+                raise NotFound(f"no shard {shard}")
+            if any(entry.epoch != row["epoch"] for entry in entries):
+                return Fenced(row["epoch"])
+            new, why = _continuing(entries, row["last_q"], row["last_chain"])
+            if why is not None:
+                return Forked(row["last_q"], why)
+            if not new:
+                return Posted(row["last_q"], row["last_chain"])
+            books = await books_store.load(connection, new)
+            last = new[-1]
+            batch = Batch(
+                shard,
+                last.epoch,
+                new[0].first_q,
+                last.last_q,
+                last.chain,
+                shown_clock(last.clock_ms),
+            )
+            said, rows = SaidOfCharges(batch), ChargeRows()
+            for part in parts(new, FACTS_IN_A_PART):
+                # Postgres takes the charges of the part before.
+                await meanwhile(rows.insert(connection), _folding(books, part, said, rows))
+            sha = batch_sha(row["last_sha"], batch, books)
+            said.add(rows.take_all(books))
+            said.add_overtaken(books.overtaken)
+            await books_store.save(connection, books, batch, rows)
+            sealed = await seals.sealed(connection, batch, sha, said.digest(), _applied(books, new))
+            await books_store.save_batch(connection, books, batch, sha, sealed)
+            await connection.execute(
+                _SQL.advance, shard, batch.q_to, batch.chain, sha, batch.clock_ms
+            )
+            await _quarantine(connection, books, batch)
+            return Posted(batch.q_to, batch.chain, tuple(books.closed), len(books.dead))
+
+
+def _folding(
+    books: Books, entries: Sequence[Entry], said: SaidOfCharges, rows: ChargeRows
+) -> Iterator[None]:
+    """Fold in steps. What ends in one is digested in it, while it is in the processor's cache."""
+    for step in parts(entries, FACTS_IN_A_STEP):
+        for entry in step:
             fold(books, entry)
-        last = new[-1]
-        batch = Batch(
-            shard, last.epoch, new[0].first_q, last.last_q, last.chain, shown_clock(last.clock_ms)
-        )
-        sha = batch_sha(row["last_sha"], batch, books)
-        await books_store.save(connection, books, batch)
-        sealed = await seals.sealed(connection, batch, sha, books, _applied(books, new))
-        await books_store.save_batch(connection, books, batch, sha, sealed)
-        await connection.execute(_SQL.advance, shard, batch.q_to, batch.chain, sha, batch.clock_ms)
-        await _quarantine(connection, books, batch)
-        return Posted(batch.q_to, batch.chain, tuple(books.closed), len(books.dead))
+        said.add(rows.take_final(books))
+        yield
+
+
+def parts(entries: Iterable[Entry], facts: int) -> Iterator[list[Entry]]:
+    """Cut the entries, in their order, into parts of so many facts; the last may have fewer."""
+    part: list[Entry] = []
+    left = facts
+    for entry in entries:
+        part.append(entry)
+        left -= len(entry.facts)
+        if left <= 0:
+            yield part
+            part, left = [], facts
+    if part:
+        yield part
 
 
 def batch_sha(previous: bytes, batch: Batch, books: Books) -> bytes:

@@ -6,17 +6,18 @@ says of single charges (their opening, their ending), of movements, of the contr
 with their grants, and of dead facts, so that no row of history can be changed, removed or
 added without a seal that no longer fits.
 
-The digests are computed by Postgres from the rows as they stand, when they are written and
-when they are checked, by the same statements. What may change later is left out: how much of
-a charge was refunded (the refunds are grants of their own). A charge that expired and was
-collected late after all is in two batches; its first ending is kept in `overtaken_endings`.
+When they are checked, the digests are computed by Postgres from the rows as they stand. When they
+are made, so are those of all but the charges, by the same statements; charges are digested from
+what is sent to Postgres (`ledger.charge_digest`), while it is at work. What may change later is
+left out: how much of a charge was refunded (the refunds are grants of their own). A charge that
+expired and was collected late after all is in two batches; its first ending is kept in
+`overtaken_endings`.
 """
 
 import hashlib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
-from ledger.books import Books
 from ledger.database import Connection, Queries
 
 NOTHING = hashlib.sha256(b"").digest()
@@ -69,7 +70,7 @@ async def sealed(
     connection: Connection,
     batch: Place,
     sha: bytes,
-    books: Books,
+    charges: ChargesDigest,
     applied: Iterable[tuple[int, int]],
 ) -> Sealed:
     """
@@ -79,16 +80,10 @@ async def sealed(
         connection: Holds the lock on the shard's row.
         batch: Its place.
         sha: Of its lines, see `batches.sha`.
-        books: Whose new and changed charges are the batch's.
+        charges: What it says of them, see `ledger.charge_digest`.
         applied: Account and number of each control that was applied.
 
     """
-    ids = [book.id for book in books.charges.values() if book.new or book.changed]
-    charges = ChargesDigest()
-    if ids:
-        which = "c.id = ANY ($4::bytea[]) AND c.id >= $5 AND c.id <= $6"
-        found = await _charges(connection, [batch], which, ids, min(ids), max(ids))
-        charges = found.get(batch.q_from, charges)
     controls = [number for control in applied for number in control]
     others = (await digest_others(connection, [(batch, controls)]))[batch.q_from]
     previous = await connection.fetchval(_SQL.last_seal, batch.shard) or FIRST_SEAL
@@ -119,8 +114,15 @@ async def digest_charges(
         last: ...or a higher one.
 
     """
-    found = await _charges(connection, batches, "c.id >= $4 AND c.id <= $5", first, last)
-    return {batch.q_from: found.get(batch.q_from, ChargesDigest()) for batch in batches}
+    starts = [batch.q_from for batch in batches]
+    rows = await connection.fetch(
+        _SQL.charges, batches[0].epoch, starts, batches[-1].q_to, first, last
+    )
+    found = {
+        starts[row["batch"] - 1]: ChargesDigest(row["first_charge"], row["last_charge"], row["sha"])
+        for row in rows
+    }
+    return {start: found.get(start, ChargesDigest()) for start in starts}
 
 
 async def digest_others(
@@ -147,15 +149,3 @@ async def digest_others(
     )
     found = {starts[row["batch"] - 1]: row["sha"] for row in rows}
     return {start: found.get(start, NOTHING) for start in starts}
-
-
-async def _charges(
-    connection: Connection, batches: Sequence[Place], which: str, *bounds: object
-) -> dict[int, ChargesDigest]:
-    starts = [batch.q_from for batch in batches]
-    statement = _SQL.charges.format(which=which, ending=_SQL.ending)
-    rows = await connection.fetch(statement, batches[0].epoch, starts, batches[-1].q_to, *bounds)
-    return {
-        starts[row["batch"] - 1]: ChargesDigest(row["first_charge"], row["last_charge"], row["sha"])
-        for row in rows
-    }

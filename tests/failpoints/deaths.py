@@ -49,8 +49,8 @@ class Death:
 _AREAS = {
     "ledger, epochs and rebuilding": {"fence", "rebuild", "shards", "losses", "snapshot", "loader"},
     "ledger, steward and posting": {
-        "audit", "audit_jobs", "books_store", "election", "findings", "journal", "partitions",
-        "poster", "posting", "pusher", "seals", "steward", "sweeper",
+        "audit", "audit_jobs", "books_store", "election", "findings", "journal", "meanwhile",
+        "partitions", "poster", "posting", "pusher", "seals", "steward", "sweeper",
     },
     "ledger, controls and accounts": {
         "accounts", "api_keys", "charges", "controls", "credit_types", "dead_facts", "grants",

@@ -28,12 +28,26 @@ def an_entry(first_q: int, facts: int) -> Entry:
 
 @pytest.mark.parametrize(
     ("sizes", "taken"),
-    [([1], 1), ([2600, 1400, 1], 2), ([2600, 1401], 1), ([5000, 1], 1), ([1] * 5, 5)],
+    [([1], 1), ([4600, 3400, 1], 2), ([4600, 3401], 1), ([9000, 1], 1), ([1] * 5, 5)],
 )
 def test_a_batch_is_whole_entries_and_at_least_one(sizes: list[int], taken: int) -> None:
     entries = [an_entry(1 + sum(sizes[:at]), size) for at, size in enumerate(sizes)]
     assert whole_batch(entries) == entries[:taken]
-    assert MOST_FACTS == 4000
+    assert MOST_FACTS == 8_000
+
+
+async def test_no_more_entries_are_looked_at_than_a_batch_takes(parts: Parts) -> None:
+    customer = await parts.customer(100)
+    for _ in range(3):
+        await customer.held(1)
+    link = await parts.reading.link()
+    everything = await read_tail(link, parts.keys, 1, 0, 100)
+    first, second = everything[:2]
+    assert await read_tail(link, parts.keys, 1, 0, 100, enough_facts=len(first.facts)) == [first]
+    assert await read_tail(link, parts.keys, 1, 0, 100, enough_facts=len(first.facts) + 1) == [
+        first,
+        second,
+    ]
 
 
 async def test_what_is_posted_reopens_the_window_and_loses_its_mark(parts: Parts) -> None:

@@ -33,19 +33,7 @@ Told = tuple[int, bytes, bytes]
 """Of a charge: fact, hold id, and the digest of what the batch says."""
 
 
-@answers(seals._SQL.charges.format(
-    which="c.id = ANY ($4::bytea[]) AND c.id >= $5 AND c.id <= $6", ending=seals._SQL.ending
-))  # fmt: skip
-def _(
-    tx: Transaction, epoch: int, starts: list[int], last: int, ids: list[bytes], *_: bytes
-) -> list[Row]:
-    found = (tx.get("charges", hold) for hold in ids)
-    return _charges(tx, epoch, starts, last, (row for row in found if row is not None))
-
-
-@answers(seals._SQL.charges.format(
-    which="c.id >= $4 AND c.id <= $5", ending=seals._SQL.ending
-))  # fmt: skip
+@answers(seals._SQL.charges)
 def _(tx: Transaction, epoch: int, starts: list[int], last: int, *bounds: bytes) -> list[Row]:
     low, high = bounds
     found = (row for row in tx.rows("charges") if low <= row["id"] <= high)

@@ -14,6 +14,7 @@ from typing import Any
 from ledger import (
     audit,
     books_store,
+    charge_rows,
     charges,
     controls,
     credit_types,
@@ -58,6 +59,11 @@ def answers(text: str, locks: Locks | None = None) -> Callable[[Any], Any]:
         return run
 
     return register
+
+
+def elements(array: str) -> list[Any]:
+    """The elements of an array that is sent as text."""
+    return [int(one) if one.lstrip("-").isdigit() else one for one in array[1:-1].split(",") if one]
 
 
 def only(row: Row | None, *columns: str) -> list[Row]:
@@ -156,30 +162,35 @@ def _(tx: Transaction, ids: list[bytes], *_: bytes) -> list[Row]:
 
 
 @answers(
-    posting._SQL.lock_accounts, lambda _tx, ids: [("accounts", account) for account in sorted(ids)]
+    posting._SQL.lock_accounts,
+    lambda _tx, ids: [("accounts", account) for account in sorted(elements(ids))],
 )
-def _(tx: Transaction, ids: list[int]) -> list[Row]:
+def _(tx: Transaction, ids: str) -> list[Row]:
     columns = ("id", "status", "aseq", "cseq_applied", "cseq_head")
-    return [row for number in sorted(ids) for row in only(tx.get("accounts", number), *columns)]
+    return [
+        row
+        for number in sorted(elements(ids))
+        for row in only(tx.get("accounts", number), *columns)
+    ]
 
 
 @answers(posting._SQL.pools)
-def _(tx: Transaction, ids: list[int]) -> list[Row]:
+def _(tx: Transaction, ids: str) -> list[Row]:
     return [
         row
         for pool in tx.rows("pools")
-        if pool["account_id"] in ids
+        if pool["account_id"] in elements(ids)
         for row in only(pool, *books_store._POOL_COLUMNS)
     ]
 
 
 @answers(posting._SQL.grants)
-def _(tx: Transaction, ids: list[int]) -> list[Row]:
+def _(tx: Transaction, ids: str) -> list[Row]:
     columns = (
         "id", "account_id", "credit_type_id", "kind", "amount", "remaining", "held", "clawed",
         "expired", "state",
     )  # fmt: skip
-    return [row for number in ids for row in only(tx.get("grants", number), *columns)]
+    return [row for number in elements(ids) for row in only(tx.get("grants", number), *columns)]
 
 
 @answers(posting._SQL.credit_types)
@@ -248,47 +259,57 @@ def _(tx: Transaction, holds: list[bytes]) -> list[Row]:
 
 
 @answers(posting._SQL.save_accounts)
-def _(tx: Transaction, *columns: list[Any]) -> list[Row]:
-    for number, status, aseq, applied in zip(*columns, strict=True):
+def _(tx: Transaction, *columns: str) -> list[Row]:
+    for number, status, aseq, applied in zip(*map(elements, columns), strict=True):
         tx.change("accounts", number, status=status, aseq=aseq, cseq_applied=applied)
     return []
 
 
+@answers(posting._SQL.insert_pool)
+def _(tx: Transaction, *row: int) -> list[Row]:
+    tx.insert(
+        "pools", row[:2], {"floor": 0} | dict(zip(books_store._POOL_COLUMNS, row, strict=True))
+    )
+    return []
+
+
 @answers(posting._SQL.save_pools)
-def _(tx: Transaction, *columns: list[Any]) -> list[Row]:
-    for values in zip(*columns, strict=True):
-        row = dict(zip(books_store._POOL_COLUMNS, values, strict=True))
-        before = tx.get("pools", values[:2])
-        tx.put("pools", values[:2], {"floor": 0} | (before or {}) | row)
+def _(tx: Transaction, *columns: str) -> list[Row]:
+    for row in zip(*map(elements, columns), strict=True):
+        tx.change("pools", row[:2], **dict(zip(books_store._POOL_COLUMNS, row, strict=True)))
     return []
 
 
 @answers(posting._SQL.save_grants)
-def _(tx: Transaction, *columns: list[Any]) -> list[Row]:
+def _(tx: Transaction, *columns: str) -> list[Row]:
     names = books_store._GRANT_COLUMNS
-    for values in zip(*columns, strict=True):
-        tx.change("grants", values[0], **dict(zip(names, values, strict=True)))
+    for row in zip(*map(elements, columns), strict=True):
+        tx.change("grants", row[0], **dict(zip(names, row, strict=True)))
     return []
 
 
 @answers("COPY charges")
 def _(tx: Transaction, records: list[tuple[Any, ...]], columns: tuple[str, ...]) -> list[Row]:
     for record in records:
-        row = dict(zip(columns, record, strict=True))
+        row = read_json(dict(zip(columns, record, strict=True)))
         tx.insert("charges", row["id"], {"refunded": 0} | row)
     return []
 
 
 @answers(posting._SQL.close_charges)
 def _(tx: Transaction, *args: Any) -> list[Row]:
-    names = books_store._CHARGE_COLUMNS
+    names = charge_rows.COLUMNS
     changed = ("id", *names[names.index("state") :])
     for values in zip(*args[:-2], strict=True):
-        row = dict(zip(changed, values, strict=True))
-        for column in ("units", "measured", "record"):
-            row[column] = None if row[column] is None else json.loads(row[column])
+        row = read_json(dict(zip(changed, values, strict=True)))
         tx.change("charges", row["id"], deadline_ms=None, **row)
     return []
+
+
+def read_json(row: Row) -> Row:
+    """A row of charges as it was sent, with the values of its JSON."""
+    texts = {column: row[column] for column in ("units", "measured", "record")}
+    return row | {name: text and json.loads(text) for name, text in texts.items()}
 
 
 @answers(posting._SQL.insert_movement)

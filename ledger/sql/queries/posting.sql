@@ -13,16 +13,21 @@ SELECT id, account_id, key_id, credit_type_id, held, state, price_version, rule,
   FROM charges
  WHERE id = ANY ($1::bytea[]) AND id >= $2 AND id <= $3
 
+-- Joined, not "= ANY": in a table of some thousand rows the planner would read all of it, and hold
+-- each row against the whole array.
 -- name: lock_accounts
-SELECT id, status, aseq, cseq_applied, cseq_head FROM accounts WHERE id = ANY ($1::bigint[]) ORDER BY id FOR NO KEY UPDATE
+SELECT a.id, a.status, a.aseq, a.cseq_applied, a.cseq_head
+  FROM unnest($1::text::bigint[]) AS wanted (id) JOIN accounts a USING (id)
+ ORDER BY a.id FOR NO KEY UPDATE OF a
 
 -- name: pools
-SELECT account_id, credit_type_id, remaining, held, debt, granted, refunded, captured, expired, clawed, written_off
-  FROM pools WHERE account_id = ANY ($1::bigint[])
+SELECT p.account_id, p.credit_type_id, p.remaining, p.held, p.debt, p.granted, p.refunded, p.captured, p.expired,
+       p.clawed, p.written_off
+  FROM unnest($1::text::bigint[]) AS wanted (account_id) JOIN pools p USING (account_id)
 
 -- name: grants
-SELECT id, account_id, credit_type_id, kind, amount, remaining, held, clawed, expired, state
-  FROM grants WHERE id = ANY ($1::bigint[])
+SELECT g.id, g.account_id, g.credit_type_id, g.kind, g.amount, g.remaining, g.held, g.clawed, g.expired, g.state
+  FROM unnest($1::text::bigint[]) AS wanted (id) JOIN grants g USING (id)
 
 -- name: credit_types
 SELECT id FROM credit_types
@@ -40,23 +45,28 @@ SELECT r.version, r.rule, r.route
 
 -- name: save_accounts
 UPDATE accounts a SET status = n.status, aseq = n.aseq, cseq_applied = n.cseq_applied
-  FROM unnest($1::bigint[], $2::smallint[], $3::bigint[], $4::bigint[]) AS n (id, status, aseq, cseq_applied)
+  FROM unnest($1::text::bigint[], $2::text::smallint[], $3::text::bigint[], $4::text::bigint[]) AS n (id, status, aseq, cseq_applied)
  WHERE a.id = n.id
 
+-- name: insert_pool
+INSERT INTO pools (account_id, credit_type_id, remaining, held, debt, granted, refunded, captured, expired, clawed,
+                   written_off)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+
 -- name: save_pools
-INSERT INTO pools AS p (account_id, credit_type_id, remaining, held, debt, granted, refunded, captured,
-                        expired, clawed, written_off)
-SELECT * FROM unnest($1::bigint[], $2::smallint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
-                     $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[])
-ON CONFLICT (account_id, credit_type_id) DO UPDATE
-   SET remaining = excluded.remaining, held = excluded.held, debt = excluded.debt, granted = excluded.granted,
-       refunded = excluded.refunded, captured = excluded.captured, expired = excluded.expired,
-       clawed = excluded.clawed, written_off = excluded.written_off
+UPDATE pools p SET remaining = n.remaining, held = n.held, debt = n.debt, granted = n.granted, refunded = n.refunded,
+                   captured = n.captured, expired = n.expired, clawed = n.clawed, written_off = n.written_off
+  FROM unnest($1::text::bigint[], $2::text::smallint[], $3::text::bigint[], $4::text::bigint[], $5::text::bigint[],
+              $6::text::bigint[], $7::text::bigint[], $8::text::bigint[], $9::text::bigint[], $10::text::bigint[],
+              $11::text::bigint[])
+       AS n (account_id, credit_type_id, remaining, held, debt, granted, refunded, captured, expired, clawed,
+             written_off)
+ WHERE p.account_id = n.account_id AND p.credit_type_id = n.credit_type_id
 
 -- name: save_grants
 UPDATE grants g SET remaining = n.remaining, held = n.held, clawed = n.clawed, expired = n.expired, state = n.state
-  FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[])
-       AS n (id, remaining, held, clawed, expired, state)
+  FROM unnest($1::text::bigint[], $2::text::bigint[], $3::text::bigint[], $4::text::bigint[], $5::text::bigint[],
+              $6::text::text[]) AS n (id, remaining, held, clawed, expired, state)
  WHERE g.id = n.id
 
 -- name: close_charges

@@ -1,18 +1,24 @@
--- What a batch did to rows, as one sha256. The same statements make the seal, from what was just
--- written, and check it years later, so that both read rows in the same way. JSON arrays keep
--- every value apart from the next; times are counted in microseconds, whatever the time zone.
+-- What a batch did to rows, as one sha256. JSON arrays keep every value apart from the next; times
+-- are counted in microseconds, whatever the time zone. `others` makes that part of a seal and checks
+-- it years later; `charges` only checks, and `ledger/charge_digest.py` writes the same when it is made.
 
 -- name: charges
--- which: the charges looked at, ending: see there. $1 epoch, $2 first q of each batch, $3 the last q of the last
+-- $1 epoch, $2 first q of each batch, $3 the last q of the last, $4 and $5 bounds of the charges looked at
 WITH told AS (
     SELECT c.id, v.q,
            CASE v.part WHEN 'opened' THEN sha256(convert_to(json_build_array('opened', encode(c.id, 'hex'),
                     c.opened_epoch, c.opened_q, c.opened_aseq, c.account_id, c.key_id, c.held, c.price_version,
                     c.rule, c.credit_type_id)::text || coalesce(to_json(c.plan)::text, ''), 'UTF8'))
-                ELSE {ending} END AS sha
+                -- Of an expired charge only what `overtaken_endings` would keep of it.
+                ELSE sha256(convert_to(CASE c.state WHEN 4 THEN
+                    json_build_array('expired', encode(c.id, 'hex'), c.closed_epoch, c.closed_q, c.closed_aseq, c.balance_after)
+                    ELSE json_build_array('ended', encode(c.id, 'hex'), c.closed_epoch, c.closed_q, c.closed_aseq,
+                        (extract(epoch FROM c.closed_at) * 1000000)::bigint, c.account_id, c.held, c.state, c.captured, c.balance_after,
+                        c.reason, c.status, c.duration_ms, c.written_off, c.uncollected, encode(c.allocation, 'hex'), c.units, c.measured,
+                        c.record, c.note) END::text, 'UTF8')) END AS sha
       FROM charges c
      CROSS JOIN LATERAL (VALUES ('opened', c.opened_epoch, c.opened_q), ('ended', c.closed_epoch, c.closed_q)) v (part, epoch, q)
-     WHERE {which} AND v.epoch = $1 AND v.q BETWEEN ($2::bigint[])[1] AND $3
+     WHERE c.id >= $4 AND c.id <= $5 AND v.epoch = $1 AND v.q BETWEEN ($2::bigint[])[1] AND $3
     UNION ALL
     SELECT charge_id, q, sha256(convert_to(json_build_array('expired', encode(charge_id, 'hex'), epoch, q, aseq,
                                                             balance_after)::text, 'UTF8'))
@@ -23,15 +29,6 @@ SELECT width_bucket(q, $2::bigint[]) AS batch, decode(min(encode(id, 'hex') COLL
        sha256(string_agg(sha, ''::bytea ORDER BY q, id, sha)) AS sha
   FROM told
  GROUP BY 1
-
--- name: ending
--- Of an expired charge only what `overtaken_endings` would keep of it.
-sha256(convert_to(CASE c.state WHEN 4 THEN
-    json_build_array('expired', encode(c.id, 'hex'), c.closed_epoch, c.closed_q, c.closed_aseq, c.balance_after)
-    ELSE json_build_array('ended', encode(c.id, 'hex'), c.closed_epoch, c.closed_q, c.closed_aseq,
-        (extract(epoch FROM c.closed_at) * 1000000)::bigint, c.account_id, c.held, c.state, c.captured, c.balance_after,
-        c.reason, c.status, c.duration_ms, c.written_off, c.uncollected, encode(c.allocation, 'hex'), c.units, c.measured,
-        c.record, c.note) END::text, 'UTF8'))
 
 -- name: others
 -- $1 shard, $2 epoch, $3 first q of each batch, $4 the last q of the last, $5 to $7 batch, account, number of controls

@@ -1,0 +1,104 @@
+"""
+What a batch says of charges, digested while it is written: from the very rows that are sent.
+
+The statement `charges` of `seals.sql` digests the same of rows as they stand in Postgres; audits
+ask it, and a row that is not what was sent shows. So both must write every value alike, as
+`json_build_array` does: `tests/ledger/test_charge_digest.py` holds them against each other.
+"""
+
+import json
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from functools import lru_cache
+from hashlib import sha256
+
+from ledger.books import ChargeState, Overtaken
+from ledger.charge_rows import EPOCH, ChargeRow
+from ledger.seals import ChargesDigest, Place
+
+_MICROSECOND = timedelta(microseconds=1)
+_to_json = json.JSONEncoder(ensure_ascii=False).encode
+
+_NINE = ", ".join(["%s"] * 9)
+_FOURTEEN = ", ".join(["%s"] * 14)
+"""Numbers of a charge; written like this in a third of the time that an f-string takes."""
+
+
+class SaidOfCharges:
+    """Gathers what the charges and overtaken endings of one batch say, in any order."""
+
+    def __init__(self, batch: Place) -> None:
+        self._batch = batch
+        self._said: list[tuple[int, bytes, bytes]] = []
+
+    def add(self, rows: Iterable[ChargeRow]) -> None:
+        """Add charges that the batch writes: of each its opening, its ending, or both."""
+        epoch, first, last = self._batch.epoch, self._batch.q_from, self._batch.q_to
+        said = self._said
+        for row in rows:
+            (
+                charge_id, account, key, held, version, rule, credit_type, opened_epoch, opened_q,
+                opened_aseq, _, plan, state, captured, balance, closed_epoch, closed_q, closed_aseq,
+                closed_at, reason, status, written_off, lots, units, measured, record, uncollected,
+                duration_ms, note,
+            ) = row  # fmt: skip
+            name = charge_id.hex()
+            if opened_epoch == epoch and first <= opened_q <= last:
+                numbers = _NINE % (
+                    epoch, opened_q, opened_aseq, account, key, held, version, rule, credit_type,
+                )  # fmt: skip
+                text = f'["opened", "{name}", {_with_null(numbers)}]'
+                if plan is not None:
+                    text += _to_json(plan)
+                said.append((opened_q, charge_id, sha256(text.encode()).digest()))
+            if closed_epoch == epoch and first <= closed_q <= last:
+                numbers = _FOURTEEN % (
+                    epoch, closed_q, closed_aseq, _microseconds(closed_at), account, held, state,
+                    captured, balance, reason, status, duration_ms, written_off, uncollected,
+                )  # fmt: skip
+                text = (
+                    f'["ended", "{name}", {_with_null(numbers)}, {_quoted(lots)},'
+                    f" {units or 'null'}, {measured or 'null'}, {record or 'null'},"
+                    f" {'null' if note is None else _to_json(note)}]"
+                )
+                if state == ChargeState.EXPIRED:
+                    text = _expired(charge_id, epoch, closed_q, closed_aseq, balance)
+                said.append((closed_q, charge_id, sha256(text.encode()).digest()))
+
+    def add_overtaken(self, endings: Iterable[Overtaken]) -> None:
+        """Add endings of this batch that something in it overtook; those of others are theirs."""
+        for ending in endings:
+            first, last = self._batch.q_from, self._batch.q_to
+            if ending.epoch == self._batch.epoch and first <= ending.q <= last:
+                text = _expired(
+                    ending.charge_id, ending.epoch, ending.q, ending.aseq, ending.balance_after
+                )
+                self._said.append((ending.q, ending.charge_id, sha256(text.encode()).digest()))
+
+    def digest(self) -> ChargesDigest:
+        """Return the digest of all that was added."""
+        if not self._said:
+            return ChargesDigest()
+        self._said.sort()
+        ids = [charge_id for _, charge_id, _ in self._said]
+        shas = b"".join([sha for _, _, sha in self._said])
+        return ChargesDigest(min(ids), max(ids), sha256(shas).digest())
+
+
+def _expired(charge_id: bytes, epoch: int, q: int, aseq: int, balance: int) -> str:
+    """Of an expired charge only what `overtaken_endings` would keep of it."""
+    return f'["expired", "{charge_id.hex()}", {epoch}, {q}, {aseq}, {balance}]'
+
+
+def _with_null(numbers: str) -> str:
+    """Write None as JSON does; there must be nothing but numbers beside it."""
+    return numbers.replace("None", "null")
+
+
+def _quoted(raw: bytes | None) -> str:
+    return "null" if raw is None else f'"{raw.hex()}"'
+
+
+@lru_cache(maxsize=64)
+def _microseconds(moment: datetime) -> int:
+    return (moment - EPOCH) // _MICROSECOND
