@@ -14,7 +14,7 @@ from gateway.prices import Prices
 from gateway.problems import Problem
 from gateway.request import BodyTooLarge, Request
 from gateway.upstream.h1 import IDEMPOTENT
-from gateway.upstream.request_head import request_head
+from gateway.upstream.request_head import around_own_lines
 from gateway.upward import upstream_request
 from gateway.visit import Visit
 
@@ -23,8 +23,6 @@ SHORTEST_LIFETIME_MS: Final = 10_000
 
 LARGEST_BODY: Final = 64 * 1024
 """Bytes; what is larger seldom comes with its head, and is not copied to be sent at once."""
-
-_NO_ID: Final = "0" * 24
 
 
 class Preparing(NamedTuple):
@@ -74,11 +72,10 @@ class Prepared:
         self.prices = visit.prices
         self.method = request.method.decode()
         self.surely = request.method not in IDEMPOTENT or request.body_bytes != 0
-        visit.request_id = _NO_ID
         upward = upstream_request(visit, path, metered=terms.metered)
-        written = request_head(upward, terms.address.authority)
-        before, id_, after = written.rpartition(b"farebox-request-id: " + _NO_ID.encode())
-        self.head = before + id_[: -len(_NO_ID)], after
+        [(name, _)] = upward.headers  # the request's id, which is not known yet
+        before, after = around_own_lines(upward, terms.address.authority)
+        self.head = b"%b%b: " % (before, name), b"\r\n" + after
 
     def price(self, body: bytes) -> Priced | None:
         """Return what is held for one with this body; None where the main flow has to say it."""

@@ -25,26 +25,29 @@ def request_head(request: UpstreamRequest, authority: bytes) -> bytes:
     Raises:
         ValueError: A name, value, method or target would break out of its place in the head.
     """
-    shared = request.shared or _NONE_SHARED
     own = shared_lines(request.headers)
+    before, after = around_own_lines(request, authority, has_host=own.has_host)
+    return b"%b%b%b" % (before, own.written, after)
+
+
+def around_own_lines(
+    request: UpstreamRequest, authority: bytes, *, has_host: bool = False
+) -> tuple[bytes, bytes]:
+    """
+    Write what stands before and behind the lines of `headers`, which may have a Host.
+
+    Raises:
+        ValueError: As `request_head`.
+    """
+    shared = request.shared or _NONE_SHARED
     line = request.method + b" " + request.target
     # No white space but the one between them, and no NUL.
     if not request.target or line.count(b" ") != 1 or _BREAKS_OUT.search(line):
         raise ValueError("the upstream request's method or target holds a space or is empty")
-    host = b"" if shared.has_host or own.has_host else b"host: " + authority + b"\r\n"
+    host = b"" if shared.has_host or has_host else b"host: " + authority + b"\r\n"
     upgrade = _WEBSOCKET if request.websocket else b""
-    return b"".join(
-        (
-            line,
-            b" HTTP/1.1\r\n",
-            shared.written,
-            own.written,
-            host,
-            upgrade,
-            _framing_line(request),
-            b"\r\n",
-        )
-    )
+    before = b"%b HTTP/1.1\r\n%b" % (line, shared.written)
+    return before, b"%b%b%b\r\n" % (host, upgrade, _framing_line(request))
 
 
 def shared_lines(headers: Headers) -> SharedLines:
