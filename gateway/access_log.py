@@ -18,7 +18,8 @@ from typing import NamedTuple
 from ledger.ids import account_text, key_text
 from ledger.ports import Clock
 
-FLUSH_EVERY_S = 0.25  # a line is seen soon enough to be read along while trying things out
+FLUSH_EVERY_S = 0.1  # seen soon enough to be read along; what waits takes memory
+LINES_AT_ONCE = 200  # some 60 KB of text: what is made at once stays in the process for good
 MAX_WAITING = 20_000  # some seconds at full speed; beyond it a stuck reader costs lines, not memory
 
 _log = logging.getLogger(__name__)
@@ -83,13 +84,21 @@ class AccessLog:
         if not self._waiting:
             return
         lines, self._waiting = self._waiting, []
-        try:
-            await asyncio.to_thread(self._write, render(lines))
-        except OSError as error:
-            _log.warning("the access log cannot be written: %s; %d lines lost", error, len(lines))
+        lost, error = await asyncio.to_thread(self._write_all, lines)
+        if error is not None:
+            _log.warning("the access log cannot be written: %s; %d lines lost", error, lost)
         if self._dropped:
             dropped, self._dropped = self._dropped, 0
             _log.warning("the access log is written too slowly: %d lines lost", dropped)
+
+    def _write_all(self, lines: list[Line]) -> tuple[int, OSError | None]:
+        """Write as many as can be written; return how many were lost, and why."""
+        for first in range(0, len(lines), LINES_AT_ONCE):
+            try:
+                self._write(render(lines[first : first + LINES_AT_ONCE]))
+            except OSError as error:
+                return len(lines) - first, error
+        return 0, None
 
 
 def render(lines: list[Line]) -> bytes:
