@@ -121,7 +121,7 @@ async def test_a_subscription_gives_credits_and_is_ended_by_its_owner_only(marke
     market.standin.pay(begun["session_id"])
     await market.until_available(buyer, 500)
 
-    [one] = (await market.consumer.get("/v1/subscriptions", headers=buyer.headers)).json()["items"]
+    [one] = await until_listed(market, buyer, "subscriptions", 1)
     path = f"/v1/subscriptions/{one['id']}"
     assert (one["status"], one["package"], one["plan_tier"]) == ("active", "monthly", "pro")
     refused = await market.consumer.delete(path, headers=stranger.headers)
@@ -170,8 +170,13 @@ async def test_a_saved_card_is_listed_charged_by_top_up_and_removed(market: Mark
 
 async def until_cards(market: Market, buyer: Buyer, many: int) -> list[dict[str, Any]]:
     """Wait for the webhook that tells of a saved card."""
+    return await until_listed(market, buyer, "cards", many)
+
+
+async def until_listed(market: Market, buyer: Buyer, what: str, many: int) -> list[dict[str, Any]]:
+    """Wait for the webhook that tells of it: payments are told of by others, in any order."""
     for _ in range(500):
-        listed = await market.consumer.get("/v1/cards", headers=buyer.headers)
+        listed = await market.consumer.get(f"/v1/{what}", headers=buyer.headers)
         if len(listed.json()["items"]) == many:
             break
         await asyncio.sleep(0.02)
