@@ -21,8 +21,8 @@ SEED = int(os.environ.get("FAREBOX_SEED", "1"))
 MISSED_ONE_IN = 50
 """Which of two tasks is quicker decides whether some points are passed; few may be missed so."""
 
-TRIES = 4
-"""At a point that was not passed because another task was quicker."""
+MISSED_OF_FEW = 2
+"""Of a sample of twenty: two of those that are drawn by default are passed every other time."""
 
 AT = os.environ.get("FAREBOX_AT", "")
 
@@ -35,20 +35,14 @@ def test_whoever_dies_anywhere_is_followed_by_one_that_finds_all_well(
     if POINTS != "all":
         points = random.Random(SEED).sample(points, min(int(POINTS), len(points)))
     deaths: list[Death] = []
-    missed: list[str] = []
-    stores = (postgres_server, template_database, redis_url)
     for repeat in range(REPEATS):
-        left = points
-        for _ in range(TRIES):
-            tried = die_at(stores, left, seed=SEED, repeat=repeat) if left else []
-            deaths += [death for death in tried if death.died or death.wrong]
-            alive = {death.point for death in tried if not death.died}
-            left = [each for each in left if each[0] in alive]
-        missed += [point for point, _ in left]
+        stores = (postgres_server, template_database, redis_url)
+        deaths += die_at(stores, points, seed=SEED, repeat=repeat)
     wrong = [death for death in deaths if death.wrong]
     shown = "\n".join(f"{each.point} ({each.scenario})" for each in wrong)
     assert not wrong, f"{len(wrong)} of {len(deaths)} deaths, their ends are above\n{shown}"
-    assert len(missed) <= max(1, len(deaths) // MISSED_ONE_IN), missed
+    missed = [death.point for death in deaths if not death.died]
+    assert len(missed) <= max(MISSED_OF_FEW, len(deaths) // MISSED_ONE_IN), missed
     by_area: dict[str, list[Death]] = defaultdict(list)
     for death in deaths:
         if death.died:
