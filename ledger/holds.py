@@ -226,6 +226,8 @@ class Holds:
 
     async def open(self, order: HoldOrder, asked: Asked | None = None) -> Held:
         """Ask for a hold without a block; the caller must see to `Held.leave`."""
+        if asked is not None:
+            order = asked.order  # what is held by now is what can be captured
         if not (0 if order.limits else 1) <= order.ceiling <= MAX_AMOUNT:
             raise ValueError(f"a hold of {order.ceiling}: price 0 is checked, not held")
         hold_id, deadline_ms, answer = await self._ask(order, only_check=False, asked=asked)
