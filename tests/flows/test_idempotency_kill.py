@@ -60,10 +60,11 @@ async def test_a_repeat_after_a_kill_between_hold_and_settle_is_charged_once(fol
             assert again is not None
             assert (again.content, again.headers["farebox-replayed"]) == (b"late", "true")
 
+            # Each is posted when it is: the dead worker's may be ended before the other is there.
             async with asyncio.timeout(LIMIT_S):
                 while True:
                     states = sorted((await charges_of(served)).values())
-                    if ChargeState.OPEN not in states:
+                    if len(states) > 1 and ChargeState.OPEN not in states:
                         break
                     await asyncio.sleep(0.1)
             assert states == [ChargeState.CAPTURED, ChargeState.EXPIRED]
