@@ -232,6 +232,7 @@ class Books:
     The locked rows that a batch of facts touches, and what comes of them.
 
     final: Charges that have ended in a way that no later fact changes, and are not written yet.
+    applied: Account and number of the controls that were applied.
     lent: What holds of this batch have used of limits, and may give back.
     """
 
@@ -249,6 +250,7 @@ class Books:
     overtaken: list[Overtaken] = field(default_factory=list)
     dead: list[DeadFact] = field(default_factory=list)
     quarantined: set[int] = field(default_factory=set)
+    applied: list[tuple[int, int]] = field(default_factory=list)
     closed: list[bytes] = field(default_factory=list)
     final: list[ChargeBook] = field(default_factory=list)
     lines: defaultdict[Line, int] = field(default_factory=lambda: defaultdict(int))

@@ -1,6 +1,7 @@
 """The books of a batch: which rows its facts touch, read under lock, and written back at once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -17,7 +18,9 @@ from ledger.books import (
     UseBook,
     UseKey,
 )
-from ledger.charge_rows import COLUMNS, ChargeRow, ending_of, moment, row_of
+from ledger.brief_facts import HOLD, SETTLE, Brief, BriefEntry
+from ledger.charge_copy import COPIED, HEADER, TRAILER, Copied, packed_row
+from ledger.charge_rows import ChargeRow, ending_of, moment, row_of
 from ledger.controls import packed
 from ledger.database import Connection, Queries, array
 from ledger.fact_bytes import pack_fact
@@ -35,7 +38,6 @@ from ledger.facts import (
 )
 from ledger.fold_uses import key_of, spent_key
 from ledger.limits import pack_loans
-from ledger.records import Entry
 from ledger.seals import Sealed
 
 _SQL = Queries("posting")
@@ -55,7 +57,7 @@ class Batch(NamedTuple):
 class _Touched:
     """What the facts of a batch name."""
 
-    def __init__(self, entries: Sequence[Entry]) -> None:
+    def __init__(self, entries: Sequence[BriefEntry]) -> None:
         self.accounts: set[int] = set()
         self.lots: set[int] = set()
         self.holds: set[bytes] = set()
@@ -64,7 +66,20 @@ class _Touched:
         self.uses: set[UseKey] = set()
         for entry in entries:
             for fact in entry.facts:
-                self._add(fact)
+                if isinstance(fact, tuple):
+                    self._add_briefly(fact)
+                else:
+                    self._add(fact)
+
+    def _add_briefly(self, fact: Brief) -> None:
+        self.holds.add(fact[1])
+        if fact[0] == HOLD:
+            _, _, account, _, _, _, version, rule, _, _, _, lot, _, _ = fact
+            self.accounts.add(account)
+            self.prices.add((version, rule))
+            self.lots.add(lot)
+        elif fact[0] == SETTLE:
+            self.accounts.add(fact[6])
 
     def _add(self, fact: Fact) -> None:
         match fact:
@@ -97,7 +112,7 @@ class _Touched:
                 self.uses.update([key_of(fact, loan) for loan in fact.uses])
 
 
-async def load(connection: Connection, entries: Sequence[Entry]) -> Books:
+async def load(connection: Connection, entries: Sequence[BriefEntry]) -> Books:
     """Read and lock what these entries touch: charges, then accounts in order of number."""
     touched = _Touched(entries)
     charges = await _charges(connection, touched.holds)
@@ -130,11 +145,11 @@ class ChargeRows:
     """
     Rows of charges on their way from the books to Postgres.
 
-    new: Are inserted next. ended: Were there already, and are updated in the end.
+    ended: Were there already, and are updated in the end.
     """
 
     def __init__(self) -> None:
-        self.new: list[ChargeRow] = []
+        self._new: list[ChargeRow] = []
         self.ended: list[ChargeRow] = []
 
     def take_final(self, books: Books) -> list[ChargeRow]:
@@ -151,20 +166,31 @@ class ChargeRows:
         for charge in charges:
             if charge.new or charge.changed:
                 row = row_of(charge)
-                (self.new if charge.new else self.ended).append(row)
+                (self._new if charge.new else self.ended).append(row)
                 taken.append(row)
                 charge.new = charge.changed = False
         return taken
 
-    async def insert(self, connection: Connection) -> None:
-        """Insert the new ones that there are."""
-        new, self.new = self.new, []
-        if new:
-            await connection.copy_records_to_table("charges", records=new, columns=COLUMNS)
+    def take_new(self) -> bytes:
+        """Take those to insert, as `insert_charges` takes them."""
+        new, self._new = self._new, []
+        return b"".join(map(packed_row, new))
+
+
+async def insert_charges(connection: Connection, chunks: Iterator[bytes]) -> None:
+    """Insert rows, if there are any; Postgres takes a chunk while the next one is made."""
+    first = next((chunk for chunk in chunks if chunk), None)
+    if first is not None:
+        await connection.copy_to_table(
+            "charges",
+            source=Copied(chain((HEADER + first,), chunks, (TRAILER,))),
+            columns=COPIED,
+            format="binary",
+        )
 
 
 async def save(connection: Connection, books: Books, batch: Batch, rows: ChargeRows) -> None:
-    """Write back what changed, and these charges; `save_batch` writes the batch itself."""
+    """Write back what changed, and the endings of charges; `save_batch` writes the batch itself."""
     accounts = [_ACCOUNT_VALUES(book) for book in books.accounts.values() if book.changed]
     pools = [_POOL_VALUES(book) for book in books.pools.values() if book.changed and not book.new]
     new_pools = [_POOL_VALUES(book) for book in books.pools.values() if book.new]
@@ -173,7 +199,6 @@ async def save(connection: Connection, books: Books, batch: Batch, rows: ChargeR
     await _update(connection, _SQL.save_pools, pools)
     await connection.executemany(_SQL.insert_pool, new_pools)
     await _update(connection, _SQL.save_grants, grants)
-    await rows.insert(connection)
     if rows.ended:
         columns = _columns(map(ending_of, rows.ended))
         await connection.execute(_SQL.close_charges, *columns, min(columns[0]), max(columns[0]))

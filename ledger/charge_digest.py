@@ -7,21 +7,22 @@ ask it, and a row that is not what was sent shows. So both must write every valu
 """
 
 import json
-from collections.abc import Iterable
-from datetime import datetime, timedelta
-from functools import lru_cache
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 
-from ledger.books import ChargeState, Overtaken
-from ledger.charge_rows import EPOCH, ChargeRow
+from ledger.books import ChargeBook, ChargeState, Overtaken
+from ledger.charge_rows import BriefCharge, ChargeRow, microseconds, row_of
 from ledger.seals import ChargesDigest, Place
 
-_MICROSECOND = timedelta(microseconds=1)
 _to_json = json.JSONEncoder(ensure_ascii=False).encode
 
 _NINE = ", ".join(["%s"] * 9)
 _FOURTEEN = ", ".join(["%s"] * 14)
 """Numbers of a charge; written like this in a third of the time that an f-string takes."""
+
+_OPENED = f'["opened", "%s", {_NINE}]%s'
+_ENDED = f'["ended", "%s", {", ".join(["%s"] * 12)}, "%s", %s]'
+"""The same of a usual charge, which has all numbers but one, and told the rest."""
 
 
 class SaidOfCharges:
@@ -30,6 +31,7 @@ class SaidOfCharges:
     def __init__(self, batch: Place) -> None:
         self._batch = batch
         self._said: list[tuple[int, bytes, bytes]] = []
+        self._later: list[list[BriefCharge]] = []
 
     def add(self, rows: Iterable[ChargeRow]) -> None:
         """Add charges that the batch writes: of each its opening, its ending, or both."""
@@ -53,17 +55,51 @@ class SaidOfCharges:
                 said.append((opened_q, charge_id, sha256(text.encode()).digest()))
             if closed_epoch == epoch and first <= closed_q <= last:
                 numbers = _FOURTEEN % (
-                    epoch, closed_q, closed_aseq, _microseconds(closed_at), account, held, state,
+                    epoch, closed_q, closed_aseq, microseconds(closed_at), account, held, state,
                     captured, balance, reason, status, duration_ms, written_off, uncollected,
                 )  # fmt: skip
                 text = (
                     f'["ended", "{name}", {_with_null(numbers)}, {_quoted(lots)},'
-                    f" {units or 'null'}, {measured or 'null'}, {record or 'null'},"
-                    f" {'null' if note is None else _to_json(note)}]"
+                    f" {_told(units, measured, record, note)}]"
                 )
                 if state == ChargeState.EXPIRED:
                     text = _expired(charge_id, epoch, closed_q, closed_aseq, balance)
                 said.append((closed_q, charge_id, sha256(text.encode()).digest()))
+
+    def add_later(self, charges: list[BriefCharge]) -> None:
+        """Add usual charges, which the batch opened and ended, when `digested` is asked."""
+        self._later.append(charges)
+
+    def digested(self) -> Iterator[None]:
+        """Digest what was put off, in as many steps as it was added in."""
+        for charges in self._later:
+            self._add_briefly(charges)
+            yield
+        self._later.clear()
+
+    def _add_briefly(self, charges: Iterable[BriefCharge]) -> None:
+        epoch, said, null = self._batch.epoch, self._said, "null"
+        for (
+            opened_q,
+            (
+                _, charge_id, account, key, credit_type, held, version, rule, _, opened_aseq, _, _,
+                lots, _,
+            ),
+            (state, captured, balance, closed_q, closed_aseq, closed_us, reason, status),
+            told,
+        ) in charges:  # fmt: skip
+            name = charge_id.hex()
+            text = _OPENED % (
+                name, epoch, opened_q, opened_aseq, account, key, held, version, rule, credit_type,
+                told.opened,
+            )  # fmt: skip
+            said.append((opened_q, charge_id, sha256(text.encode()).digest()))
+            text = _ENDED % (
+                name, epoch, closed_q, null if closed_aseq is None else closed_aseq, closed_us,
+                account, held, state, captured, balance, reason, status, told.numbers, lots.hex(),
+                told.rest,
+            )  # fmt: skip
+            said.append((closed_q, charge_id, sha256(text.encode()).digest()))
 
     def add_overtaken(self, endings: Iterable[Overtaken]) -> None:
         """Add endings of this batch that something in it overtook; those of others are theirs."""
@@ -90,6 +126,23 @@ def _expired(charge_id: bytes, epoch: int, q: int, aseq: int, balance: int) -> s
     return f'["expired", "{charge_id.hex()}", {epoch}, {q}, {aseq}, {balance}]'
 
 
+def told_of(charge: ChargeBook) -> tuple[str, str, str]:
+    """Return `opened`, `numbers` and `rest` of a usual charge's `Told`."""
+    row = row_of(charge)
+    plan = row[11]
+    units, measured, record, uncollected, duration_ms, note = row[-6:]
+    return (
+        "" if plan is None else _to_json(plan),
+        _with_null(f"{duration_ms}, {charge.written_off}, {uncollected}"),
+        _told(units, measured, record, note),
+    )
+
+
+def _told(units: str | None, measured: str | None, record: str | None, note: str | None) -> str:
+    said = "null" if note is None else _to_json(note)
+    return f"{units or 'null'}, {measured or 'null'}, {record or 'null'}, {said}"
+
+
 def _with_null(numbers: str) -> str:
     """Write None as JSON does; there must be nothing but numbers beside it."""
     return numbers.replace("None", "null")
@@ -97,8 +150,3 @@ def _with_null(numbers: str) -> str:
 
 def _quoted(raw: bytes | None) -> str:
     return "null" if raw is None else f'"{raw.hex()}"'
-
-
-@lru_cache(maxsize=64)
-def _microseconds(moment: datetime) -> int:
-    return (moment - EPOCH) // _MICROSECOND

@@ -4,10 +4,11 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from ledger.allocation import pack_allocation
 from ledger.books import ChargeBook
+from ledger.brief_facts import Brief
 from ledger.database import Json
 
 COLUMNS = (
@@ -44,8 +45,31 @@ COLUMNS = (
 ChargeRow: TypeAlias = tuple[Any, ...]
 """Values in the order of `COLUMNS`; JSON as the text that `jsonb` gives back."""
 
+
+class Told(NamedTuple):
+    """
+    What the facts of a usual charge tell besides money, in the forms in which it is sent.
+
+    copied: The last columns of its row, see `ledger.charge_copy`. opened, numbers, rest: Of its
+    digest, see `ledger.charge_digest`.
+    """
+
+    copied: bytes
+    opened: str
+    numbers: str
+    rest: str
+
+
+BriefCharge: TypeAlias = tuple[int, Brief, tuple[Any, ...], Told]
+"""
+A usual charge that has ended: the q of its hold, the hold, its ending (state, captured, balance
+after it, q, aseq or None where no balance moved, time in microseconds, reason, status), and what
+both told.
+"""
+
 _FIRST_OF_AN_ENDING = COLUMNS.index("state")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 _to_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
@@ -93,6 +117,12 @@ def ending_of(row: ChargeRow) -> ChargeRow:
 def moment(at_ms: int | None) -> datetime | None:
     """Return a time of the journal as Postgres keeps it; all facts of an entry have the same."""
     return None if at_ms is None else EPOCH + timedelta(milliseconds=at_ms)
+
+
+@lru_cache(maxsize=64)
+def microseconds(moment: datetime) -> int:
+    """Return the microseconds since 1970."""
+    return (moment - EPOCH) // _MICROSECOND
 
 
 def _numbers(values: Sequence[int | None] | None) -> Json | None:

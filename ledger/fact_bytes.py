@@ -45,6 +45,10 @@ _CLAIM = struct.Struct("<12s7s16s16s")
 _USE = struct.Struct("<12s7s7sBB")
 _LOT_AMOUNT = struct.Struct("<5s6s")
 
+HEAD_BYTES = _HEAD.size
+HOLD_BYTES, SETTLE_BYTES, WHOLE_BYTES = _HOLD.size, _SETTLE.size, _WHOLE.size
+"""Up to the lots or the detail, whichever comes first."""
+
 
 def _number(raw: bytes) -> int:
     return int.from_bytes(raw, "little")
@@ -241,15 +245,44 @@ def read_facts(raw: bytes) -> list[Fact]:
     facts: list[Fact] = []
     at = 0
     while at < len(raw):
-        if at + _HEAD.size > len(raw):
-            raise CorruptRecord("a fact ends inside its head")
-        kind, length = _HEAD.unpack_from(raw, at)
-        end = at + _HEAD.size + length
-        if end > len(raw):
-            raise CorruptRecord("a fact is longer than its entry")
-        facts.append(_read_one(kind, raw[at + _HEAD.size : end], raw[at:end]))
+        end = end_of(raw, at)
+        facts.append(read_fact(raw, at, end))
         at = end
     return facts
+
+
+def count_facts(raw: bytes) -> int:
+    """
+    Count the facts that fill these bytes.
+
+    Raises:
+        CorruptRecord: As `read_facts`.
+    """
+    at = count = 0
+    while at < len(raw):
+        at = end_of(raw, at)
+        count += 1
+    return count
+
+
+def end_of(raw: bytes, at: int) -> int:
+    """
+    Return where the fact ends that begins here.
+
+    Raises:
+        CorruptRecord: Behind the last of these bytes.
+    """
+    if at + HEAD_BYTES > len(raw):
+        raise CorruptRecord("a fact ends inside its head")
+    end = at + HEAD_BYTES + (raw[at + 1] | raw[at + 2] << 8)
+    if end > len(raw):
+        raise CorruptRecord("a fact is longer than its entry")
+    return end
+
+
+def read_fact(raw: bytes, at: int, end: int) -> Fact:
+    """Return the fact between these places, or an UnreadableFact."""
+    return _read_one(raw[at : at + 1], raw[at + HEAD_BYTES : end], raw[at:end])
 
 
 def _read_one(kind: bytes, rest: bytes, whole: bytes) -> Fact:

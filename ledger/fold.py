@@ -37,10 +37,18 @@ def fold(books: Books, entry: Entry) -> None:
     """Bring the facts of one entry into the books; those that break a rule become dead facts."""
     place = Place(entry.epoch, entry.first_q, shown_clock(entry.clock_ms))
     for place.q, fact in enumerate(entry.facts, entry.first_q):
-        try:
-            _FOLDS[type(fact)](books, fact, place)
-        except Poison as poison:
-            _bury(books, fact, place.q, str(poison))
+        fold_fact(books, fact, place)
+
+
+def fold_fact(books: Books, fact: Fact, place: Place) -> None:
+    """Bring one fact into the books, or among the dead facts."""
+    try:
+        _FOLDS[type(fact)](books, fact, place)
+    except Poison as poison:
+        _bury(books, fact, place.q, str(poison))
+    else:
+        if isinstance(fact, ControlFact):
+            books.applied.append((fact.account, fact.control.cseq))
 
 
 def shown_clock(clock_ms: int) -> int:

@@ -47,6 +47,11 @@ def hold(books: Books, fact: HoldFact, place: Place) -> None:
     pool.held += fact.price
     account.follow(fact.aseq)
     pool.changed = True
+    books.charges[fact.hold_id] = opened_charge(fact, place)
+
+
+def opened_charge(fact: HoldFact, place: Place) -> ChargeBook:
+    """Return the charge of a hold that is good."""
     charge = ChargeBook(
         fact.hold_id,
         fact.account,
@@ -64,8 +69,8 @@ def hold(books: Books, fact: HoldFact, place: Place) -> None:
         allocation=fact.allocation,
         new=True,
     )
-    _describe(charge, fact.detail)
-    books.charges[fact.hold_id] = charge
+    describe(charge, fact.detail)
+    return charge
 
 
 def settle(books: Books, fact: SettleFact, place: Place) -> None:
@@ -218,7 +223,7 @@ def observe(books: Books, fact: ObservedFact, place: Place) -> None:
         status=min(fact.status, MAX_SMALL),
         new=True,
     )
-    _describe(charge, fact.detail)
+    describe(charge, fact.detail)
     books.final.append(charge)
 
 
@@ -262,13 +267,13 @@ def _close(
     charge.closed_q = place.q
     charge.closed_ms = place.clock_ms
     charge.changed = True
-    _describe(charge, fact.detail)
+    describe(charge, fact.detail)
     books.closed.append(charge.id)
     if state is not ChargeState.EXPIRED:  # which may be collected late after all
         books.final.append(charge)
 
 
-def _describe(charge: ChargeBook, raw: bytes) -> None:
+def describe(charge: ChargeBook, raw: bytes) -> None:
     """Add what a fact tells; a later fact adds to what an earlier one said."""
     if not raw:
         return

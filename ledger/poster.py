@@ -187,7 +187,7 @@ def whole_batch(entries: Sequence[Entry]) -> list[Entry]:
     batch: list[Entry] = []
     facts = 0
     for entry in entries:
-        facts += len(entry.facts)
+        facts += entry.fact_count
         if batch and facts > MOST_FACTS:
             break
         batch.append(entry)

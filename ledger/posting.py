@@ -15,22 +15,21 @@ from typing import TypeAlias
 from ledger import books_store, controls, seals
 from ledger.books import Books
 from ledger.books_store import Batch, ChargeRows
+from ledger.brief_facts import BriefEntry, read_briefly
+from ledger.brief_fold import BriefFold
+from ledger.charge_copy import packed_briefly
 from ledger.charge_digest import SaidOfCharges
 from ledger.database import Connection, Queries
 from ledger.errors import NotFound
-from ledger.facts import ControlFact
-from ledger.fold import fold, shown_clock
+from ledger.fold import shown_clock
 from ledger.meanwhile import meanwhile
 from ledger.records import Entry
 from ledger.uncollected import uncollected
 
 _SQL = Queries("posting")
 
-FACTS_IN_A_PART = 2_000
-"""Folded while Postgres takes the charges of as many others."""
-
-FACTS_IN_A_STEP = 250
-"""Folded at once: a millisecond, in which Postgres waits if it has just answered."""
+FACTS_IN_A_STEP = 500
+"""Folded at once: a millisecond or two; Postgres takes the charges of one step during the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,8 @@ async def post(connection: Connection, shard: int, entries: Sequence[Entry]) -> 
                 return Forked(row["last_q"], why)
             if not new:
                 return Posted(row["last_q"], row["last_chain"])
-            books = await books_store.load(connection, new)
+            read = [read_briefly(entry) for entry in new]
+            books = await books_store.load(connection, read)
             last = new[-1]
             batch = Batch(
                 shard,
@@ -102,14 +102,10 @@ async def post(connection: Connection, shard: int, entries: Sequence[Entry]) -> 
                 shown_clock(last.clock_ms),
             )
             said, rows = SaidOfCharges(batch), ChargeRows()
-            for part in parts(new, FACTS_IN_A_PART):
-                # Postgres takes the charges of the part before.
-                await meanwhile(rows.insert(connection), _folding(books, part, said, rows))
+            await books_store.insert_charges(connection, _folded(books, read, said, rows))
             sha = batch_sha(row["last_sha"], batch, books)
-            said.add(rows.take_all(books))
-            said.add_overtaken(books.overtaken)
-            await books_store.save(connection, books, batch, rows)
-            sealed = await seals.sealed(connection, batch, sha, said.digest(), _applied(books, new))
+            await meanwhile(books_store.save(connection, books, batch, rows), said.digested())
+            sealed = await seals.sealed(connection, batch, sha, said.digest(), books.applied)
             await books_store.save_batch(connection, books, batch, sha, sealed)
             await connection.execute(
                 _SQL.advance, shard, batch.q_to, batch.chain, sha, batch.clock_ms
@@ -118,24 +114,32 @@ async def post(connection: Connection, shard: int, entries: Sequence[Entry]) -> 
             return Posted(batch.q_to, batch.chain, tuple(books.closed), len(books.dead))
 
 
-def _folding(
-    books: Books, entries: Sequence[Entry], said: SaidOfCharges, rows: ChargeRows
-) -> Iterator[None]:
-    """Fold in steps. What ends in one is digested in it, while it is in the processor's cache."""
+def _folded(
+    books: Books, entries: Sequence[BriefEntry], said: SaidOfCharges, rows: ChargeRows
+) -> Iterator[bytes]:
+    """Fold in steps, and yield the charges that each makes, as they are copied."""
+    epoch = entries[0].entry.epoch
+    brief = BriefFold(books)
     for step in parts(entries, FACTS_IN_A_STEP):
         for entry in step:
-            fold(books, entry)
+            brief.fold(entry)
         said.add(rows.take_final(books))
-        yield
+        usual = brief.take_ended()
+        said.add_later(usual)
+        yield b"".join(packed_briefly(usual, epoch)) + rows.take_new()
+    brief.close(epoch)
+    said.add(rows.take_all(books))
+    said.add_overtaken(books.overtaken)
+    yield rows.take_new()
 
 
-def parts(entries: Iterable[Entry], facts: int) -> Iterator[list[Entry]]:
+def parts(entries: Iterable[BriefEntry], facts: int) -> Iterator[list[BriefEntry]]:
     """Cut the entries, in their order, into parts of so many facts; the last may have fewer."""
-    part: list[Entry] = []
+    part: list[BriefEntry] = []
     left = facts
     for entry in entries:
         part.append(entry)
-        left -= len(entry.facts)
+        left -= entry.entry.fact_count
         if left <= 0:
             yield part
             part, left = [], facts
@@ -173,17 +177,6 @@ def _continuing(
         new.append(entry)
         last_q, last_chain = entry.last_q, entry.chain
     return new, None
-
-
-def _applied(books: Books, entries: Sequence[Entry]) -> list[tuple[int, int]]:
-    """Return account and number of the controls that these entries applied."""
-    dead = {fact.q for fact in books.dead}
-    return [
-        (fact.account, fact.control.cseq)
-        for entry in entries
-        for q, fact in enumerate(entry.facts, entry.first_q)
-        if isinstance(fact, ControlFact) and q not in dead
-    ]
 
 
 async def _quarantine(connection: Connection, books: Books, batch: Batch) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ledger.errors import CorruptRecord
-from ledger.fact_bytes import pack_fact, read_facts
+from ledger.fact_bytes import count_facts, pack_fact, read_facts
 from ledger.facts import (
     MAX_AMOUNT,
     NEVER,
@@ -329,7 +329,18 @@ class Entry:
     clock_ms: int
     session: int
     types: tuple[TypeTotals, ...]
-    facts: tuple[Fact, ...]
+    body: bytes
+    """Its facts as they stand in the journal; of lengths that add up."""
+
+    @property
+    def facts(self) -> tuple[Fact, ...]:
+        """The facts as values, read now; posting reads them in another way (`brief_facts`)."""
+        return tuple(read_facts(self.body))
+
+    @property
+    def fact_count(self) -> int:
+        """How many they are."""
+        return self.last_q - self.first_q + 1
 
 
 def read_entry(entry_id: str | bytes, raw: bytes) -> Entry:
@@ -352,13 +363,13 @@ def read_entry(entry_id: str | bytes, raw: bytes) -> Entry:
         )
     except (struct.error, ValueError, OverflowError) as error:
         raise CorruptRecord(f"entry {text}: {error}") from error
-    facts = tuple(read_facts(raw[end:]))
-    if len(facts) != count or len(totals) != types or count == 0:
+    body = raw[end:]
+    if count_facts(body) != count or len(totals) != types or count == 0:
         raise CorruptRecord(f"entry {text}: another number of facts or types than it says")
     if _chain(raw[16:]) != chain:
         raise CorruptRecord(f"entry {text}: its chain is not that of its bytes")
     return Entry(
-        epoch, last_q - count + 1, last_q, chain, previous, int(clock), session, totals, facts
+        epoch, last_q - count + 1, last_q, chain, previous, int(clock), session, totals, body
     )
 
 
@@ -367,9 +378,9 @@ def pack_entry(entry: Entry) -> bytes:
     rest = b"".join(
         [
             entry.previous.encode(),
-            _ENTRY.pack(entry.clock_ms, entry.session, len(entry.facts), len(entry.types)),
+            _ENTRY.pack(entry.clock_ms, entry.session, entry.fact_count, len(entry.types)),
             *(_ENTRY_TYPE.pack(*totals) for totals in entry.types),
-            *(pack_fact(fact) for fact in entry.facts),
+            entry.body,
         ]
     )
     return _chain(rest).encode() + rest

@@ -8,6 +8,7 @@ own, so that wrong ones can be written too.
 import hashlib
 from dataclasses import replace
 
+from ledger.fact_bytes import pack_fact
 from ledger.facts import Fact
 from ledger.records import FIRST_CHAIN, Entry
 
@@ -43,7 +44,7 @@ class Journal:
             clock_ms=self.clock_ms,
             session=1,
             types=(),
-            facts=facts,
+            body=b"".join(map(pack_fact, facts)),
         )
         self.next_q += len(facts)
         return entry

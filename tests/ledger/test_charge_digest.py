@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from ledger.books import Books, ChargeBook, ChargeState, Overtaken
-from ledger.books_store import ChargeRows
+from ledger.books_store import ChargeRows, insert_charges
 from ledger.charge_digest import SaidOfCharges
 from ledger.facts import MAX_AMOUNT, NEVER, Allocated
 from ledger.seals import ChargesDigest, digest_charges
@@ -94,7 +94,7 @@ async def test_postgres_digests_the_same_of_any_charges(bank: Bank, seed: int) -
     said.add(rows.take_all(books))
     said.add_overtaken(books.overtaken)
     async with bank.database.connection() as connection:
-        await rows.insert(connection)
+        await insert_charges(connection, iter([rows.take_new()]))
         await connection.executemany(
             "INSERT INTO overtaken_endings (charge_id, account_id, epoch, q, aseq, balance_after)"
             " VALUES ($1, $2, $3, $4, $5, $6)",

@@ -124,7 +124,7 @@ def entry(*inside: Fact, first_q: int = 5) -> Entry:
         clock_ms=1_700_000_000_000,
         session=9,
         types=(TypeTotals(1, 10, 5), TypeTotals(2, 0, 0)),
-        facts=inside,
+        body=b"".join(map(pack_fact, inside)),
     )
 
 
