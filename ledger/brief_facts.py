@@ -11,7 +11,7 @@ import struct
 from typing import Any, NamedTuple, TypeAlias
 
 from ledger.allocation import LOT_BYTES, read_lots
-from ledger.fact_bytes import HEAD_BYTES, HOLD_BYTES, SETTLE_BYTES, WHOLE_BYTES, end_of, read_fact
+from ledger.fact_bytes import HEAD_BYTES, HOLD_BYTES, SETTLE_BYTES, WHOLE_BYTES, read_fact
 from ledger.facts import Fact, HoldFact, LotAmount, SettleFact, WholeCapture
 from ledger.records import Entry
 
@@ -37,7 +37,8 @@ The lots are counted in the byte before the first."""
 _LOTS_OF_HOLD = HEAD_BYTES + HOLD_BYTES
 _END_OF_HOLD = _LOTS_OF_HOLD + LOT_BYTES
 _LOTS_OF_SETTLE = HEAD_BYTES + SETTLE_BYTES
-_LEAST_OF_WHOLE = HEAD_BYTES + WHOLE_BYTES
+_END_OF_SETTLE = _SETTLE.size
+_END_OF_WHOLE = HEAD_BYTES + WHOLE_BYTES
 
 
 class BriefEntry(NamedTuple):
@@ -50,31 +51,32 @@ class BriefEntry(NamedTuple):
 def read_briefly(entry: Entry) -> BriefEntry:
     """Read an entry's facts; one that cannot be read is an UnreadableFact."""
     raw = entry.body
+    size, at = len(raw), 0
     facts: list[Brief | Fact] = []
-    at = 0
-    while at < len(raw):
-        end, brief = end_of(raw, at), None
-        if raw[at] == HOLD:
+    while at < size:
+        kind = raw[at]
+        end = at + HEAD_BYTES + (raw[at + 1] | raw[at + 2] << 8)
+        if kind == HOLD and end - at >= _END_OF_HOLD and raw[at + _LOTS_OF_HOLD - 1] == 1:
             brief = _hold(raw, at, end)
-        elif raw[at] == SETTLE:
+        elif kind == SETTLE and end - at >= _END_OF_SETTLE and raw[at + _LOTS_OF_SETTLE - 1] == 1:
             brief = _settle(raw, at, end)
-        elif raw[at] == WHOLE and end - at >= _LEAST_OF_WHOLE:
-            brief = (WHOLE, *_WHOLE.unpack_from(raw, at), raw[at + _WHOLE.size : end])
+        elif kind == WHOLE and end - at >= _END_OF_WHOLE:
+            brief = (WHOLE, *_WHOLE.unpack_from(raw, at), raw[at + _END_OF_WHOLE : end])
+        else:
+            brief = None
         facts.append(brief or read_fact(raw, at, end))
         at = end
     return BriefEntry(entry, facts)
 
 
 def _hold(raw: bytes, at: int, end: int) -> Brief | None:
-    lots = at + _LOTS_OF_HOLD
-    if end - at < _END_OF_HOLD or raw[lots - 1] != 1:
-        return None
     (
         hold, account, account_mid, account_up, key, key_mid, key_up, credit_type, price, price_up,
         version, rule, deadline, deadline_up, aseq, aseq_up, balance, lot, lot_up, taken, taken_up,
     ) = _HOLD.unpack_from(raw, at)  # fmt: skip
     if taken != price or taken_up != price_up:
         return None
+    detail = at + _END_OF_HOLD
     return (
         HOLD,
         hold,
@@ -88,14 +90,12 @@ def _hold(raw: bytes, at: int, end: int) -> Brief | None:
         aseq | aseq_up << 32,
         balance,
         lot | lot_up << 32,
-        raw[lots - 1 : at + _END_OF_HOLD],
-        raw[at + _END_OF_HOLD : end],
+        raw[detail - LOT_BYTES - 1 : detail],
+        raw[detail:end],
     )
 
 
 def _settle(raw: bytes, at: int, end: int) -> Brief | None:
-    if end - at < _SETTLE.size or raw[at + _LOTS_OF_SETTLE - 1] != 1:
-        return None
     (
         hold, outcome, captured, captured_up, reason, status, account, account_mid, account_up,
         credit_type, aseq, aseq_up, balance, paid, paid_up, lot, lot_up, back, back_up,
@@ -115,7 +115,7 @@ def _settle(raw: bytes, at: int, end: int) -> Brief | None:
         balance,
         lot | lot_up << 32,
         back | back_up << 32,
-        raw[at + _SETTLE.size : end],
+        raw[at + _END_OF_SETTLE : end],
     )
 
 

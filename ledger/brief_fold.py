@@ -8,7 +8,7 @@ every other fact. `tests/ledger/test_brief_fold.py` holds the two against each o
 
 from collections import defaultdict
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 
 from ledger.books import AccountBook, Books, ChargeBook, ChargeState, GrantBook, PoolBook
 from ledger.brief_facts import HOLD, SETTLE, Brief, BriefEntry, whole_fact
@@ -25,14 +25,8 @@ _OUTCOMES = {b"c": int(ChargeState.CAPTURED), b"v": int(ChargeState.VOID)}
 _CAPTURED = int(ChargeState.CAPTURED)
 
 
-class _Opened(NamedTuple):
-    """A hold that has not ended, and what it is of."""
-
-    q: int
-    fact: Brief
-    account: AccountBook
-    pool: PoolBook
-    grant: GrantBook
+_Opened: TypeAlias = tuple[int, Brief, AccountBook, PoolBook, GrantBook]
+"""A hold that has not ended: its q, its fact, and what it is of."""
 
 
 class BriefFold:
@@ -40,7 +34,7 @@ class BriefFold:
 
     def __init__(self, books: Books) -> None:
         self._books = books
-        self._purses: dict[tuple[int, int], tuple[AccountBook, PoolBook]] = {}
+        self._purses: dict[int, tuple[AccountBook, PoolBook]] = {}
         self._opened: dict[bytes, _Opened] = {}
         self._ended: dict[bytes, BriefCharge] = {}
         self._taken: defaultdict[tuple[int, int, int], int] = defaultdict(int)
@@ -51,17 +45,19 @@ class BriefFold:
         entry = read.entry
         place = Place(entry.epoch, entry.first_q, shown_clock(entry.clock_ms))
         closed_us = place.clock_ms * 1_000
-        for place.q, fact in enumerate(read.facts, entry.first_q):
-            if not isinstance(fact, tuple):
-                self._fold_fact(fact, place)
-            elif fact[0] == HOLD:
-                if not self._hold(fact, place.q):
-                    self._fold_fact(whole_fact(fact), place)
-            elif fact[0] == SETTLE:
-                if not self._settle(fact, place.q, closed_us):
-                    self._fold_fact(whole_fact(fact), place)
-            elif not self._capture_whole(fact, place.q, closed_us):
-                self._fold_fact(whole_fact(fact), place)
+        for q, fact in enumerate(read.facts, entry.first_q):
+            if isinstance(fact, tuple):
+                kind = fact[0]
+                if kind == HOLD:
+                    folded = self._hold(fact, q)
+                elif kind == SETTLE:
+                    folded = self._settle(fact, q, closed_us)
+                else:
+                    folded = self._capture_whole(fact, q, closed_us)
+                if folded:
+                    continue
+            place.q = q
+            self._fold_fact(whole_fact(fact) if isinstance(fact, tuple) else fact, place)
 
     def take_ended(self) -> list[BriefCharge]:
         """Take the usual charges that have ended and were not taken yet."""
@@ -83,8 +79,11 @@ class BriefFold:
             _, hold_id, account_id, key, credit_type, price, version, rule, _, aseq, balance, lot,
             _, _,
         ) = fact  # fmt: skip
-        purse = self._purses.get((account_id, credit_type)) or self._purse(account_id, credit_type)
-        grant = self._books.grants.get(lot)
+        books = self._books
+        purse = self._purses.get(account_id << 8 | credit_type)
+        if purse is None:
+            purse = self._purse(account_id, credit_type)
+        grant = books.grants.get(lot)
         if purse is None or grant is None:
             return False
         account, pool = purse
@@ -100,7 +99,7 @@ class BriefFold:
             or not key
             or hold_id in self._opened
             or hold_id in self._ended
-            or hold_id in self._books.charges
+            or hold_id in books.charges
         ):
             return False
         grant.remaining -= price
@@ -110,7 +109,7 @@ class BriefFold:
         pool.held += price
         pool.changed = True
         account.aseq, account.changed = aseq, True
-        self._opened[hold_id] = _Opened(q, fact, account, pool, grant)
+        self._opened[hold_id] = q, fact, account, pool, grant
         return True
 
     def _settle(self, fact: Brief, q: int, closed_us: int) -> bool:
@@ -156,7 +155,8 @@ class BriefFold:
         opened = self._opened.get(hold_id)
         if opened is None:
             return False
-        held, pool, grant = opened.fact[5], opened.pool, opened.grant
+        _, hold, _, pool, grant = opened
+        held = hold[5]
         if held > grant.held or not 0 < status <= MAX_SMALL:
             return False
         grant.held -= held
@@ -164,13 +164,12 @@ class BriefFold:
         pool.held -= held
         pool.captured += held
         pool.changed = True
-        balance = opened.fact[10]
-        ending = _CAPTURED, held, balance, q, None, closed_us, reason, status
+        ending = _CAPTURED, held, hold[10], q, None, closed_us, reason, status
         self._end(hold_id, opened, ending, detail)
         return True
 
     def _end(self, hold_id: bytes, opened: _Opened, ending: tuple[Any, ...], detail: bytes) -> None:
-        opened_q, hold, *_ = opened
+        opened_q, hold, _, _, _ = opened
         del self._opened[hold_id]
         ended = self._ended[hold_id] = opened_q, hold, ending, _told(hold[-1], detail)
         self._new.append(ended)
@@ -182,7 +181,7 @@ class BriefFold:
         pool = self._books.pools.get((account_id, credit_type))
         if account is None or pool is None:
             return None
-        purse = self._purses[account_id, credit_type] = account, pool
+        purse = self._purses[account_id << 8 | credit_type] = account, pool
         return purse
 
     def _fold_fact(self, fact: Fact, place: Place) -> None:
@@ -196,9 +195,9 @@ class BriefFold:
         """Make a charge that is kept here a `ChargeBook`; nobody changes one that has ended."""
         opened = self._opened.pop(hold_id, None)
         if opened is not None:
-            fact = whole_fact(opened.fact)
+            fact = whole_fact(opened[1])
             assert isinstance(fact, HoldFact)
-            self._books.charges[hold_id] = opened_charge(fact, Place(epoch, opened.q, 0))
+            self._books.charges[hold_id] = opened_charge(fact, Place(epoch, opened[0], 0))
         elif (ended := self._ended.get(hold_id)) is not None:
             q, (_, _, account, key, credit_type, held, version, rule, *_), ending, _ = ended
             self._books.charges[hold_id] = ChargeBook(

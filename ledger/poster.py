@@ -27,14 +27,14 @@ from ledger.shards import ShardRow
 
 log = logging.getLogger(__name__)
 
-MOST_FACTS = 8_000
+MOST_FACTS = 16_000
 """
 Per transaction, when so many wait: long enough to be cheap (each account that occurs is read and
-written once, and half as much of it falls on a charge as with four thousand), short enough to
+written once, and half as much of it falls on a charge as with eight thousand), short enough to
 leave the row's lock soon, after some 100 ms.
 """
 
-MOST_ENTRIES = 500
+MOST_ENTRIES = 1_000
 """Read at once; an entry has one fact at rest and sixteen or more under load: a transaction's."""
 
 GATHER_S = 0.05

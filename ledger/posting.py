@@ -80,38 +80,41 @@ async def post(connection: Connection, shard: int, entries: Sequence[Entry]) -> 
     """
     with uncollected():
         async with connection.transaction():
-            row = await connection.fetchrow(_SQL.lock_shard, shard)
-            if row is None:
-                raise NotFound(f"no shard {shard}")
-            if any(entry.epoch != row["epoch"] for entry in entries):
-                return Fenced(row["epoch"])
-            new, why = _continuing(entries, row["last_q"], row["last_chain"])
-            if why is not None:
-                return Forked(row["last_q"], why)
-            if not new:
-                return Posted(row["last_q"], row["last_chain"])
-            read = [read_briefly(entry) for entry in new]
-            books = await books_store.load(connection, read)
-            last = new[-1]
-            batch = Batch(
-                shard,
-                last.epoch,
-                new[0].first_q,
-                last.last_q,
-                last.chain,
-                shown_clock(last.clock_ms),
-            )
-            said, rows = SaidOfCharges(batch), ChargeRows()
-            await books_store.insert_charges(connection, _folded(books, read, said, rows))
-            sha = batch_sha(row["last_sha"], batch, books)
-            await meanwhile(books_store.save(connection, books, batch, rows), said.digested())
-            sealed = await seals.sealed(connection, batch, sha, said.digest(), books.applied)
-            await books_store.save_batch(connection, books, batch, sha, sealed)
-            await connection.execute(
-                _SQL.advance, shard, batch.q_to, batch.chain, sha, batch.clock_ms
-            )
-            await _quarantine(connection, books, batch)
-            return Posted(batch.q_to, batch.chain, tuple(books.closed), len(books.dead))
+            return await _post(connection, shard, entries)
+
+
+async def _post(connection: Connection, shard: int, entries: Sequence[Entry]) -> Outcome:
+    """Post in this transaction; all that a batch has in memory is gone when it returns."""
+    row = await connection.fetchrow(_SQL.lock_shard, shard)
+    if row is None:
+        raise NotFound(f"no shard {shard}")
+    if any(entry.epoch != row["epoch"] for entry in entries):
+        return Fenced(row["epoch"])
+    new, why = _continuing(entries, row["last_q"], row["last_chain"])
+    if why is not None:
+        return Forked(row["last_q"], why)
+    if not new:
+        return Posted(row["last_q"], row["last_chain"])
+    read = [read_briefly(entry) for entry in new]
+    books = await books_store.load(connection, read)
+    last = new[-1]
+    batch = Batch(
+        shard,
+        last.epoch,
+        new[0].first_q,
+        last.last_q,
+        last.chain,
+        shown_clock(last.clock_ms),
+    )
+    said, rows = SaidOfCharges(batch), ChargeRows()
+    await books_store.insert_charges(connection, _folded(books, read, said, rows))
+    sha = batch_sha(row["last_sha"], batch, books)
+    await meanwhile(books_store.save(connection, books, batch, rows), said.digested())
+    sealed = await seals.sealed(connection, batch, sha, said.digest(), books.applied)
+    await books_store.save_batch(connection, books, batch, sha, sealed)
+    await connection.execute(_SQL.advance, shard, batch.q_to, batch.chain, sha, batch.clock_ms)
+    await _quarantine(connection, books, batch)
+    return Posted(batch.q_to, batch.chain, tuple(books.closed), len(books.dead))
 
 
 def _folded(

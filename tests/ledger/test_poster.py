@@ -28,12 +28,12 @@ def an_entry(first_q: int, facts: int) -> Entry:
 
 @pytest.mark.parametrize(
     ("sizes", "taken"),
-    [([1], 1), ([4600, 3400, 1], 2), ([4600, 3401], 1), ([9000, 1], 1), ([1] * 5, 5)],
+    [([1], 1), ([9200, 6800, 1], 2), ([9200, 6801], 1), ([17000, 1], 1), ([1] * 5, 5)],
 )
 def test_a_batch_is_whole_entries_and_at_least_one(sizes: list[int], taken: int) -> None:
     entries = [an_entry(1 + sum(sizes[:at]), size) for at, size in enumerate(sizes)]
     assert whole_batch(entries) == entries[:taken]
-    assert MOST_FACTS == 8_000
+    assert MOST_FACTS == 16_000
 
 
 async def test_no_more_entries_are_looked_at_than_a_batch_takes(parts: Parts) -> None:

@@ -156,6 +156,12 @@ _CHARGE = (
 )  # fmt: skip
 
 
+@answers(posting._SQL.newest_charge)
+def _(tx: Transaction, first: bytes, last: bytes) -> list[Row]:
+    ids = [row["id"] for row in tx.rows("charges") if first <= row["id"] <= last]
+    return [{"id": max(ids)}] if ids else []
+
+
 @answers(posting._SQL.charges)
 def _(tx: Transaction, ids: list[bytes], *_: bytes) -> list[Row]:
     return [row for hold in ids for row in only(tx.get("charges", hold), *_CHARGE)]

@@ -6,6 +6,9 @@ SELECT epoch, last_q, last_chain, last_sha FROM shards WHERE id = $1 FOR NO KEY 
 -- name: advance
 UPDATE shards SET last_q = $2, last_chain = $3, last_sha = $4, clock_ms = $5, posted_at = now() WHERE id = $1
 
+-- name: newest_charge
+SELECT id FROM charges WHERE id >= $1 AND id <= $2 ORDER BY id DESC LIMIT 1
+
 -- name: charges
 SELECT id, account_id, key_id, credit_type_id, held, state, price_version, rule, opened_epoch, opened_q,
        opened_aseq, captured, balance_after, closed_epoch, closed_q, closed_aseq, deadline_ms, reason,
