@@ -45,7 +45,7 @@ def packed_told(row: ChargeRow) -> bytes:
 def packed_briefly(charges: Iterable[BriefCharge], epoch: int) -> list[bytes]:
     """Return the rows of usual charges, which this epoch opened and ended; as `packed_row` does."""
     rows = []
-    pack, columns = _USUAL.pack, len(COPIED)
+    pack, at_epoch = _USUAL.pack, _EPOCH_BEFORE_Q.pack(4, epoch, 8)
     for (
         opened_q,
         (
@@ -56,17 +56,22 @@ def packed_briefly(charges: Iterable[BriefCharge], epoch: int) -> list[bytes]:
         told,
     ) in charges:  # fmt: skip
         row = pack(
-            columns, 12, charge_id, 8, account, 8, key, 8, held, 4, version, 2, rule,
-            2, credit_type, 4, epoch, 8, opened_q, 8, opened_aseq, _NO_VALUE, 2, state, 8, captured,
-            8, balance, 4, epoch, 8, closed_q, 8, closed_us - _BEGIN_OF_2000_US,
-            2, reason, 2, status, _NO_VALUE, 19, lots,
+            _BEFORE_ID, charge_id, 8, account, 8, key, 8, held, 4, version, 2, rule, 2, credit_type,
+            at_epoch, opened_q, 8, opened_aseq, _NO_VALUE, 2, state, 8, captured, 8, balance,
+            at_epoch, closed_q, 8, closed_us - _BEGIN_OF_2000_US, 2, reason, 2, status,
+            _BEFORE_LOTS, lots,
         )  # fmt: skip
         rows.append(row + _field(_bigint, closed_aseq) + told.copied)
     return rows
 
 
-_USUAL = struct.Struct(">h i12s iq iq iq ii ih ih ii iq iq i ih iq iq ii iq iq ih ih i i19s")
+_USUAL = struct.Struct(">6s12s iq iq iq ii ih ih 12sq iq i ih iq iq 12sq iq ih ih 8s19s")
 """From the number of columns to the allocation of one lot; each value behind its length."""
+
+_BEFORE_ID = _COUNT + _LENGTH.pack(12)
+_BEFORE_LOTS = _NULL + _LENGTH.pack(19)
+_EPOCH_BEFORE_Q = struct.Struct(">iii")
+"""What is the same for all rows, and lengths beside it, goes in as one value each."""
 
 
 class Copied:

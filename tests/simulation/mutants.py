@@ -92,7 +92,7 @@ MUTANTS = (
     Mutant(
         "epoch in posting",
         "entries of an epoch that has ended are posted",
-        python=((posting, "post", "if any(entry.epoch != row", "if False and any(entry.epoch != row"),),
+        python=((posting, "_post", "if any(entry.epoch != row", "if False and any(entry.epoch != row"),),
         expected=False,
         why="position and chain begin anew with each epoch, so an older entry hardly ever fits",
     ),

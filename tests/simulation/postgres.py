@@ -9,13 +9,14 @@ read) and its own changes, and row locks last until it ends. Rows are replaced, 
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import asyncpg
 
+from tests.ledger.copied import copied_rows
 from tests.simulation.loop import START_S, PlayedLoop, Process, current_process
 
 Row = dict[str, Any]
@@ -332,9 +333,16 @@ class Session:
         for args in many:
             await self._do(statement, tuple(args))
 
-    async def copy_records_to_table(
-        self, table: str, *, records: list[tuple[Any, ...]], columns: tuple[str, ...]
+    async def copy_to_table(
+        self,
+        table: str,
+        *,
+        source: AsyncIterator[bytes],
+        columns: tuple[str, ...],
+        format: str,  # noqa: A002
     ) -> None:
+        assert format == "binary"
+        records = copied_rows([chunk async for chunk in source])
         await self._do(f"COPY {table}", (records, columns))
 
     @asynccontextmanager
