@@ -6,6 +6,8 @@ from dataclasses import replace
 import pytest
 
 from ledger import posting, shards
+from ledger.brief_facts import BriefEntry
+from ledger.brief_fold import BriefFold
 from ledger.database import Database
 from ledger.errors import NotFound
 from ledger.facts import Allocated, HoldFact, ObservedFact, UnreadableFact
@@ -297,3 +299,46 @@ async def test_a_lot_of_another_account_cannot_be_spent(bank: Bank) -> None:
     await bank.try_post(stolen)
     assert await bank.dead() == [f"lot {lot} is none of this pool"]
     assert (await bank.pool(owner.id))["remaining"] == 100
+
+
+async def test_an_error_while_charges_are_copied_leaves_nothing_and_the_connection_usable(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = await bank.account(units=100)
+    player = bank.players[account.id]
+    entries = [
+        bank.journal.entry(player.hold(hold_id(n), 10), player.settle(hold_id(n), 10))
+        for n in range(3)
+    ]
+    whole, folded = BriefFold.fold, list[int]()
+
+    def fold(brief: BriefFold, read: BriefEntry) -> None:
+        folded.append(read.entry.first_q)
+        if len(folded) == len(entries):
+            raise RuntimeError("a mistake of ours")
+        whole(brief, read)
+
+    monkeypatch.setattr(posting, "FACTS_IN_A_STEP", 1)
+    async with bank.database.connection() as connection:
+        with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="a mistake of ours"):
+            patch.setattr(BriefFold, "fold", fold)
+            await post(connection, 0, entries)
+        assert await connection.fetch("SELECT * FROM charges") == []
+        assert isinstance(await post(connection, 0, entries), Posted)
+    assert len(await bank.rows("SELECT * FROM charges")) == 3
+    assert await bank.verify() == []
+
+
+async def test_a_hold_id_that_has_a_charge_already_is_poison(bank: Bank) -> None:
+    account = await bank.account(units=100)
+    player = bank.players[account.id]
+    await bank.post(player.hold(hold_id(5), 10), player.settle(hold_id(5), 10))
+    await bank.post(player.hold(hold_id(9), 10))
+
+    outcome = await bank.try_post(player.hold(hold_id(5), 10), player.hold(hold_id(20), 10))
+
+    assert isinstance(outcome, Posted)
+    assert await bank.dead() == [
+        "the hold id is used already",
+        "fact 5 of the account after 3",
+    ]
