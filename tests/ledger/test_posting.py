@@ -320,9 +320,10 @@ async def test_an_error_while_charges_are_copied_leaves_nothing_and_the_connecti
 
     monkeypatch.setattr(posting, "FACTS_IN_A_STEP", 1)
     async with bank.database.connection() as connection:
-        with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="a mistake of ours"):
+        with monkeypatch.context() as patch:
             patch.setattr(BriefFold, "fold", fold)
-            await post(connection, 0, entries)
+            with pytest.raises(RuntimeError, match="a mistake of ours"):
+                await post(connection, 0, entries)
         assert await connection.fetch("SELECT * FROM charges") == []
         assert isinstance(await post(connection, 0, entries), Posted)
     assert len(await bank.rows("SELECT * FROM charges")) == 3
