@@ -7,19 +7,16 @@ every other fact. `tests/ledger/test_brief_fold.py` holds the two against each o
 """
 
 from collections import defaultdict
-from functools import lru_cache
 from typing import Any, TypeAlias
 
 from ledger.books import AccountBook, Books, ChargeBook, ChargeState, GrantBook, PoolBook
 from ledger.brief_facts import HOLD, SETTLE, Brief, BriefEntry, whole_fact
-from ledger.charge_copy import packed_told
-from ledger.charge_digest import told_of
-from ledger.charge_rows import BriefCharge, Told, row_of
-from ledger.detail import MOST_REMEMBERED
+from ledger.charge_rows import BriefCharge
 from ledger.facts import MAX_AMOUNT, Fact, HoldFact
 from ledger.fold import fold_fact, shown_clock
-from ledger.fold_charges import describe, opened_charge
+from ledger.fold_charges import opened_charge
 from ledger.fold_checks import MAX_SMALL, MAX_VERSION, Place
+from ledger.told import told
 
 _OUTCOMES = {b"c": int(ChargeState.CAPTURED), b"v": int(ChargeState.VOID)}
 _CAPTURED = int(ChargeState.CAPTURED)
@@ -171,7 +168,7 @@ class BriefFold:
     def _end(self, hold_id: bytes, opened: _Opened, ending: tuple[Any, ...], detail: bytes) -> None:
         opened_q, hold, _, _, _ = opened
         del self._opened[hold_id]
-        ended = self._ended[hold_id] = opened_q, hold, ending, _told(hold[-1], detail)
+        ended = self._ended[hold_id] = opened_q, hold, ending, told(hold[-1], detail)
         self._new.append(ended)
         self._taken[hold[4], hold[6], hold[7]] += ending[1]
         self._books.closed.append(hold_id)
@@ -212,12 +209,3 @@ class BriefFold:
                 epoch,
                 q,
             )
-
-
-@lru_cache(maxsize=MOST_REMEMBERED)
-def _told(opening: bytes, ending: bytes) -> Told:
-    """Return what the details of two facts come to; thousands of charges say the same."""
-    charge = ChargeBook(b"", None, None, 0, 0, ChargeState.CAPTURED, 0, 0, 0, 0)
-    describe(charge, opening)
-    describe(charge, ending)
-    return Told(packed_told(row_of(charge)), *told_of(charge))

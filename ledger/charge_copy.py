@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from ledger.charge_rows import COLUMNS, EPOCH, BriefCharge, ChargeRow, microseconds
 from ledger.database import Json
+from ledger.detail import Detail
 
 TOLD = ("plan", "units", "measured", "record", "uncollected", "duration_ms", "note")
 """What facts tell besides money; the last columns of a row."""
@@ -37,9 +38,19 @@ def packed_row(row: ChargeRow) -> bytes:
     return _COUNT + b"".join(map(_field, _ENCODERS, _in_order(row)))
 
 
-def packed_told(row: ChargeRow) -> bytes:
+def packed_told(
+    detail: Detail, units: Json | None, measured: Json | None, record: Json | None
+) -> bytes:
     """Return the columns of `TOLD` alone."""
-    return b"".join(map(_field, _ENCODERS[-len(TOLD) :], _in_order(row)[-len(TOLD) :]))
+    return (
+        _field(_text, detail.plan)
+        + _field(_json, units)
+        + _field(_json, measured)
+        + _field(_json, record)
+        + _field(_bigint, detail.uncollected)
+        + _field(_integer, detail.duration_ms)
+        + _field(_text, detail.note)
+    )
 
 
 def packed_briefly(charges: Iterable[BriefCharge], epoch: int) -> list[bytes]:

@@ -10,8 +10,10 @@ import json
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
 
-from ledger.books import ChargeBook, ChargeState, Overtaken
-from ledger.charge_rows import BriefCharge, ChargeRow, microseconds, row_of
+from ledger.books import ChargeState, Overtaken
+from ledger.charge_rows import BriefCharge, ChargeRow, microseconds
+from ledger.database import Json
+from ledger.detail import Detail
 from ledger.seals import ChargesDigest, Place
 
 _to_json = json.JSONEncoder(ensure_ascii=False).encode
@@ -137,15 +139,14 @@ def _expired(charge_id: bytes, epoch: int, q: int, aseq: int, balance: int) -> s
     return f'["expired", "{charge_id.hex()}", {epoch}, {q}, {aseq}, {balance}]'
 
 
-def told_of(charge: ChargeBook) -> tuple[str, str, str]:
+def told_text(
+    detail: Detail, units: Json | None, measured: Json | None, record: Json | None
+) -> tuple[str, str, str]:
     """Return `opened`, `numbers` and `rest` of a usual charge's `Told`."""
-    row = row_of(charge)
-    plan = row[11]
-    units, measured, record, uncollected, duration_ms, note = row[-6:]
     return (
-        "" if plan is None else _to_json(plan),
-        _with_null(f"{duration_ms}, {charge.written_off}, {uncollected}"),
-        _told(units, measured, record, note),
+        "" if detail.plan is None else _to_json(detail.plan),
+        _with_null(f"{detail.duration_ms}, None, {detail.uncollected}"),
+        _told(units, measured, record, detail.note),
     )
 
 

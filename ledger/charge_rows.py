@@ -99,9 +99,9 @@ def row_of(charge: ChargeBook) -> ChargeRow:
         charge.status,
         charge.written_off,
         pack_allocation(charge.allocation) if charge.allocation else None,
-        _numbers(charge.units),
-        _numbers(charge.measured),
-        _object(charge.record),
+        numbers_text(charge.units),
+        numbers_text(charge.measured),
+        object_text(charge.record),
         charge.uncollected,
         charge.duration_ms,
         charge.note,
@@ -125,12 +125,12 @@ def microseconds(moment: datetime) -> int:
     return (moment - EPOCH) // _MICROSECOND
 
 
-def _numbers(values: Sequence[int | None] | None) -> Json | None:
+def numbers_text(values: Sequence[int | None] | None) -> Json | None:
     """Write whole numbers, and null for None, as JSON."""
     return None if values is None else Json(str(values).replace("None", "null"))
 
 
-def _object(values: Mapping[str, str | int | bool] | None) -> Json | None:
+def object_text(values: Mapping[str, str | int | bool] | None) -> Json | None:
     """Write an object as `jsonb` gives it back: names by length, then by their bytes."""
     if values is None:
         return None
