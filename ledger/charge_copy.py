@@ -72,7 +72,8 @@ def packed_briefly(charges: Iterable[BriefCharge], epoch: int) -> list[bytes]:
             at_epoch, closed_q, 8, closed_us - _BEGIN_OF_2000_US, 2, reason, 2, status,
             _BEFORE_LOTS, lots,
         )  # fmt: skip
-        rows.append(row + _field(_bigint, closed_aseq) + told.copied)
+        aseq = _NULL if closed_aseq is None else _BIGINT.pack(8, closed_aseq)
+        rows.append(row + aseq + told.copied)
     return rows
 
 
