@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from ledger.books import AccountBook, Books, ChargeBook, ChargeState, GrantBook, PoolBook
 from ledger.brief_facts import HOLD, SETTLE, Brief, BriefEntry, whole_fact
 from ledger.charge_rows import BriefCharge
-from ledger.facts import MAX_AMOUNT, Fact, HoldFact
+from ledger.facts import MAX_AMOUNT, Fact, HoldFact, UseFact
 from ledger.fold import fold_fact, shown_clock
 from ledger.fold_charges import opened_charge
 from ledger.fold_checks import MAX_SMALL, MAX_VERSION, Place
@@ -182,9 +182,9 @@ class BriefFold:
         return purse
 
     def _fold_fact(self, fact: Fact, place: Place) -> None:
-        """Fold a fact as every other, whose charge must then be among the books."""
+        """Fold a fact as every other; the charge it is about must then be among the books."""
         hold_id = getattr(fact, "hold_id", None)
-        if hold_id is not None:
+        if hold_id is not None and not (isinstance(fact, UseFact) and _is_apart(fact)):
             self._unfold(hold_id, place.epoch)
         fold_fact(self._books, fact, place)
 
@@ -209,3 +209,8 @@ class BriefFold:
                 epoch,
                 q,
             )
+
+
+def _is_apart(fact: UseFact) -> bool:
+    """Whether uses are counted without a look at the charge: only an allowance is noted there."""
+    return all(loan.kind != "A" for loan in fact.uses)

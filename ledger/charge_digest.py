@@ -35,6 +35,7 @@ class SaidOfCharges:
         self._said: list[tuple[int, bytes, bytes]] = []
         self._later: list[list[BriefCharge]] = []
         self._bounds: list[tuple[bytes, bytes]] = []
+        # By place in the batch: what says something of a usual charge says nothing of another.
         self._usual = [b""] * (batch.q_to - batch.q_from + 1)
 
     def add(self, rows: Iterable[ChargeRow]) -> None:
