@@ -114,6 +114,11 @@ class Waiting:
         """How many do not."""
         return len(self._settles)
 
+    @property
+    def due(self) -> bool:
+        """Whether a tick should go now."""
+        return bool(self._holds) or self.pressed or self._memory_full
+
     def add(self, ask: Ask) -> None:
         """Queue a line behind the others of its kind."""
         (self._holds if ask.holding else self._settles).append(ask)
@@ -124,7 +129,7 @@ class Waiting:
 
         Settlements alone are sent when they have waited a moment: usually a hold comes first.
         """
-        if not (self._holds or self.pressed or self._memory_full):
+        if not self.due:
             return []
         holds_first = 0 if self._memory_full else min(len(self._holds), LEAST_HOLDS)
         asks: list[Ask] = []

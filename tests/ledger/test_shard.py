@@ -290,7 +290,7 @@ async def test_a_closed_shard_is_never_ready(rig: ShardRig) -> None:
 
     with pytest.raises(LedgerUnavailable, match="closed"):
         await rig.shard.ready()
-    assert rig.shard._waiters == []
+    assert not rig.shard._connection.waited_for
 
 
 async def test_an_outage_is_said_once_and_so_is_its_end(
