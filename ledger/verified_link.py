@@ -189,8 +189,8 @@ class VerifiedLink:
     async def aclose(self) -> None:
         """Stop, and wait until it has. A repeat is harmless."""
         self.stop()
-        if self._seeking is not None:
-            await asyncio.gather(self._seeking, return_exceptions=True)
+        seeking = [] if self._seeking is None else [self._seeking]
+        await asyncio.gather(*seeking, return_exceptions=True)
 
     async def _seek(self) -> None:
         """Try until a connection is verified."""

@@ -229,7 +229,7 @@ class Passage:
         assert self._begun is not None
         try:
             self._write()
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever it is, the main flow writes it
             _log.exception("the fast path failed")
             self._give_back()
         lent, self._lent = self._lent, None
