@@ -151,13 +151,12 @@ class Shard:
             LedgerUnavailable: Too many wait, or the shard is closed.
 
         """
-        if self._waiting.holds >= MAX_WAITING:
+        holds = self._waiting.holds
+        if len(holds) >= MAX_WAITING:
             raise LedgerUnavailable("too many requests wait for the ledger")
         if self._sweep is None:
             self._start()
-        self._waiting.add(
-            Ask(line, taker, since=self._clock.monotonic(), holding=True, claim=claim)
-        )
+        holds.append(Ask(line, taker, since=self._clock.monotonic(), holding=True, claim=claim))
         if self._tick is None and not self._next_comes:
             self._soon()
 
@@ -198,15 +197,15 @@ class Shard:
         """
         if self._sweep is None:
             self._start()
-        waiting = self._waiting
-        waiting.add(Ask(line, taker, since=0.0, holding=False, epoch=epoch, claim=claim))
-        if waiting.settles == 1:
+        settles = self._waiting.settles
+        settles.append(Ask(line, taker, since=0.0, holding=False, epoch=epoch, claim=claim))
+        if len(settles) == 1:
             self._settling_since = self._loop.time()
-        if waiting.settles >= MAX_LINES:
-            waiting.pressed = True
+            if self._pressing is None:
+                self._pressing = self._loop.call_later(SETTLE_WAIT_S, self._press)
+        elif len(settles) >= MAX_LINES:
+            self._waiting.pressed = True
             self._soon()
-        elif self._pressing is None:
-            self._pressing = self._loop.call_later(SETTLE_WAIT_S, self._press)
 
     async def run(
         self,
