@@ -19,6 +19,7 @@ from ledger.limits import ALL_ROUTES, Limit, limits_block, window_id
 from ledger.reasons import Reason
 from ledger.records import AccountRecord, account_field
 from ledger.sweeper import IDLE_SESSION_MS, Sweeper
+from tests.failpoints.rounds import Rounds, Waiting
 from tests.failpoints.run import CLOCK, BriskClock, Customer, Run, Scenario, tried, until
 
 SOON_MS = 80
@@ -201,7 +202,7 @@ async def controls(run: Run) -> None:
 
 
 async def debt(run: Run) -> None:
-    """More is taken back than there is; the next grant pays it."""
+    """Of an account in no epoch more is taken back than there is; the next grant pays it."""
     [one, _] = run.customers
     kind = run.stage.credit_type
     run.begin()
@@ -220,6 +221,7 @@ async def debt(run: Run) -> None:
                 await grants.give(connection, one.account, grant, actor="test", reference="pays")
             await ledger.pusher.poll()
 
+        await run.step("a new epoch", lambda: renewed(ledger))
         await run.step("taken", take)
         await run.step("posted", ledger.post_all)
         await run.step("given", give)
@@ -372,6 +374,7 @@ async def the_steward(run: Run) -> None:
 
         async def at_work() -> None:
             steward = its.steward()
+            rounds = Rounds(steward)
             working = asyncio.create_task(steward.run())
             try:
                 async with ledger.database.connection() as connection:
@@ -383,7 +386,7 @@ async def the_steward(run: Run) -> None:
                 run.all_safe()
                 await until(lambda: steward.elected)
                 await until(lambda: tried(its._record_findings))
-                await asyncio.sleep(0.1)
+                await rounds.all_done()
             finally:
                 working.cancel()
                 await asyncio.gather(working, return_exceptions=True)
@@ -586,22 +589,35 @@ async def two_stewards(run: Run) -> None:
 
         async def at_work() -> None:
             stewards = [first.steward(), second.steward()]
+            rounds = [Rounds(steward) for steward in stewards]
+            elections = [steward._election for steward in stewards]
             working = []
             try:
-                for steward in stewards:
-                    working.append(asyncio.create_task(steward.run()))
-                    await asyncio.sleep(0.03)
-                await until(lambda: any(steward.elected for steward in stewards))
+                working.append(asyncio.create_task(stewards[0].run()))
+                await until(lambda: stewards[0].elected)
+                candidate = Waiting(elections[1])
+                working.append(asyncio.create_task(stewards[1].run()))
+                await until(lambda: candidate.waited)
+                post = elections[0]._connection
                 async with first.database.connection() as connection:
                     await connection.execute(
                         "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
                         " AND granted AND pid <> pg_backend_pid() AND database ="
                         " (SELECT oid FROM pg_database WHERE datname = current_database())"
                     )
-                await asyncio.sleep(0.05)
-                await until(lambda: any(steward.elected for steward in stewards))
+
+                def next_elected() -> list[Rounds]:
+                    both = zip(rounds, stewards, elections, strict=True)
+                    return [
+                        its
+                        for its, steward, election in both
+                        if steward.elected and election._connection not in (None, post)
+                    ]
+
+                await until(next_elected)
                 await run.buy(first, one, 4, 2)
                 await until(lambda: not first.settler.unsettled)
+                await next_elected()[0].all_done()
             finally:
                 for task in working:
                     task.cancel()
@@ -817,6 +833,8 @@ async def a_finding(run: Run) -> None:
                 await findings.record(connection, found)
                 assert await findings.halted(connection)
                 await findings.open_by_check(connection)
+            # Twice: what Redis has and Postgres does not know of is a repeat to it.
+            await ledger.pusher.poll()
             await ledger.pusher.poll()
             await ledger._tell_windows()
 
