@@ -53,8 +53,8 @@ _AREAS = {
         "partitions", "poster", "posting", "pusher", "seals", "steward", "sweeper",
     },
     "ledger, controls and accounts": {
-        "accounts", "api_keys", "charges", "controls", "credit_types", "dead_facts", "grants",
-        "price_versions",
+        "accounts", "api_keys", "charges", "control_rows", "controls", "credit_types", "dead_facts",
+        "grants", "price_versions",
     },
 }  # fmt: skip
 
