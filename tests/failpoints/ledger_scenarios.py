@@ -635,10 +635,10 @@ async def closing(run: Run) -> None:
 
         async def ended() -> None:
             async with run.ledger() as other:
-                await ledger.set_windows(
+                await ledger.windows.choose(
                     {run.stage.credit_type: 10_000_000}, {run.stage.credit_type}
                 )
-                await ledger._size_windows()
+                await ledger.windows.resize()
                 await run.buy(other, one, 10, 6)
                 posting = asyncio.create_task(ledger.poster.run())
                 await other.aclose(1.0)
@@ -836,14 +836,14 @@ async def a_finding(run: Run) -> None:
             # Twice: what Redis has and Postgres does not know of is a repeat to it.
             await ledger.pusher.poll()
             await ledger.pusher.poll()
-            await ledger._tell_windows()
+            await ledger.windows.tell()
 
         async def settled() -> None:
             async with ledger.database.connection() as connection:
                 for row in await findings.rows(connection):
                     await findings.get(connection, row.id)
                     await findings.resolve(connection, row.id, actor="test", reason="made up")
-            await ledger._tell_windows()
+            await ledger.windows.tell()
 
         await run.step("recorded", recorded)
         await run.step("settled by a person", settled)
@@ -867,7 +867,7 @@ async def wipe(ledger: Ledger) -> None:
 async def renewed(ledger: Ledger) -> None:
     """A new epoch, by a person's wish."""
     await ledger.rebuild(actor="test", reason="why")
-    await until(lambda: tried(ledger._tell_windows))
+    await until(lambda: tried(ledger.windows.tell))
 
 
 SCENARIOS: tuple[Scenario, ...] = (
