@@ -16,8 +16,11 @@ from ledger.findings import Finding
 from ledger.key_caps import Cap
 from ledger.ledger import Ledger
 from ledger.limits import ALL_ROUTES, Limit, limits_block, window_id
+from ledger.lines import load_begin_args
+from ledger.loader import TOKEN_BYTES
 from ledger.reasons import Reason
 from ledger.records import AccountRecord, account_field
+from ledger.snapshot import Snapshot
 from ledger.sweeper import IDLE_SESSION_MS, Sweeper
 from tests.failpoints.rounds import Rounds, Waiting
 from tests.failpoints.run import CLOCK, BriskClock, Customer, Run, Scenario, tried, until
@@ -581,6 +584,32 @@ async def a_lot_of_an_unloaded_account(run: Run) -> None:
 ENDED = "state = 'expired'"
 
 
+async def an_account_that_two_load(run: Run) -> None:
+    """Another process begins to while one has read what to load, which has to read it again."""
+    [one, _] = run.customers
+    run.begin()
+    async with run.ledger() as ledger:
+
+        async def loaded() -> None:
+            read = ledger.loader._snapshot
+
+            async def overtaken(account: int) -> Snapshot:
+                ledger.loader._snapshot = read
+                found = await read(account)
+                token = secrets.token_bytes(TOKEN_BYTES)
+                await ledger.shard.run("load_begin", load_begin_args(account, token))
+                return found
+
+            ledger.loader._snapshot = overtaken
+            await ledger.loader.load(one.account)
+            ledger.loader._snapshot = read
+
+        await run.step("a new epoch", lambda: renewed(ledger))
+        await run.step("loaded", lambda: until(lambda: tried(loaded)))
+        await run.step("bought", lambda: run.buy(ledger, one, 4, 2))
+        await run.step("settled", lambda: run.settled(ledger))
+
+
 async def two_stewards(run: Run) -> None:
     """One waits for the other's post, which is lost with its connection."""
     [one, _] = run.customers
@@ -890,6 +919,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     another_history,
     a_longer_history,
     a_lot_of_an_unloaded_account,
+    an_account_that_two_load,
     two_stewards,
     closing,
     redis_went_back,
