@@ -353,12 +353,17 @@ async def a_subscription(run: Run) -> None:
     """Its first invoice gives credits, so does a larger quantity; then it ends."""
     async with market(run) as place:
         session = await place.buy("daily")
-        await place.step("delivered", place.deliver)
 
         async def found() -> str:
             return str((await place.look(f"/v1/checkout/sessions/{session}"))["subscription"])
 
+        async def invoiced() -> None:
+            paid = (await place.look(f"/v1/subscriptions/{subscription}"))["latest_invoice"]
+            await settling.settle(place.shop, "invoice", paid)
+
         subscription = await run.step("found", found)
+        await place.step("its invoice first", invoiced)
+        await place.step("delivered", place.deliver)
         query = subscriptions_by_people.SubscriptionQuery()
         await place.step("listed", lambda: subscriptions_by_people.listed(place.shop, query))
         await place.step(
