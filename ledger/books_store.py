@@ -18,7 +18,7 @@ from ledger.books import (
     UseKey,
 )
 from ledger.charge_rows import COLUMNS, ChargeRow, ending_of, moment, row_of
-from ledger.controls import packed
+from ledger.control_rows import packed
 from ledger.database import Connection, Queries, array
 from ledger.fact_bytes import pack_fact
 from ledger.facts import (
