@@ -5,6 +5,7 @@ Requests per second and latency depend on who shares the cores; CPU time repeats
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -58,12 +59,25 @@ class Rounds:
 
 
 async def in_turns(
-    peers: dict[str, Peer], upstream: Upstream, *, connections: int, rounds: int, seconds: int
-) -> dict[str, Rounds]:
-    found = {name: Rounds() for name in peers}
+    peers: dict[str, Peer],
+    upstream: Upstream,
+    *,
+    connections: Sequence[int],
+    rounds: int,
+    seconds: int,
+) -> list[dict[str, Rounds]]:
+    """
+    Measure each peer at these numbers of connections, one right after the other, so often.
+
+    Returns:
+        What was found at each of the numbers, by peer.
+
+    """
+    found: list[dict[str, Rounds]] = [{name: Rounds() for name in peers} for _ in connections]
     for _ in range(rounds):
         for name, peer in peers.items():
-            await _round(peer, upstream, found[name], connections, seconds)
+            for at, seen in zip(connections, found, strict=True):
+                await _round(peer, upstream, seen[name], at, seconds)
     return found
 
 

@@ -71,7 +71,7 @@ async def work(parent: Parent) -> None:
         async def take(new: InForce) -> None:
             prices.swap(new.list, new.version, new.type_numbers)
             ledger.poster.prompt = any(route.strict for route in new.list.routes)
-            await ledger.set_windows(windows_of(new), growing_of(new))
+            await ledger.windows.choose(windows_of(new), growing_of(new))
 
         await take(first)
         pages_url = parent.orders["pages_url"]

@@ -19,7 +19,7 @@ from ledger.database import Connection, Queries
 from ledger.errors import Conflict, InvalidInput, NotFound
 from ledger.facts import NEVER
 from ledger.ids import account_text, key_text
-from ledger.inputs import clean_text
+from ledger.inputs import clean_text, to_ms
 
 SECRET_PREFIX = "fbx_"  # noqa: S105 - what every key begins with
 SHOWN_CHARACTERS = 12
@@ -117,7 +117,7 @@ async def create(
         Conflict: `too-many-keys`. Nothing changed.
 
     """
-    expires_ms = NEVER if expires_at is None else controls.to_ms(expires_at)
+    expires_ms = NEVER if expires_at is None else to_ms(expires_at)
     async with connection.transaction():
         made = await _make(
             connection,

@@ -95,28 +95,23 @@ class Waiting:
     Lines that wait for a tick.
 
     Attributes:
+        holds: Those that ask for a hold or a check, in their order.
+        settles: All others, in theirs.
         pressed: Settlements are sent now, with a hold or without one.
     """
 
+    __slots__ = ("_memory_full", "holds", "pressed", "settles")
+
     def __init__(self) -> None:
-        self._settles: deque[Ask] = deque()
-        self._holds: deque[Ask] = deque()
-        self._memory_full = False
+        self.holds: deque[Ask] = deque()
+        self.settles: deque[Ask] = deque()
         self.pressed = False
+        self._memory_full = False
 
     @property
-    def holds(self) -> int:
-        """How many ask for a hold or a check."""
-        return len(self._holds)
-
-    @property
-    def settles(self) -> int:
-        """How many do not."""
-        return len(self._settles)
-
-    def add(self, ask: Ask) -> None:
-        """Queue a line behind the others of its kind."""
-        (self._holds if ask.holding else self._settles).append(ask)
+    def due(self) -> bool:
+        """Whether a tick should go now."""
+        return bool(self.holds) or self.pressed or self._memory_full
 
     def take(self, epoch: int) -> list[Ask]:
         """
@@ -124,17 +119,17 @@ class Waiting:
 
         Settlements alone are sent when they have waited a moment: usually a hold comes first.
         """
-        if not (self._holds or self.pressed or self._memory_full):
+        if not self.due:
             return []
-        holds_first = 0 if self._memory_full else min(len(self._holds), LEAST_HOLDS)
+        holds_first = 0 if self._memory_full else min(len(self.holds), LEAST_HOLDS)
         asks: list[Ask] = []
-        while self._settles and len(asks) < MAX_LINES - holds_first:
-            ask = self._settles.popleft()
+        while self.settles and len(asks) < MAX_LINES - holds_first:
+            ask = self.settles.popleft()
             if ask.epoch is not None and ask.epoch != epoch:
                 ask.fail("another epoch has begun")
             elif not ask.future.done():
                 asks.append(ask)
-        self.pressed = bool(self._settles)
+        self.pressed = bool(self.settles)
         if self._memory_full:
             self._memory_full = False
             if asks:
@@ -144,38 +139,38 @@ class Waiting:
 
     def _take_holds(self, asks: list[Ask]) -> None:
         session: bytes | None = None
-        while self._holds and len(asks) < MAX_LINES:
-            ask = self._holds[0]
+        while self.holds and len(asks) < MAX_LINES:
+            ask = self.holds[0]
             if ask.line[0] == HOLD and not ask.future.done():
                 if session not in (None, ask.line[SESSION]):
                     break  # ids of another session go with their own head
                 session = ask.line[SESSION]
-            self._holds.popleft()
+            self.holds.popleft()
             if not ask.future.done():
                 asks.append(ask)
 
     def again(self, asks: list[Ask]) -> None:
         """Put lines back to the front, in their order; who gave up meanwhile is left out."""
         waiting = [ask for ask in asks if not ask.future.done()]
-        self._settles.extendleft(ask for ask in reversed(waiting) if not ask.holding)
-        self._holds.extendleft(ask for ask in reversed(waiting) if ask.holding)
-        self.pressed = bool(self._settles)
+        self.settles.extendleft(ask for ask in reversed(waiting) if not ask.holding)
+        self.holds.extendleft(ask for ask in reversed(waiting) if ask.holding)
+        self.pressed = bool(self.settles)
 
     def memory_full(self, asks: list[Ask]) -> None:
         """Put settlements back that went out beside holds: the next tick has them alone."""
-        self._settles.extendleft(ask for ask in reversed(asks) if not ask.holding)
+        self.settles.extendleft(ask for ask in reversed(asks) if not ask.holding)
         self._memory_full = True
 
     def expire(self, now: float) -> None:
         """Tell holds that have waited long enough, and forget those at the front."""
-        for ask in self._holds:
+        for ask in self.holds:
             expire(ask, now)
-        while self._holds and self._holds[0].future.done():
-            self._holds.popleft()
+        while self.holds and self.holds[0].future.done():
+            self.holds.popleft()
 
     def fail(self, why: str) -> None:
         """Tell all of them that there will be no answer."""
-        for ask in (*self._settles, *self._holds):
+        for ask in (*self.settles, *self.holds):
             ask.fail(why)
 
 

@@ -21,7 +21,7 @@ from ledger.books import (
 from ledger.brief_facts import HOLD, SETTLE, Brief, BriefEntry
 from ledger.charge_copy import COPIED, HEADER, TRAILER, Copied, packed_row
 from ledger.charge_rows import ChargeRow, ending_of, moment, row_of
-from ledger.controls import packed
+from ledger.control_rows import packed
 from ledger.database import Connection, Queries, array
 from ledger.fact_bytes import pack_fact
 from ledger.facts import (

@@ -1,7 +1,8 @@
-"""What people may type: texts, amounts and metadata that the tables can keep as they are."""
+"""What people may type: texts, amounts, times and metadata that the tables can keep as they are."""
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ledger.errors import InvalidInput
@@ -13,6 +14,8 @@ MAX_METADATA_BYTES = 8_192
 """Shown with every entry; more belongs into the system that the reference names."""
 
 MAX_PAGE = 200
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def clean_text(field: str, text: str, most: int = MAX_TEXT_CHARACTERS, *, least: int = 0) -> str:
@@ -44,6 +47,19 @@ def check_amount(field: str, amount: int) -> int:
     if not 1 <= amount <= MAX_AMOUNT:
         raise InvalidInput(field, f"1 to {MAX_AMOUNT}")
     return amount
+
+
+def to_ms(moment: datetime) -> int:
+    """
+    Milliseconds since 1970, rounded down.
+
+    Raises:
+        InvalidInput: The moment has no time zone.
+
+    """
+    if moment.tzinfo is None:
+        raise InvalidInput("time", "needs a time zone")
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
 def check_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:

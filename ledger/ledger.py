@@ -5,9 +5,8 @@ The only place where the parts of this package are put together. Nothing here de
 """
 
 import asyncio
-import logging
 import random
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -17,30 +16,25 @@ from ledger import (
     admins,
     charges,
     claims,
-    credit_types,
     findings,
     gateways,
     partitions,
     replies,
-    shards,
 )
 from ledger.audit_jobs import Auditor
 from ledger.claims import Claims
 from ledger.database import PROMPT_LIMIT_S, Database
 from ledger.election import Election
 from ledger.errors import LedgerUnavailable
-from ledger.facts import MAX_AMOUNT
 from ledger.fence import Fence
 from ledger.findings import Finding
 from ledger.holds import Holds
 from ledger.journal import Reading, read_meta
 from ledger.key_directory import KeyDirectory
 from ledger.keys import Keys
-from ledger.lines import dials_args
 from ledger.link import Link, RedisError
 from ledger.loader import Loader
 from ledger.outage import OUTAGE, told
-from ledger.peaks import Peaks
 from ledger.plans import PlanDirectory
 from ledger.ports import Clock, SystemClock
 from ledger.posted_holds import PostedHolds
@@ -50,7 +44,7 @@ from ledger.quick_hold import QuickHolds
 from ledger.reaches import Reaches, reader
 from ledger.rebuild import Rebuilding, Rebuilt, Reloading, rebuild, reload
 from ledger.reconcile import POSITIONS, Stores, reconcile
-from ledger.records import Meta, TypeMeta
+from ledger.records import Meta
 from ledger.replies import Replies
 from ledger.scripts import Scripts
 from ledger.settler import Settler
@@ -58,8 +52,7 @@ from ledger.shard import Shard
 from ledger.snapshot import read_snapshot
 from ledger.steward import Job, Steward
 from ledger.sweeper import Sweeper
-
-log = logging.getLogger(__name__)
+from ledger.windows import Windows
 
 Role = Literal["worker", "steward", "command"]
 
@@ -111,6 +104,7 @@ class Ledger:
     claims, replies: What Postgres has of Idempotency-Keys, and the answers kept under them.
     loader, pusher: Bring accounts, and ordered changes, to Redis.
     poster, sweeper: What the steward does again and again; a command may do it once.
+    windows: How far Redis may be ahead of Postgres.
     shard: The verified connection behind all of these.
     """
 
@@ -131,6 +125,7 @@ class Ledger:
             options.shard, redis_keys, self._connect, new_fence(), clock, scripts=scripts
         )
         self._reading = Reading(self._connect)
+        self.windows = Windows(database, self.shard, self.state, clock)
         self.loader = Loader(self.shard, partial(read_snapshot, database), clock, chance)
         self.pusher = Pusher(database, self.shard, self.loader, self._reading, clock)
         self.poster = Poster(database, self.shard, self._reading, new_fence(), clock)
@@ -154,8 +149,6 @@ class Ledger:
         self.keys = KeyDirectory(database)
         self.plans = PlanDirectory(database)
         self._asking_postgres: asyncio.Task[None] | None = None
-        self._peaks = Peaks(clock)
-        self._least: dict[int, int] = {}
 
     @classmethod
     async def open(
@@ -204,32 +197,6 @@ class Ledger:
         self._reading.close()
         await self.database.close()
         return unsettled
-
-    async def set_windows(
-        self, windows: Mapping[int, int], growing: Collection[int] = frozenset()
-    ) -> None:
-        """
-        Say how many units of a credit type may be held or spent beyond what is posted.
-
-        Kept in Postgres, so that every process opens an epoch with them. Known to Redis on
-        return if it answers now, else as soon as the steward finds it answering. Those of
-        other types stay.
-
-        Args:
-            windows: Credit type -> units of it, at least its largest ceiling.
-            growing: Types of these whose window is larger where ten seconds at the last hour's
-                peak are more; the elected steward sees to that.
-
-        """
-        self._least = {number: windows[number] for number in growing}
-        fixed = {number: units for number, units in windows.items() if number not in growing}
-        async with self.database.connection() as connection:
-            await credit_types.set_windows(connection, fixed)
-            await credit_types.raise_windows(connection, self._least)
-        try:
-            await self._tell_windows()
-        except LedgerUnavailable as away:
-            log.warning("the windows are told to Redis later: %s", away)
 
     async def state(self) -> Meta | None:
         """Return the shard's counters as Redis has them, for metrics; None if it has none."""
@@ -318,7 +285,7 @@ class Ledger:
                 Job("due grants", POLL_S, self.pusher.enter_due),
                 Job("overdue holds", SWEEP_S, self.sweeper.expire_holds),
                 Job("due lots", SWEEP_S, self.sweeper.expire_lots),
-                Job("windows", WINDOWS_S, self._size_windows),
+                Job("windows", WINDOWS_S, self.windows.resize),
                 Job("old epochs", OLD_EPOCHS_S, self.sweeper.drop_epochs),
                 Job("tidying", TIDY_S, self.sweeper.tidy),
                 Job("partitions", TIDY_S, self._keep_partitions),
@@ -353,33 +320,6 @@ class Ledger:
         async with self.database.connection(limit_s=PROMPT_LIMIT_S) as connection:
             return await charges.open_among(connection, holds, self.options.shard)
 
-    async def _size_windows(self) -> None:
-        """Give growing windows the room of their peak, take back what it needs no more, tell."""
-        state = await self.state()
-        if state is not None:
-            self._peaks.see(state)
-        sizes = {
-            number: min(max(least, self._peaks.of(number)), MAX_AMOUNT)
-            for number, least in self._least.items()
-        }
-        if sizes:
-            async with self.database.connection() as connection:
-                await credit_types.set_windows(connection, sizes)
-        await self._tell_windows()
-
-    async def _tell_windows(self) -> None:
-        """Make Redis' windows those that Postgres has; types that are new to it are added."""
-        async with self.database.connection() as connection:
-            wanted = await credit_types.windows(connection)
-        await self.shard.ready()
-        state = await self.state()
-        known = {} if state is None else {each.credit_type: each for each in state.types}
-        told = {
-            number: _not_below_use(units, known.get(number)) for number, units in wanted.items()
-        }
-        if {number: each.window for number, each in known.items()} != told:
-            await self.shard.run("dials", dials_args(shards.JOURNAL_CAP, told.items()))
-
     async def _keep_partitions(self) -> None:
         now = datetime.fromtimestamp(self._clock.now_ms() / 1_000, UTC)
         async with self.database.connection() as connection:
@@ -404,18 +344,6 @@ class Ledger:
             found = await self.reconcile()
         async with self.database.connection() as connection:
             await findings.record(connection, found)
-
-
-def _not_below_use(units: int, known: TypeMeta | None) -> int:
-    """
-    Return the window to tell: the one in force for as long as more than `units` is out.
-
-    Lowered below that, it would refuse calls that it let pass a moment ago. 0 is told at once: a
-    finding halts the shard.
-    """
-    if known is None or units == 0 or known.held - known.posted <= units:
-        return units
-    return max(units, known.window)
 
 
 def _silent(store: str, away: Exception) -> LedgerUnavailable:

@@ -1,6 +1,5 @@
 """One call of the tick script on its way: its lines out, its answers given to those who asked."""
 
-import asyncio
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
@@ -15,11 +14,14 @@ from ledger.standing import Standing
 class Shard(Protocol):
     """Whose tick it is."""
 
-    def answered(self, tick: "Tick", raw: Any) -> bool:
-        """Deal with the reply; True: the next tick may follow."""
+    def answered(self, tick: "Tick", raw: Any, /) -> None:
+        """Deal with the reply."""
 
-    def unanswered(self, tick: "Tick", error: RedisError) -> bool:
+    def unanswered(self, tick: "Tick", error: RedisError, /) -> None:
         """Deal with an error instead of one."""
+
+    def over(self, tick: "Tick", unexpected: Exception | None = None, /) -> None:
+        """Go on; `unexpected` is what went wrong while it was dealt with."""
 
 
 class Tick:
@@ -27,35 +29,37 @@ class Tick:
     The lines of one tick on their way, and what their reply leads to.
 
     Attributes:
-        over: True when the next tick may follow; False: look again after a while.
+        dropped: Nobody wants to hear the reply any more.
     """
 
-    __slots__ = ("_shard", "asks", "link", "over", "standing")
+    __slots__ = ("_shard", "asks", "dropped", "link", "standing")
 
     def __init__(self, shard: Shard, link: Link, standing: Standing, asks: list[Ask]) -> None:
         self._shard = shard
         self.link = link
         self.standing = standing
         self.asks = asks
-        self.over: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self.dropped = False
 
     def done(self) -> bool:
-        """Whether it is over, or its shard is closed."""
-        return self.over.done()
+        """Whether nobody wants to hear the reply."""
+        return self.dropped
 
     def set_result(self, raw: Any) -> None:
-        """Give out the answers; an error nobody expected ends the pump, which says so."""
-        try:
-            self.over.set_result(self._shard.answered(self, raw))
-        except Exception as error:  # noqa: BLE001 - see above
-            self.over.set_exception(error)
+        """Give out the answers."""
+        self._deal(self._shard.answered, raw)
 
     def set_exception(self, error: RedisError) -> None:
         """Deal with the error."""
+        self._deal(self._shard.unanswered, error)
+
+    def _deal(self, how: Callable[["Tick", Any], None], said: Any) -> None:
         try:
-            self.over.set_result(self._shard.unanswered(self, error))
-        except Exception as unexpected:  # noqa: BLE001 - see above
-            self.over.set_exception(unexpected)
+            how(self, said)
+        except Exception as unexpected:  # noqa: BLE001 - the shard says so
+            self._shard.over(self, unexpected)
+        else:
+            self._shard.over(self)
 
 
 class Lines(NamedTuple):

@@ -266,5 +266,5 @@ async def published(ledger: Ledger, text: str) -> tuple[LivePrices, dict[str, in
     async with ledger.database.connection() as connection:
         numbers = await credit_types.register(connection, scales)
         version = await price_versions.publish(connection, text, rules, actor="test")
-    await ledger.set_windows(dict.fromkeys(numbers.values(), WINDOW))
+    await ledger.windows.choose(dict.fromkeys(numbers.values(), WINDOW))
     return LivePrices(prices, version.version, numbers), numbers

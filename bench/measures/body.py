@@ -57,11 +57,11 @@ async def body(run: Run) -> Found:
 
 async def _compare(run: Run, peers: dict[str, Peer], shared: Stage) -> Found:
     run.say(f"{CONNECTIONS} connections")
-    warm = await in_turns(peers, shared.upstream, connections=CONNECTIONS, rounds=1, seconds=1)
-    seen = await in_turns(
+    [warm] = await in_turns(peers, shared.upstream, connections=[CONNECTIONS], rounds=1, seconds=1)
+    [seen] = await in_turns(
         peers,
         shared.upstream,
-        connections=CONNECTIONS,
+        connections=[CONNECTIONS],
         rounds=run.rounds,
         seconds=run.seconds,
     )

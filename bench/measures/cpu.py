@@ -20,27 +20,24 @@ async def cpu(run: Run) -> Found:
         said="CPU of the processes that carry requests, user and system; a GET at a fixed price of"
         " 1, 191 bytes answered. `backend` is the one behind all of them, alone."
     )
-    measured: dict[int, dict[str, Rounds]] = {}
     async with AsyncExitStack() as stack:
         shared = await stack.enter_async_context(stage(run.folder))
         peers = {name: await stack.enter_async_context(PEERS[name](shared)) for name in run.peers}
         run.say("warming up")
-        warm = await in_turns(peers, shared.upstream, connections=USUAL, rounds=1, seconds=1)
-        forwarded = {name: seen.forwarded for name, seen in warm.items()}
-        for connections in run.connections:
-            run.say(f"{connections} connections")
-            seen = await in_turns(
-                peers,
-                shared.upstream,
-                connections=connections,
-                rounds=run.rounds,
-                seconds=run.seconds,
-            )
-            measured[connections] = seen
-            for name, rounds in seen.items():
-                forwarded[name] += rounds.forwarded
+        [warm] = await in_turns(peers, shared.upstream, connections=[USUAL], rounds=1, seconds=1)
+        run.say(" and ".join(f"{at:,}" for at in run.connections) + " connections")
+        seen = await in_turns(
+            peers,
+            shared.upstream,
+            connections=run.connections,
+            rounds=run.rounds,
+            seconds=run.seconds,
+        )
+        measured = dict(zip(run.connections, seen, strict=True))
+        for connections, by_peer in measured.items():
             plural = "" if connections == ONE else "s"
-            found.tables.append(table(f"{connections} connection{plural}", seen))
+            found.tables.append(table(f"{connections} connection{plural}", by_peer))
+        forwarded = {name: sum(one[name].forwarded for one in (warm, *seen)) for name in run.peers}
         slack = USUAL + run.rounds * sum(run.connections)
         found.counts = await charged(peers, forwarded, price=1, slack=slack)
         found.notes = [

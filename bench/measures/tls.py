@@ -48,9 +48,9 @@ async def tls(run: Run) -> Found:
 
 async def _compare(run: Run, peers: dict[str, Peer], backend: Upstream) -> Found:
     run.say(f"{CONNECTIONS} connections, with TLS and without")
-    warm = await in_turns(peers, backend, connections=CONNECTIONS, rounds=1, seconds=1)
-    seen = await in_turns(
-        peers, backend, connections=CONNECTIONS, rounds=run.rounds, seconds=run.seconds
+    [warm] = await in_turns(peers, backend, connections=[CONNECTIONS], rounds=1, seconds=1)
+    [seen] = await in_turns(
+        peers, backend, connections=[CONNECTIONS], rounds=run.rounds, seconds=run.seconds
     )
     us = {name: rounds.us_per_request for name, rounds in seen.items()}
     ours = ("farebox", OURS)

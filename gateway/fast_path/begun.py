@@ -17,9 +17,11 @@ class Begun:
         prices: In force when it began.
         began_us: Microseconds since 1970.
         body: All of the request's.
+        lent: The backend's connection that it was written to; it may come after the rest, with the
+            hold's answer.
     """
 
-    __slots__ = ("_asked", "_lent", "_upstreams", "began_us", "body", "prices")
+    __slots__ = ("_asked", "_upstreams", "began_us", "body", "lent", "prices")
 
     def __init__(
         self,
@@ -35,7 +37,7 @@ class Begun:
         self.began_us = began_us
         self.body = body
         self._asked: Asked | None = asked
-        self._lent = lent
+        self.lent = lent
         self._upstreams = upstreams
 
     @property
@@ -50,7 +52,7 @@ class Begun:
 
     def upstreams(self, usual: UpstreamClient) -> "UpstreamClient":
         """Return the client to send the request with: it may be on its way already."""
-        lent = self._lent
+        lent = self.lent
         return usual if lent is None or lent.taken else _Resuming(self._upstreams, lent)
 
     def close(self, holds: Holds) -> None:
@@ -61,9 +63,9 @@ class Begun:
             if not asked.answer.cancel():
                 with suppress(LedgerUnavailable):
                     asked.answer.result()
-        if self._lent is not None:
-            self._lent.give_back()
-            self._lent = None
+        if self.lent is not None:
+            self.lent.give_back()
+            self.lent = None
 
 
 class _Resuming:

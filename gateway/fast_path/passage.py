@@ -35,6 +35,9 @@ class Passage:
                      │            │               │
                      └────────────┴───────────────┴─ anything else: left to the main flow
 
+    A request whose cost follows from its answer is left as soon as its hold is asked for: the main
+    flow makes itself ready meanwhile. When the hold is granted, the request is still written here.
+
     It is what the shard tells the hold's answer, and the upstream connection its news, each in the
     turn of the event loop that brings it. When a request is left to the main flow, the connection
     gets another passage for its next.
@@ -45,6 +48,7 @@ class Passage:
 
     __slots__ = (
         "_answer",
+        "_begun",
         "_body",
         "_connection",
         "_epoch",
@@ -74,6 +78,7 @@ class Passage:
         self._error: LedgerUnavailable | None = None
         self._future: asyncio.Future[Answer] | None = None
         self._lent: Lent | None = None
+        self._begun: Begun | None = None
         self._settled = True
         self.began_us = 0
 
@@ -106,6 +111,8 @@ class Passage:
         self.began_us = now_us
         fast.under_way.add(self)
         fast.metrics.open_requests += 1
+        if prepared.terms.metered:
+            asyncio.get_running_loop().call_soon(self._leave_early)
         return True
 
     def leave(self) -> None:
@@ -123,7 +130,7 @@ class Passage:
         quick = self._priced.quick
         deadline_ms = self.began_us // 1000 + quick.order.lifetime_ms
         asked = Asked(quick.order, self._hold_id, deadline_ms, self._epoch, self._known, answer)
-        begun = Begun(
+        self._begun = begun = Begun(
             self._prepared.prices,
             self.began_us,
             self._body,
@@ -149,6 +156,8 @@ class Passage:
     def set_result(self, answer: Answer) -> None:
         """Go on with what was granted."""
         if self._future is not None:
+            if answer.words[0] == _GRANTED and self._prepared.terms.metered:
+                self._send_early()
             self._future.set_result(answer)
             return
         self._answer = answer
@@ -202,21 +211,52 @@ class Passage:
     # The parts
 
     def _send(self) -> None:
-        """Write the request to its backend, where a connection is kept."""
+        """Go on when the backend answers."""
+        if not self._write():
+            self.leave()
+
+    def _leave_early(self) -> None:
+        """Let the main flow make itself ready while Redis works."""
+        if self._settled or self._answer is not None or self._error is not None:
+            return  # it was left for another reason, or is further already
+        try:
+            self.leave()
+        except Exception:  # noqa: BLE001 - what is begun has to be undone, whatever it is
+            self._drop()
+
+    def _send_early(self) -> None:
+        """Write what the main flow will go on with; where that fails, it writes it itself."""
+        assert self._begun is not None
+        try:
+            self._write()
+        except Exception:  # noqa: BLE001 - whatever it is, the main flow writes it
+            _log.exception("the fast path failed")
+            self._give_back()
+        lent, self._lent = self._lent, None
+        if lent is not None:
+            lent.connection.listener = None
+            self._begun.lent = lent
+
+    def _write(self) -> bool:
+        """Write the request to its backend, if a connection is kept."""
         prepared = self._prepared
         try:
             lent = self._fast.upstreams.lend(prepared.terms.address, surely=prepared.surely)
         except UpstreamError:
             lent = None
         if lent is None:
-            self.leave()
-            return
+            return False
         self._lent = lent
         before, after = prepared.head
         request = b"%b%b%b%b" % (before, self._hold_id.hex().encode(), after, self._body)
         lent.connection.send(request, prepared.terms.timeout_s, self)
-        if prepared.terms.metered:
-            self.leave()  # while the backend works
+        return True
+
+    def _give_back(self) -> None:
+        lent, self._lent = self._lent, None
+        if lent is not None:
+            lent.connection.listener = None
+            lent.give_back()
 
     def _finish(self, seen: Seen, body: bytes) -> None:
         """Answer, settle and note; the next request may begin in this very call."""
@@ -287,10 +327,7 @@ class Passage:
         if not self._settled:
             self._settled = True
             fast.holds.give_back(self._priced.quick.order, self._hold_id, self._epoch)
-        lent, self._lent = self._lent, None
-        if lent is not None:
-            lent.connection.listener = None
-            lent.give_back()
+        self._give_back()
         self._connection.drop()
 
 

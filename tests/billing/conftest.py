@@ -109,7 +109,7 @@ async def ledger(
     scales = {name: kind.scale for name, kind in prices.credit_types.items()}
     async with ledger.database.connection() as connection:
         numbers = await credit_types.register(connection, scales)
-    await ledger.set_windows(dict.fromkeys(numbers.values(), 1_000_000))
+    await ledger.windows.choose(dict.fromkeys(numbers.values(), 1_000_000))
     yield ledger
     await ledger.aclose()
 

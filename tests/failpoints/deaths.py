@@ -53,8 +53,8 @@ _AREAS = {
         "partitions", "poster", "posting", "pusher", "seals", "steward", "sweeper",
     },
     "ledger, controls and accounts": {
-        "accounts", "api_keys", "charges", "controls", "credit_types", "dead_facts", "grants",
-        "price_versions",
+        "accounts", "api_keys", "charges", "control_rows", "controls", "credit_types", "dead_facts",
+        "grants", "price_versions",
     },
 }  # fmt: skip
 
@@ -133,9 +133,9 @@ def record(stores: Sequence[str], scenario: str) -> dict[str, Any]:
         return recorded(free.get(), scenario)
 
 
-def recorded(farm: Farm, scenario: str) -> dict[str, Any]:
-    """As `record`, by a farm that is there."""
-    answer = farm.ask(scenario=scenario, alone=True)
+def recorded(farm: Farm, scenario: str, *, fresh: bool = False) -> dict[str, Any]:
+    """As `record`, by a farm that is there. `fresh`: where no other scenario left anything."""
+    answer = farm.ask(scenario=scenario, alone=True, fresh=fresh)
     if answer["first"]["status"] != 0:
         raise RuntimeError(f"{scenario}, without any death: {answer['first']['said']}")
     value: dict[str, Any] = answer["first"]["value"]

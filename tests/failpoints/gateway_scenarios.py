@@ -475,7 +475,7 @@ async def recovery_by_admins(run: Run) -> None:
 
         async def rebuilt() -> None:
             await recovery.rebuild(admin, recovery.RebuildDraft(reason="why"))
-            await until(lambda: tried(ledger._tell_windows))
+            await until(lambda: tried(ledger.windows.tell))
 
         async def released() -> None:
             why = accounts.Why(reason="decided")

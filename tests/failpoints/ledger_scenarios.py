@@ -16,9 +16,13 @@ from ledger.findings import Finding
 from ledger.key_caps import Cap
 from ledger.ledger import Ledger
 from ledger.limits import ALL_ROUTES, Limit, limits_block, window_id
+from ledger.lines import load_begin_args
+from ledger.loader import TOKEN_BYTES
 from ledger.reasons import Reason
 from ledger.records import AccountRecord, account_field
+from ledger.snapshot import Snapshot
 from ledger.sweeper import IDLE_SESSION_MS, Sweeper
+from tests.failpoints.rounds import Rounds, Waiting
 from tests.failpoints.run import CLOCK, BriskClock, Customer, Run, Scenario, tried, until
 
 SOON_MS = 80
@@ -201,7 +205,7 @@ async def controls(run: Run) -> None:
 
 
 async def debt(run: Run) -> None:
-    """More is taken back than there is; the next grant pays it."""
+    """Of an account in no epoch more is taken back than there is; the next grant pays it."""
     [one, _] = run.customers
     kind = run.stage.credit_type
     run.begin()
@@ -220,6 +224,7 @@ async def debt(run: Run) -> None:
                 await grants.give(connection, one.account, grant, actor="test", reference="pays")
             await ledger.pusher.poll()
 
+        await run.step("a new epoch", lambda: renewed(ledger))
         await run.step("taken", take)
         await run.step("posted", ledger.post_all)
         await run.step("given", give)
@@ -372,6 +377,7 @@ async def the_steward(run: Run) -> None:
 
         async def at_work() -> None:
             steward = its.steward()
+            rounds = Rounds(steward)
             working = asyncio.create_task(steward.run())
             try:
                 async with ledger.database.connection() as connection:
@@ -383,7 +389,7 @@ async def the_steward(run: Run) -> None:
                 run.all_safe()
                 await until(lambda: steward.elected)
                 await until(lambda: tried(its._record_findings))
-                await asyncio.sleep(0.1)
+                await rounds.all_done()
             finally:
                 working.cancel()
                 await asyncio.gather(working, return_exceptions=True)
@@ -578,6 +584,32 @@ async def a_lot_of_an_unloaded_account(run: Run) -> None:
 ENDED = "state = 'expired'"
 
 
+async def an_account_that_two_load(run: Run) -> None:
+    """Another process begins to while one has read what to load, which has to read it again."""
+    [one, _] = run.customers
+    run.begin()
+    async with run.ledger() as ledger:
+
+        async def loaded() -> None:
+            read = ledger.loader._snapshot
+
+            async def overtaken(account: int) -> Snapshot:
+                ledger.loader._snapshot = read
+                found = await read(account)
+                token = secrets.token_bytes(TOKEN_BYTES)
+                await ledger.shard.run("load_begin", load_begin_args(account, token))
+                return found
+
+            ledger.loader._snapshot = overtaken
+            await ledger.loader.load(one.account)
+            ledger.loader._snapshot = read
+
+        await run.step("a new epoch", lambda: renewed(ledger))
+        await run.step("loaded", lambda: until(lambda: tried(loaded)))
+        await run.step("bought", lambda: run.buy(ledger, one, 4, 2))
+        await run.step("settled", lambda: run.settled(ledger))
+
+
 async def two_stewards(run: Run) -> None:
     """One waits for the other's post, which is lost with its connection."""
     [one, _] = run.customers
@@ -586,22 +618,35 @@ async def two_stewards(run: Run) -> None:
 
         async def at_work() -> None:
             stewards = [first.steward(), second.steward()]
+            rounds = [Rounds(steward) for steward in stewards]
+            elections = [steward._election for steward in stewards]
             working = []
             try:
-                for steward in stewards:
-                    working.append(asyncio.create_task(steward.run()))
-                    await asyncio.sleep(0.03)
-                await until(lambda: any(steward.elected for steward in stewards))
+                working.append(asyncio.create_task(stewards[0].run()))
+                await until(lambda: stewards[0].elected)
+                candidate = Waiting(elections[1])
+                working.append(asyncio.create_task(stewards[1].run()))
+                await until(lambda: candidate.waited)
+                post = elections[0]._connection
                 async with first.database.connection() as connection:
                     await connection.execute(
                         "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
                         " AND granted AND pid <> pg_backend_pid() AND database ="
                         " (SELECT oid FROM pg_database WHERE datname = current_database())"
                     )
-                await asyncio.sleep(0.05)
-                await until(lambda: any(steward.elected for steward in stewards))
+
+                def next_elected() -> list[Rounds]:
+                    both = zip(rounds, stewards, elections, strict=True)
+                    return [
+                        its
+                        for its, steward, election in both
+                        if steward.elected and election._connection not in (None, post)
+                    ]
+
+                await until(next_elected)
                 await run.buy(first, one, 4, 2)
                 await until(lambda: not first.settler.unsettled)
+                await next_elected()[0].all_done()
             finally:
                 for task in working:
                     task.cancel()
@@ -619,10 +664,10 @@ async def closing(run: Run) -> None:
 
         async def ended() -> None:
             async with run.ledger() as other:
-                await ledger.set_windows(
+                await ledger.windows.choose(
                     {run.stage.credit_type: 10_000_000}, {run.stage.credit_type}
                 )
-                await ledger._size_windows()
+                await ledger.windows.resize()
                 await run.buy(other, one, 10, 6)
                 posting = asyncio.create_task(ledger.poster.run())
                 await other.aclose(1.0)
@@ -817,15 +862,17 @@ async def a_finding(run: Run) -> None:
                 await findings.record(connection, found)
                 assert await findings.halted(connection)
                 await findings.open_by_check(connection)
+            # Twice: what Redis has and Postgres does not know of is a repeat to it.
             await ledger.pusher.poll()
-            await ledger._tell_windows()
+            await ledger.pusher.poll()
+            await ledger.windows.tell()
 
         async def settled() -> None:
             async with ledger.database.connection() as connection:
                 for row in await findings.rows(connection):
                     await findings.get(connection, row.id)
                     await findings.resolve(connection, row.id, actor="test", reason="made up")
-            await ledger._tell_windows()
+            await ledger.windows.tell()
 
         await run.step("recorded", recorded)
         await run.step("settled by a person", settled)
@@ -849,7 +896,7 @@ async def wipe(ledger: Ledger) -> None:
 async def renewed(ledger: Ledger) -> None:
     """A new epoch, by a person's wish."""
     await ledger.rebuild(actor="test", reason="why")
-    await until(lambda: tried(ledger._tell_windows))
+    await until(lambda: tried(ledger.windows.tell))
 
 
 SCENARIOS: tuple[Scenario, ...] = (
@@ -872,6 +919,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     another_history,
     a_longer_history,
     a_lot_of_an_unloaded_account,
+    an_account_that_two_load,
     two_stewards,
     closing,
     redis_went_back,

@@ -37,7 +37,7 @@ async def set_stage(stage: Stage, count: int) -> dict[str, Any]:
             credit_type = (await credit_types.register(connection, {"credits": 0}))["credits"]
             rules = [price_versions.Rule(0, "all", "/*", ("GET",), "credits", {})]
             await price_versions.publish(connection, "the first", rules, actor="test")
-        await ledger.set_windows({credit_type: WINDOW})
+        await ledger.windows.choose({credit_type: WINDOW})
         customers = []
         async with ledger.database.transaction() as connection:
             for _ in range(count):

@@ -3,6 +3,7 @@ The points, from the source: before and after each wait of a module that touches
 
 A wait is an `await`, the entering or leaving of an `async with`, or a step of an `async for`. It
 is named by its function and its own words, never by a line, so that edits elsewhere move nothing.
+Where callbacks do the work, the calls in `STEPS` count as well.
 """
 
 import ast
@@ -15,6 +16,9 @@ ROOT = Path(__file__).parents[2]
 
 WHOLE = ("ledger", "billing", "gateway/operations")
 """Every module of these counts from the day it is written, unless it is exempt by name."""
+
+STEPS = frozenset({"link.ask", "give_out"})
+"""Calls that bring a tick to Redis, and its answers to those who asked: nothing awaits them."""
 
 SINGLE = ("gateway/proxy.py", "gateway/forward.py", "gateway/identify.py")
 """Of the rest of the gateway: the way of one charged request."""
@@ -151,12 +155,14 @@ class Marking(ast.NodeTransformer):
     def visit_Await(self, node: ast.Await) -> ast.AST:
         wait = self._wait("await", node.value)
         self.generic_visit(node)
-        # A tuple, whose first item is evaluated first: even what is awaited is made behind it.
-        marked = ast.Tuple(
-            [self._call("pass_by", wait.points[0]), self._call("behind", wait.points[1], node)],
-            ast.Load(),
-        )
-        return ast.Subscript(marked, ast.Constant(1), ast.Load())
+        return self._between(wait, node)
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        if ast.unparse(node.func) not in STEPS:
+            return self.generic_visit(node)
+        wait = self._wait("call", node)
+        self.generic_visit(node)
+        return self._between(wait, node)
 
     def visit_AsyncWith(self, node: ast.AsyncWith) -> ast.AST:
         for item in node.items:
@@ -181,6 +187,14 @@ class Marking(ast.NodeTransformer):
         self.generic_visit(node)
         node.iter = self._call("steps", *wait.points, node.iter)
         return node
+
+    def _between(self, wait: Wait, node: ast.expr) -> ast.expr:
+        # A tuple, whose first item is evaluated first: even what is awaited is made behind it.
+        marked = ast.Tuple(
+            [self._call("pass_by", wait.points[0]), self._call("behind", wait.points[1], node)],
+            ast.Load(),
+        )
+        return ast.Subscript(marked, ast.Constant(1), ast.Load())
 
     def _inside(self, node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
         self._within.append(node.name)

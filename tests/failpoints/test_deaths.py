@@ -19,10 +19,7 @@ POINTS = os.environ.get("FAREBOX_POINTS", "20")
 REPEATS = int(os.environ.get("FAREBOX_REPEATS", "1"))
 SEED = int(os.environ.get("FAREBOX_SEED", "1"))
 MISSED_ONE_IN = 50
-"""Which of two tasks is quicker decides whether some points are passed; few may be missed so."""
-
-MISSED_OF_FEW = 2
-"""Of a sample of twenty: two of those that are drawn by default are passed every other time."""
+"""Which of two tasks is quicker decides whether some points are passed; few may be missed so, of few none."""
 
 AT = os.environ.get("FAREBOX_AT", "")
 
@@ -42,7 +39,7 @@ def test_whoever_dies_anywhere_is_followed_by_one_that_finds_all_well(
     shown = "\n".join(f"{each.point} ({each.scenario})" for each in wrong)
     assert not wrong, f"{len(wrong)} of {len(deaths)} deaths, their ends are above\n{shown}"
     missed = [death.point for death in deaths if not death.died]
-    assert len(missed) <= max(MISSED_OF_FEW, len(deaths) // MISSED_ONE_IN), missed
+    assert len(missed) <= len(deaths) // MISSED_ONE_IN, missed
     by_area: dict[str, list[Death]] = defaultdict(list)
     for death in deaths:
         if death.died:

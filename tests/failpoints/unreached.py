@@ -47,7 +47,6 @@ UNREACHED: dict[str, tuple[str, ...]] = {
         "ledger.pusher:Pusher._block: await self._shard.run()",
         "ledger.ledger:Ledger._keep_partitions: await partitions.retire()",
         "ledger.poster:Poster.step: await self._fork() (2)",
-        "ledger.shard:Shard._run: await self._clock.sleep()",
         "ledger.sweeper:Sweeper._drop_marks: await self._drop_closed(row.last_q)",
         "ledger.sweeper:Sweeper._drop_closed: await self._shard.run()",
     ),

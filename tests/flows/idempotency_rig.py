@@ -158,12 +158,7 @@ class Gateway:
 
     async def kill(self) -> None:
         """End without a word to anyone, as kill -9 does: up to the first await it is one turn."""
-        shard = self.ledger.shard
-        shard._closed = True
-        if shard._pump is not None:
-            shard._pump.cancel()
-        if shard._link is not None:
-            shard._link.close()
+        self.ledger.shard.stop()
         for connection in tuple(self._server.server_state.connections):
             connection._transport.abort()  # type: ignore[union-attr]
         for task in tuple(self._server.server_state.tasks):

@@ -101,7 +101,7 @@ async def new_shop(ledger: Ledger, units: int) -> Shop:
             connection, account.id, actor="test", random_bytes=secrets.token_bytes
         )
     shop = Shop(account.id, made.key.id, credit_type)
-    await ledger.set_windows({credit_type: WINDOW})
+    await ledger.windows.choose({credit_type: WINDOW})
     if units:
         await shop.grant(ledger, units)
     assert await ledger.pusher.push(account.id, limit_s=30) == "applied"

@@ -166,7 +166,7 @@ async def shop_at(
         async with ledger.database.connection() as connection:
             numbers = await credit_types.register(connection, {"credits": 0})
             installation = await connection.fetchval("SELECT id FROM billing.installation")
-        await ledger.set_windows({numbers["credits"]: 10_000_000})
+        await ledger.windows.choose({numbers["credits"]: 10_000_000})
         yield Shop(
             ledger=ledger,
             stripe=door,

@@ -153,7 +153,7 @@ async def lived(
     posting = asyncio.create_task(steward.steward().run())
     shop = await new_shop(gateways[0], PLENTY)
     shop.lifetime_ms = LIFETIME_MS
-    await gateways[0].set_windows({shop.credit_type: WINDOW})
+    await gateways[0].windows.choose({shop.credit_type: WINDOW})
     buyers = [
         asyncio.create_task(calmly_buying(shop, gateways[n % 2], random.Random(n)))
         for n in range(BUYERS)

@@ -36,7 +36,7 @@ async def test_a_window_is_what_is_served_without_postgres(
     for window in WINDOWS:
         shop = await new_shop(gateway, 10_000)
         await gateway.post_all()
-        await gateway.set_windows({shop.credit_type: window})
+        await gateway.windows.choose({shop.credit_type: window})
         while await shop.buy(gateway, PRICE, PRICE):
             pass
         assert shop.served_units == window

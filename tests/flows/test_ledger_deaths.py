@@ -38,10 +38,7 @@ def options(database_url: str, redis_url: str, namespace: str) -> LedgerOptions:
 
 async def die(ledger: Ledger, requests: Sequence["asyncio.Task[None]"] = ()) -> None:
     """End without a word to anyone, as kill -9 does: nothing more is sent."""
-    if ledger.shard._pump is not None:
-        ledger.shard._pump.cancel()
-    if ledger.shard._link is not None:
-        ledger.shard._link.close()
+    ledger.shard.stop()
     await ledger.settler.aclose()
     await end(requests)
     await ledger.aclose()

@@ -53,7 +53,7 @@ async def test_redis_and_its_gateways_lost_together_cost_the_window_at_most(
     gateway = await Ledger.open(options, role="worker")
     shop = await new_shop(gateway, 1_000)
     await gateway.post_all()
-    await gateway.set_windows({shop.credit_type: WINDOW})
+    await gateway.windows.choose({shop.credit_type: WINDOW})
     while await shop.buy(gateway, PRICE, PRICE):
         pass
     assert shop.served_units == WINDOW

@@ -107,7 +107,7 @@ async def test_a_stale_replica_is_promoted_and_the_old_master_still_serves(
     async with Site.on(options, old) as site:
         here, apart = site.ledgers
         async with Trial.on(site.ledgers, "failover") as trial:
-            await here.set_windows({trial.shop.credit_type: WINDOW})
+            await here.windows.choose({trial.shop.credit_type: WINDOW})
             for number in range(OF_EACH):
                 site.replication.lead(old)
                 await follow(new, site.replication.port)

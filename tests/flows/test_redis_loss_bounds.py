@@ -108,7 +108,7 @@ async def all_killed(
     await until(lambda: shop.buy(gateways[0], 1, 1))
     # Before there is a steward: one that is about to tell Redis the windows of a moment ago
     # would put those back, until it looks again.
-    await gateways[0].set_windows({shop.credit_type: window})
+    await gateways[0].windows.choose({shop.credit_type: window})
     posting = asyncio.create_task(steward.steward().run())
     async with buying(shop, gateways, chance):
         await asyncio.sleep(UNWATCHED_S * chance.random())

@@ -89,7 +89,7 @@ async def shop(ledger: Ledger) -> AsyncIterator[Shop]:
         made = await api_keys.create(
             connection, account.id, actor="test", random_bytes=secrets.token_bytes
         )
-    await ledger.set_windows({types["credits"]: 1_000_000})
+    await ledger.windows.choose({types["credits"]: 1_000_000})
     steward = asyncio.create_task(ledger.steward().run())
     shop = Shop(ledger, account.id, made.key.id, made.secret, types["credits"])
     await shop.grant(100)
@@ -239,7 +239,7 @@ async def test_a_postgres_that_is_away_is_said_at_once(options: LedgerOptions) -
 async def test_windows_survive_a_new_epoch_that_another_process_opened(
     shop: Shop, options: LedgerOptions
 ) -> None:
-    await shop.ledger.set_windows({shop.credit_type: 123_456})
+    await shop.ledger.windows.choose({shop.credit_type: 123_456})
     other = await Ledger.open(options)
     before = shop.ledger.shard.epoch
     link = await other._connect()
@@ -257,9 +257,9 @@ async def test_windows_chosen_while_redis_is_away_are_told_later(
     shop: Shop, options: LedgerOptions
 ) -> None:
     away = await Ledger.open(replace(options, redis_url="redis://127.0.0.1:1"))
-    await away.set_windows({shop.credit_type: 123_456})
+    await away.windows.choose({shop.credit_type: 123_456})
     await away.aclose()
-    await shop.ledger._tell_windows()
+    await shop.ledger.windows.tell()
     state = await shop.ledger.state()
     assert state is not None
     assert [of_type.window for of_type in state.types] == [123_456]

@@ -10,7 +10,7 @@ from ledger.errors import Conflict, InvalidInput, LedgerUnavailable
 from ledger.reaches import Reaches
 from tests.ledger.bank import CREDITS, RULES, Bank, checks
 from tests.ledger.journal import hold_id
-from tests.ledger.test_controls import TOMORROW
+from tests.ledger.test_control_rows import TOMORROW
 
 pytestmark = pytest.mark.anyio
 

@@ -3,12 +3,15 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from itertools import pairwise
 
 import pytest
 
 from ledger.errors import LedgerUnavailable
 from ledger.ids import HoldIds
 from ledger.lines import hold_line, late_line, session_args, settle_line
+from ledger.link import Link
+from ledger.standing import Standing
 from tests.ledger.loops import LOOPS
 from tests.ledger.shard_rig import ACCOUNT, CLOCK, KEY, TYPE, ShardRig, until
 
@@ -290,7 +293,7 @@ async def test_a_closed_shard_is_never_ready(rig: ShardRig) -> None:
 
     with pytest.raises(LedgerUnavailable, match="closed"):
         await rig.shard.ready()
-    assert rig.shard._waiters == []
+    assert not rig.shard._connection.waited_for
 
 
 async def test_an_outage_is_said_once_and_so_is_its_end(
@@ -308,3 +311,82 @@ async def test_an_outage_is_said_once_and_so_is_its_end(
         "shard 0: OSError: played: no server",
         "shard 0: verified again, in epoch 1",
     ]
+
+
+async def test_a_settlement_waits_its_own_moment_for_a_hold(
+    rig: ShardRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the rest of the one that went out before it."""
+    wait_s = 0.2
+    monkeypatch.setattr("ledger.shard.SETTLE_WAIT_S", wait_s)
+    held = [line(rig), line(rig)]
+    await asyncio.gather(*(rig.shard.hold(one) for one in held))
+    rig.link.ticks.clear()
+    loop = asyncio.get_running_loop()
+
+    first = rig.shard.settle(settle_line(held[0][1:13], 1, 1))
+    await asyncio.sleep(wait_s / 2)
+    await rig.shard.hold(line(rig))
+    began = loop.time()
+    second = rig.shard.settle(settle_line(held[1][1:13], 1, 1))
+    assert first.done()
+    await second
+
+    assert rig.link.ticks == [2, 1]
+    assert loop.time() - began >= wait_s
+
+
+@pytest.mark.parametrize("reply", [[b"OK"], [b"OK", 0], None])
+async def test_a_reply_that_makes_no_sense_leaves_nobody_waiting(
+    rig: ShardRig, caplog: pytest.LogCaptureFixture, reply: object
+) -> None:
+    """It may have been done: so is told; it is said loudly, and the next tick is another's."""
+    before = rig.link
+
+    async def nonsense(*_: object) -> object:
+        return reply
+
+    before.call = nonsense  # type: ignore[method-assign]
+    settled = rig.shard.settle(settle_line(b"u" * 12, 0, 20))
+    with pytest.raises(LedgerUnavailable) as refused:
+        await rig.shard.hold(line(rig))
+    assert refused.value.unknown
+    with pytest.raises(LedgerUnavailable):
+        await settled
+
+    assert (await rig.shard.hold(line(rig))).words[0] == b"HELD"
+    assert rig.link is not before
+    assert "a tick failed" in caplog.text
+
+
+async def test_a_tick_that_cannot_be_written_leaves_nobody_waiting(
+    rig: ShardRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("played")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("ledger.shard.evalsha", fail)
+        with pytest.raises(LedgerUnavailable):
+            await rig.shard.hold(line(rig))
+    assert (await rig.shard.hold(line(rig))).words[0] == b"HELD"
+
+
+async def test_attempts_to_verify_are_spaced_out(rig: ShardRig) -> None:
+    """At once after something worked, then ever more slowly."""
+    await rig.shard.hold(line(rig))
+    attempts: list[float] = []
+    verify = rig.verifier.verify
+
+    async def failing(link: Link) -> Standing:
+        attempts.append(asyncio.get_running_loop().time())
+        if len(attempts) < 4:
+            raise LedgerUnavailable("not now")
+        return await verify(link)
+
+    rig.verifier.verify = failing  # type: ignore[method-assign]
+    rig.link.close()
+    await rig.shard.hold(line(rig))
+
+    waits = [after - before for before, after in pairwise(attempts)]
+    assert all(wait >= least for wait, least in zip(waits, (0.05, 0.1, 0.2), strict=True))

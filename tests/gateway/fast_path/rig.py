@@ -183,18 +183,14 @@ async def client_of(gateway: Charging) -> AsyncIterator[Client]:
 def ledger_waits(gateway: Charging) -> Iterator[None]:
     """Nothing is sent to Redis meanwhile."""
     shard = gateway.ledger.shard
-    connection, over = shard._connection, asyncio.Event()
-
-    async def wait() -> Any:
-        await over.wait()
-        return await connection()
-
-    shard._connection = wait  # type: ignore[method-assign]
+    send = shard._next
+    shard._next = lambda: None  # type: ignore[method-assign]
     try:
         yield
     finally:
-        shard._connection = connection  # type: ignore[method-assign]
-        over.set()
+        shard._next = send  # type: ignore[method-assign]
+        shard._next_comes = False
+        shard._soon()
 
 
 def get(customer: Customer | None, target: str, *lines: str, method: str = "GET") -> bytes:

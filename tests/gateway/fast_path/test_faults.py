@@ -75,6 +75,27 @@ async def test_what_fails_before_anything_is_begun_is_served_by_the_main_flow(
     await on_again(warm)
 
 
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [(H1Client, "lend"), (Connection, "send")],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+async def test_a_metered_request_that_cannot_be_written_early_is_written_by_the_main_flow(
+    warm: Warm, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str
+) -> None:
+    """It waits for its hold there by then, so it goes on; the backend gets it once."""
+    customer = await warm.customer()
+    warm.backend.plays["/chat"] = answer(200, b'{"total": 7}', b"content-type: application/json")
+    failing = Failing(monkeypatch, owner, name)
+    request = get(customer, "/chat", "content-length: 2", method="POST") + b"{}"
+    async with client_of(warm.gateway) as client:
+        assert (await client.ask(request)).value("farebox-cost") == "7"
+    assert failing.met == 1
+    assert len(warm.backend.heads) == 1
+    await warm.spent(customer, 7)
+    await on_again(warm)
+
+
 UNANSWERED = [
     (H1Client, "lend"),
     (Connection, "send"),

@@ -289,9 +289,9 @@ async def test_a_session_that_was_dropped(warm: Warm) -> None:
 @contextmanager
 def lost_reply(warm: Warm) -> Iterator[asyncio.Event]:
     """Redis does the next tick and is not heard; it is reached again once the event is set."""
-    shard = warm.gateway.ledger.shard
-    link, connect = shard._link, shard._connect
-    assert link is not None
+    connection = warm.gateway.ledger.shard._connection
+    assert connection.now is not None
+    link, connect = connection.now.link, connection._connect
     back = asyncio.Event()
 
     def lose(taker: Replied, *command: Any) -> None:
@@ -303,12 +303,12 @@ def lost_reply(warm: Warm) -> Iterator[asyncio.Event]:
         return await connect()
 
     link.ask = lose  # type: ignore[method-assign]
-    shard._connect = wait
+    connection._connect = wait
     try:
         yield back
     finally:
         back.set()
-        shard._connect = connect
+        connection._connect = connect
 
 
 async def test_redis_that_is_lost_while_the_hold_is_asked(warm: Warm) -> None:
@@ -339,9 +339,10 @@ async def test_redis_that_comes_back_in_time(warm: Warm) -> None:
 
 async def test_a_ledger_that_is_not_verified_is_waited_for_by_the_main_flow(warm: Warm) -> None:
     customer = await warm.customer()
-    shard = warm.gateway.ledger.shard
+    connection = warm.gateway.ledger.shard._connection
+    assert connection.now is not None
     async with client_of(warm.gateway) as client:
-        shard._drop(shard._link)
+        connection.drop(connection.now.link)
         assert (await client.ask(get(customer, "/ten"))).status == 200
     assert warm.passages.served + warm.passages.left <= 1
     await warm.spent(customer, 10)

@@ -217,6 +217,19 @@ async def test_a_metered_answer_is_read_by_the_main_flow(warm: Warm, play: Play,
     await warm.spent(customer, cost)
 
 
+async def test_a_metered_request_without_a_kept_connection_is_left_whole(warm: Warm) -> None:
+    customer = await warm.customer()
+    warm.backend.plays["/chat"] = METERED
+    for pool in warm.gateway.app._upstreams._pools.values():
+        pool.close(idle_only=True)
+    request = get(customer, "/chat", "content-length: 2", method="POST") + b"{}"
+    async with client_of(warm.gateway) as client:
+        assert (await client.ask(request)).value("farebox-cost") == "7"
+    assert warm.passages.counts == LEFT
+    assert len(warm.backend.heads) == 1
+    await warm.spent(customer, 7)
+
+
 def kept(warm: Warm) -> list:  # type: ignore[type-arg]
     return [one for pool in warm.gateway.app._upstreams._pools.values() for one in pool._idle]
 
