@@ -16,6 +16,7 @@ from ledger import (
     books_store,
     charge_rows,
     charges,
+    control_rows,
     controls,
     credit_types,
     grants,
@@ -459,12 +460,12 @@ def _(tx: Transaction, sha256: bytes, routes: list[str], most: int) -> list[Row]
     return [{"id": highest + 1}]
 
 
-@answers(controls._SQL.type_known)
+@answers(control_rows._SQL.type_known)
 def _(tx: Transaction, number: int) -> list[Row]:
     return [{"exists": tx.get("credit_types", number) is not None}]
 
 
-@answers(controls._SQL.before_grant)
+@answers(control_rows._SQL.before_grant)
 def _(tx: Transaction, account: int, number: int, reference: str | None) -> list[Row]:
     mine = [row for row in tx.rows("grants") if row["account_id"] == account]
     pool = tx.get("pools", (account, number))
@@ -484,7 +485,7 @@ def _(tx: Transaction, account: int, number: int, reference: str | None) -> list
     ]
 
 
-@answers(controls._SQL.most_debt)
+@answers(control_rows._SQL.most_debt)
 def _(tx: Transaction, account: int, number: int) -> list[Row]:
     pool = tx.get("pools", (account, number))
     asked = sum(
@@ -495,7 +496,7 @@ def _(tx: Transaction, account: int, number: int) -> list[Row]:
     return [{"most": (pool["debt"] if pool else 0) + asked}]
 
 
-@answers(controls._SQL.insert_grant)
+@answers(control_rows._SQL.insert_grant)
 def _(tx: Transaction, *values: Any) -> list[Row]:
     names = (
         "account_id", "credit_type_id", "kind", "amount", "priority", "effective_at", "expires_ms",
@@ -506,7 +507,7 @@ def _(tx: Transaction, *values: Any) -> list[Row]:
     return only(row, "id")
 
 
-@answers(controls._SQL.lock_grant)
+@answers(control_rows._SQL.lock_grant)
 def _(tx: Transaction, account: int, grant: int) -> list[Row]:
     row = tx.get("grants", grant)
     if row is None or row["account_id"] != account:
@@ -516,7 +517,7 @@ def _(tx: Transaction, account: int, grant: int) -> list[Row]:
     )
 
 
-@answers(controls._SQL.cut_grant)
+@answers(control_rows._SQL.cut_grant)
 def _(tx: Transaction, grant: int, cut: int) -> list[Row]:
     row = tx.get("grants", grant)
     assert row is not None
@@ -527,7 +528,7 @@ def _(tx: Transaction, grant: int, cut: int) -> list[Row]:
     return []
 
 
-@answers(controls._SQL.enter_grant)
+@answers(control_rows._SQL.enter_grant)
 def _(tx: Transaction, grant: int) -> list[Row]:
     tx.change("grants", grant, state="pending")
     return []
