@@ -65,21 +65,20 @@ class _Touched:
         self.prices: set[tuple[int, int]] = set()
         self.uses: set[UseKey] = set()
         for entry in entries:
+            self._add_brief([fact for fact in entry.facts if isinstance(fact, tuple)])
             for fact in entry.facts:
-                if isinstance(fact, tuple):
-                    self._add_briefly(fact)
-                else:
+                if not isinstance(fact, tuple):
                     self._add(fact)
 
-    def _add_briefly(self, fact: Brief) -> None:
-        self.holds.add(fact[1])
-        if fact[0] == HOLD:
-            _, _, account, _, _, _, version, rule, _, _, _, lot, _, _ = fact
+    def _add_brief(self, facts: Sequence[Brief]) -> None:
+        """Add those of usual charges: one account, one lot."""
+        self.holds.update([fact[1] for fact in facts])
+        holds = [fact for fact in facts if fact[0] == HOLD]
+        for _, _, account, _, _, _, version, rule, _, _, _, lot, _, _ in holds:
             self.accounts.add(account)
             self.prices.add((version, rule))
             self.lots.add(lot)
-        elif fact[0] == SETTLE:
-            self.accounts.add(fact[6])
+        self.accounts.update([fact[6] for fact in facts if fact[0] == SETTLE])
 
     def _add(self, fact: Fact) -> None:
         match fact:
