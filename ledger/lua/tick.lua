@@ -36,16 +36,18 @@ end
 local SETTLE, LATE, RENEW, OBSERVED, HOLD, CHECK = byte('SLROHK', 1, 6)
 local stored, hold_states = {}, {} -- field -> bytes as they were read, or false where there is none
 local accounts = {} -- account field -> parsed, or false where the bytes do not add up
+local fresh = {} -- account field -> bytes as plain lines of this call left them; false once they are parsed
 local session_used = false
 
 local function account_of(field, raw)
   local account = accounts[field]
   if account == nil then
+    raw = fresh[field] or raw
     if not raw then
       return nil, 'NOACCOUNT'
     end
     account = read_account(raw) or false
-    accounts[field] = account
+    accounts[field], fresh[field] = account, false
   end
   if not account then
     return nil, 'CORRUPT'
@@ -122,19 +124,20 @@ local function seldom()
   return made_others
 end
 
--- Holds by id, and what of each is captured; false where nobody asks.
+-- Holds by id, what of each is captured (false where nobody asks), and why.
 local NOT_ALL = -1
-local wanted_holds, captures = roomy(), roomy()
+local wanted_holds, captures, reasons, named = roomy(), roomy(), {}, 0
 -- The session, then account and key of each line that holds or checks, then everything else.
 local session_field = 's' .. sub(ARGV[1], 25, 28)
-local wanted, others, any_hold = roomy(), {}, false
+local wanted, others, any_hold, before_others = roomy(), {}, false, 1
 wanted[1] = session_field
 for i = 2, #ARGV do
   local line = ARGV[i]
   local kind = byte(line)
   if kind == HOLD or kind == CHECK then
-    local count, scope = #wanted, byte(line, 47) or 0
-    wanted[count + 1], wanted[count + 2] = 'a' .. sub(line, 14, 20), 'k' .. sub(line, 21, 27)
+    local scope = byte(line, 47) or 0
+    wanted[before_others + 1], wanted[before_others + 2] = 'a' .. sub(line, 14, 20), 'k' .. sub(line, 21, 27)
+    before_others = before_others + 2
     if scope >= LIMITED then
       limits().want(line)
     end
@@ -143,11 +146,15 @@ for i = 2, #ARGV do
     end
     any_hold = any_hold or kind == HOLD
   elseif kind == SETTLE then
-    local count = #wanted_holds + 1
-    wanted_holds[count], captures[count] = sub(line, 2, 13), #line >= SETTLE_BYTES and sunpack('<I6', line, 14)
+    named = named + 1
+    if #line >= SETTLE_BYTES then
+      wanted_holds[named], captures[named], reasons[named] = sunpack('<c12I6B', line, 2)
+    else
+      wanted_holds[named], captures[named] = sub(line, 2, 13), false
+    end
   elseif kind == LATE or kind == RENEW then
-    local count = #wanted_holds + 1
-    wanted_holds[count], captures[count] = sub(line, 2, 13), kind == LATE and NOT_ALL
+    named = named + 1
+    wanted_holds[named], captures[named] = sub(line, 2, 13), kind == LATE and NOT_ALL
     if kind == LATE then
       others[#others + 1] = 'a' .. sub(line, 14, 20)
       if band(byte(line, 41) or 0, LATE_CLAIMING) ~= 0 then
@@ -156,25 +163,30 @@ for i = 2, #ARGV do
     end
   end
 end
-if any_hold and #wanted_holds == 0 then
+if any_hold and named == 0 then
   -- Not to know the hold, but to meet a key of the wrong type before anything is written.
-  wanted_holds[1] = sub(ARGV[#ARGV], 2, 13)
+  named, wanted_holds[1] = 1, sub(ARGV[#ARGV], 2, 13)
 end
-if #wanted_holds > 0 then
-  local found = redis.call('HMGET', KEYS[4], unpack(wanted_holds))
-  for i = 1, #wanted_holds do
-    local raw, captured = found[i], captures[i]
-    hold_states[wanted_holds[i]] = raw
-    if raw and captured and #raw >= 62 then
-      local captures_all = captured > 0 and captured == sunpack('<I6', raw, 31)
-      if not captures_all then
-        others[#others + 1] = 'a' .. sub(raw, 16, 22)
-      end
-      local loans = sunpack('<H', raw, 2) + 4
-      if loans <= #raw then
-        limits().want_loans(raw, loans, captures_all)
-      end
+local found = named > 0 and redis.call('HMGET', KEYS[4], unpack(wanted_holds, 1, named))
+local prices, held_types, account_places = {}, {}, {} -- of the holds that parts/plain_settle.lua may close
+for k = 1, named do
+  local raw, captured, id = found[k], captures[k], wanted_holds[k]
+  local size = raw and #raw or 0
+  if captured and size >= 62 then
+    local mark, length, raw_id, _, _, held_type, price = sunpack('<BHc12I8I6BI6', raw)
+    local captures_all = captured > 0 and captured == price
+    if not captures_all then
+      others[#others + 1] = 'a' .. sub(raw, 16, 22)
+      account_places[k] = before_others + #others
     end
+    if length + 4 <= size then
+      limits().want_loans(raw, length + 4, captures_all)
+    elseif captured ~= NOT_ALL and mark == OPEN_MARK and length == size - 3 and raw_id == id and length >= 59 + 18 * byte(raw, 62) then
+      prices[k], held_types[k] = price, held_type
+    end
+  end
+  if not prices[k] then
+    hold_states[id] = raw
   end
 end
 if made_limits then
@@ -182,12 +194,12 @@ if made_limits then
     others[#others + 1] = field
   end
 end
-local before_others = #wanted
+local last_wanted = before_others + #others
 for i = 1, #others do
   wanted[before_others + i] = others[i]
 end
-local read = #wanted > 1 and redis.call('HMGET', KEYS[3], unpack(wanted)) or {}
-for i = before_others + 1, #wanted do
+local read = last_wanted > 1 and redis.call('HMGET', KEYS[3], unpack(wanted, 1, last_wanted)) or {}
+for i = before_others + 1, last_wanted do
   stored[wanted[i]] = read[i]
 end
 if made_claims then
@@ -202,7 +214,8 @@ if session_raw then
   end
 end
 
-local capture_heads = {} -- by length, see parts/close_hold.lua
+local now_us = now * 1000
+local capture_heads = {} -- by length, see parts/plain_settle.lua
 -- Beginning as the lines, so that it has a place for the answer to each.
 local answers = { 'OK', 0, unpack(ARGV, 2) }
 local at, hold_at = 2, 0 -- in `wanted`, of the next account; in `wanted_holds`, of the last hold named
@@ -217,12 +230,25 @@ for i = 2, #ARGV do
   if kind == SETTLE then
     hold_at = hold_at + 1
     repeat
--- include settle
+-- include plain_settle
     until true
+    if not answer then
+      if hold_states[id] == nil then
+        hold_states[id] = found[hold_at]
+      end
+      repeat
+-- include settle
+      until true
+    end
   elseif kind == HOLD or kind == CHECK then
     repeat
--- include hold
+-- include plain_hold
     until true
+    if not answer then
+      repeat
+-- include hold
+      until true
+    end
     at = at + 2
   elseif kind == RENEW then
     hold_at = hold_at + 1

@@ -91,8 +91,8 @@ MUTANTS = (
     Mutant(
         "account: kept as one that is on no plan",
         "parts/account",
-        "account[4] == 1 and not account.plan and not account.reaches",
-        "account[4] == 1 and not account.reaches",
+        "account[4] ~= 1 or account.plan or account.reaches",
+        "account[4] ~= 1 or account.reaches",
     ),
     Mutant(
         "account: the plan is not read",

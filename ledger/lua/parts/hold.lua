@@ -42,7 +42,7 @@ if not only_check then
 end
 
 -- Whether this request may be made with this account and key now.
-local had_a_line = accounts[account_field]
+local had_a_line = accounts[account_field] or fresh[account_field]
 local account, missing = account_of(account_field, read[at])
 if not account or account[1] ~= 1 then
   answer = missing or 'BLOCKED'

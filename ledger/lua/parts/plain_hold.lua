@@ -1,0 +1,55 @@
+-- A hold as nearly all are, in one go: nothing is asked besides the key's own rate, and the account has in front all
+-- that decides (parts/account.lua). Only what plainly passes is done here; hold.lua decides everything else, with
+-- its reasons. A part of the loop in tick.lua, as that is.
+if kind == CHECK or #line < HOLD_BYTES or #line > HOLD_BYTES + MAX_DETAIL then
+  break
+end
+local account_field, key_field = wanted[at], wanted[at + 1]
+local changed = fresh[account_field]
+local account_raw, key_raw = changed or read[at], changed and written(balances_written, key_field) or read[at + 1]
+if changed == false or not account_raw or #account_raw < FRONT_BYTES or not key_raw or #key_raw ~= KEY_BYTES then
+  break
+end
+local n, id_session, account_id, _, held_type, ceiling, _, _, _, scope, interval, burst =
+  sunpack('>I8I4<I7I7BI6I4HI6BI5I6', line, 2)
+local form, aseq, remaining, account_type, lots, rest, soonest, lot, priority, expiry =
+  sunpack('<BI5I6BBI6I6I5BI6', account_raw)
+local key_status, key_account, scopes, key_expiry, tat = sunpack('<BI7BI6d', key_raw)
+local window = meta.by_type[held_type]
+if scope ~= SCOPE_CALL or not session_highest or n <= session_highest or n > MAX_N
+    or id_session ~= session or session == 0 or ceiling < 1 or not window
+    -- The account: in use, its bytes add up, nothing is due, its first lot has enough for all of it.
+    or form ~= IN_FRONT + 1 or #account_raw ~= FRONT_BYTES + LOT_BYTES * lots or account_type ~= held_type
+    or soonest <= now or remaining < ceiling or remaining + rest > MAX_AMOUNT
+    -- The key: of this account, in use, without caps, and within its rate.
+    or key_account ~= account_id or account_id > MAX_COUNT or key_status ~= 1 or key_expiry <= now
+    or scopes % 2 == 0 or scopes >= HAS_CAPS
+    or not (tat >= 0 and tat <= MAX_COUNT and tat % 1 == 0) or interval > 0 and tat > now_us + burst
+    -- The window and the journal have room.
+    or window.H - window.K + ceiling > window.X or window.H > MAX_COUNT / 2
+    or meta.q + fact_count - meta.kq > meta.J - 2 * meta.open - SPARE_FACTS then
+  break
+end
+
+local count = #balances_written
+if interval > 0 then
+  balances_written[count + 1] = key_field
+  balances_written[count + 2] = spack('<c15d', key_raw, (tat > now_us and tat or now_us) + interval)
+  count = count + 2
+end
+aseq, remaining = aseq + 1, remaining - ceiling
+account_raw = spack('<BI5I6', form, aseq, remaining) .. sub(account_raw, 13)
+fresh[account_field] = account_raw
+balances_written[count + 1], balances_written[count + 2] = account_field, account_raw
+window.H = window.H + ceiling
+meta.open = meta.open + 1
+session_highest, session_used = n, true
+id = sub(line, 2, 13)
+local detail = #line > HOLD_BYTES and sub(line, HOLD_BYTES + 1) or ''
+local fact = spack('<c1Hc45I5i8BI5BI6I6c0', 'H', 77 + #detail, sub(line, 2, 46), aseq, remaining + rest, 1,
+  lot, priority, expiry, ceiling, detail)
+facts[#facts + 1] = fact
+fact_count = fact_count + 1
+count = #holds_written
+holds_written[count + 1], holds_written[count + 2] = id, fact
+answer = format('HELD %d', remaining + rest)

@@ -1,0 +1,57 @@
+-- The end of a hold as nearly all are: captured, all of it or less, from one lot. What is different is left to
+-- settle.lua and close_hold.lua, as in plain_hold.lua. `price` is there only where the hold is open and its bytes add
+-- up, without loans behind it.
+id, price, captured = wanted_holds[hold_at], prices[hold_at], captures[hold_at]
+local reason = reasons[hold_at]
+-- What an earlier line of this call has done to the hold is newer than what was read.
+if not price or captured > price or reason < 1 or reason >= 20 or #line > SETTLE_BYTES + MAX_DETAIL or hold_states[id] ~= nil then
+  break
+end
+local window = meta.by_type[held_types[hold_at]]
+if not window then
+  break
+end
+if captured == price then
+  -- No balance moves: neither account nor key is touched, and there is no aseq.
+  -- Its fact in three pieces that are there already: the head, of a length that nearly all have, id and ending.
+  local size, pieces = #line - 7, #facts
+  local head = capture_heads[size]
+  if not head then
+    head = spack('<c1H', 'F', size)
+    capture_heads[size] = head
+  end
+  facts[pieces + 1], facts[pieces + 2], facts[pieces + 3] = head, id, sub(line, 20)
+else
+  local raw, at_account = found[hold_at], account_places[hold_at]
+  local account_field = wanted[at_account]
+  local account_raw = fresh[account_field]
+  if account_raw == nil then
+    account_raw = read[at_account]
+  end
+  if not account_raw or #account_raw < FRONT_BYTES then
+    break
+  end
+  local form, aseq, remaining, account_type, lots, rest, soonest, lot = sunpack('<BI5I6BBI6I6I5', account_raw)
+  local from_lots, from_lot, _, _, amount = sunpack('<BI5BI6I6', raw, 62)
+  local left = price - captured
+  if form ~= IN_FRONT + 1 or #account_raw ~= FRONT_BYTES + LOT_BYTES * lots or account_type ~= held_types[hold_at]
+      or soonest <= now or from_lots ~= 1 or from_lot ~= lot or amount ~= price
+      or remaining + rest + left > MAX_AMOUNT then
+    break
+  end
+  aseq, remaining = aseq + 1, remaining + left
+  account_raw = spack('<BI5I6', form, aseq, remaining) .. sub(account_raw, 13)
+  fresh[account_field] = account_raw
+  local count = #balances_written
+  balances_written[count + 1], balances_written[count + 2] = account_field, account_raw
+  facts[#facts + 1] = spack('<c1Hc12c1I6c3c7BI5i8I6BI5I6c0', 'S', 39 + #line, id, 'c', captured,
+    sub(line, 20), sub(account_field, 2), account_type, aseq, remaining + rest, 0, 1, lot, left, sub(line, 23))
+end
+fact_count = fact_count + 1
+window.R = window.R + price
+meta.open = meta.open > 0 and meta.open - 1 or 0
+local mark = 'Dc' .. sub(line, 14, 19)
+hold_states[id] = mark
+local count = #holds_written
+holds_written[count + 1], holds_written[count + 2] = id, mark
+answer = format('DONE c %d', captured)
