@@ -17,7 +17,6 @@
 --   [k + 2] expiry, [k + 3] remaining; the first is at p + 4, the last at p + 4 * account[p + 3].
 --   `plan` and `reaches` are there only where it has them.
 -- include constants
-local IN_FRONT, FRONT_BYTES, LOT_BYTES = 64, 43, 18
 local lot_formats = {}
 
 local function lot_format(lots)

@@ -4,9 +4,11 @@
 if kind == CHECK or #line < HOLD_BYTES or #line > HOLD_BYTES + MAX_DETAIL then
   break
 end
-local account_field, key_field = wanted[at], wanted[at + 1]
-local changed = fresh[account_field]
-local account_raw, key_raw = changed or read[at], changed and written(balances_written, key_field) or read[at + 1]
+-- An earlier line of this call may have changed both.
+local changed, account_raw, key_raw = fresh[account_field], read[at], read[at + 1]
+if changed then
+  account_raw, key_raw = changed, others().written(balances_written, key_field) or key_raw
+end
 if changed == false or not account_raw or #account_raw < FRONT_BYTES or not key_raw or #key_raw ~= KEY_BYTES then
   break
 end
@@ -27,7 +29,7 @@ if scope ~= SCOPE_CALL or not session_highest or n <= session_highest or n > MAX
     or not (tat >= 0 and tat <= MAX_COUNT and tat % 1 == 0) or interval > 0 and tat > now_us + burst
     -- The window and the journal have room.
     or window.H - window.K + ceiling > window.X or window.H > MAX_COUNT / 2
-    or meta.q + fact_count - meta.kq > meta.J - 2 * meta.open - SPARE_FACTS then
+    or fact_count > room - 2 * open_holds - SPARE_FACTS then
   break
 end
 
@@ -42,9 +44,9 @@ account_raw = spack('<BI5I6', form, aseq, remaining) .. sub(account_raw, 13)
 fresh[account_field] = account_raw
 balances_written[count + 1], balances_written[count + 2] = account_field, account_raw
 window.H = window.H + ceiling
-meta.open = meta.open + 1
+open_holds = open_holds + 1
 session_highest, session_used = n, true
-id = sub(line, 2, 13)
+local id = sub(line, 2, 13)
 local detail = #line > HOLD_BYTES and sub(line, HOLD_BYTES + 1) or ''
 local fact = spack('<c1Hc45I5i8BI5BI6I6c0', 'H', 77 + #detail, sub(line, 2, 46), aseq, remaining + rest, 1,
   lot, priority, expiry, ceiling, detail)

@@ -1,8 +1,7 @@
 -- The end of a hold as nearly all are: captured, all of it or less, from one lot. What is different is left to
 -- settle.lua and close_hold.lua, as in plain_hold.lua. `price` is there only where the hold is open and its bytes add
 -- up, without loans behind it.
-id, price, captured = wanted_holds[hold_at], prices[hold_at], captures[hold_at]
-local reason = reasons[hold_at]
+local price, reason = prices[hold_at], byte(line, 20)
 -- What an earlier line of this call has done to the hold is newer than what was read.
 if not price or captured > price or reason < 1 or reason >= 20 or #line > SETTLE_BYTES + MAX_DETAIL or hold_states[id] ~= nil then
   break
@@ -49,7 +48,7 @@ else
 end
 fact_count = fact_count + 1
 window.R = window.R + price
-meta.open = meta.open > 0 and meta.open - 1 or 0
+open_holds = open_holds > 0 and open_holds - 1 or 0
 local mark = 'Dc' .. sub(line, 14, 19)
 hold_states[id] = mark
 local count = #holds_written
