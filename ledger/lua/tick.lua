@@ -8,15 +8,15 @@ ARGV[1]      head, see parts/guard.lua; holds need the session
 ARGV[2..65]  lines by kind: S settle, L late, R renew, O observed, then H hold, K check
 
 Returns {word, q, answer of each line}; word: OK | NOMETA | STALE | FROZEN | REGRESS | SKEW
-  H  HELD available | FREE available (an allowance, or a quota of what is free: held at price 0) | NEWID | GONE | NOACCOUNT | BLOCKED | BADKEY | SCOPE
+  H  available (a number: it is held) | HELD available ... (with limits) | FREE available (an allowance, or a quota of what is free: held at price 0) | NEWID | GONE | NOACCOUNT | BLOCKED | BADKEY | SCOPE
      | PLAN number (the account is on this one, not on the line's)
      | LIMITED retry_after_ms | CAPPED retry_after_ms (0: never) type window
      | NEWREACH (a lot is limited to routes that the caller does not know yet)
      | INSUFFICIENT available | TOOLARGE window | BUSY | NOTYPE | CORRUPT
      | RUNNING hold | DONE hold | MISMATCH hold | ASK hold (another hold has the claimed key, parts/claims.lua)
   K  PASS available, or as H
-  S  DONE outcome captured | NOHOLD | EXPIRED | EARLY | TOOMUCH held | NOACCOUNT | BUSY | CORRUPT
-  L  DONE outcome captured | NOACCOUNT | NEWREACH | BUSY | NOTYPE | CORRUPT | ASK hold
+  S  captured (a number: so much of it was) | DONE outcome captured | NOHOLD | EXPIRED | EARLY | TOOMUCH held | NOACCOUNT | BUSY | CORRUPT
+  L  captured (of a hold that was still open) | DONE outcome captured | NOACCOUNT | NEWREACH | BUSY | NOTYPE | CORRUPT | ASK hold
   R  RENEWED | NOHOLD | CORRUPT        O  OK | BUSY
   any  BADLINE: no line of this protocol; nothing changed for it
 HELD, PASS and INSUFFICIENT of a line with limits go on with two words for each (the key's rate

@@ -45,7 +45,7 @@ from ledger.scripts import SETTLING, Reply, Scripts, read_reply
 from tests.ledger import model as modelled
 from tests.ledger.journal_audit import JournalAudit
 from tests.ledger.model import Model
-from tests.ledger.script_rig import SCRIPTS, Rig
+from tests.ledger.script_rig import SCRIPTS, Rig, said
 from tests.ledger.tick_lines import HoldLine, ObservedLine, packed
 
 ACCOUNTS, TYPES = (1, 2, 3), (1, 2)
@@ -152,7 +152,7 @@ class Twin:
         reply = self.run(name, args, session=session, account=account, claims=claims)
         assert reply.word == "OK", reply
         assert reply.q == self.model.q or name in WRITERS
-        answers = [answer.decode() for answer in reply.answers]
+        answers = said(args, reply)
         self.tally.answers.update((name, answer.split()[0]) for answer in answers)
         return answers
 

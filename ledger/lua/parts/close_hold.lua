@@ -68,5 +68,5 @@ local function close_hold(id, raw, price, credit_type, loans, outcome, captured,
   local mark = spack('<c1c1I6', 'D', outcome, captured)
   hold_states[id] = mark
   put_hold(id, mark)
-  return format('DONE %s %d', outcome, captured)
+  return outcome == 'c' and captured or format('DONE %s %d', outcome, captured)
 end

@@ -177,6 +177,8 @@ local function hold(line, kind, account_field, account_raw, key_field, key_raw)
   if claim then
     claims().take(claim, id, account_id, 0)
   end
-  answer = format(price > 0 and 'HELD %d' or 'FREE %d', available - price)
-  return asked and answer .. limits().standing(tat, interval, burst, asked) or answer
+  if not asked then
+    return price > 0 and available - price or format('FREE %d', available)
+  end
+  return format(price > 0 and 'HELD %d' or 'FREE %d', available - price) .. limits().standing(tat, interval, burst, asked)
 end

@@ -54,4 +54,4 @@ facts[#facts + 1] = fact
 fact_count = fact_count + 1
 count = #holds_written
 holds_written[count + 1], holds_written[count + 2] = id, fact
-answer = format('HELD %d', remaining + rest)
+answer = remaining + rest

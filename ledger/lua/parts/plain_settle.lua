@@ -53,4 +53,4 @@ local mark = 'Dc' .. sub(line, 14, 19)
 hold_states[id] = mark
 local count = #holds_written
 holds_written[count + 1], holds_written[count + 2] = id, mark
-answer = format('DONE c %d', captured)
+answer = captured

@@ -16,7 +16,9 @@ local function settle(line, id, captured)
     return 'NOHOLD'
   end
   local closed, closed_amount = read_mark(raw)
-  if closed then
+  if closed == 'c' then
+    return closed_amount
+  elseif closed then
     return closed == 'x' and captured > 0 and 'EXPIRED' or format('DONE %s %d', closed, closed_amount)
   end
   local price, credit_type, loans = read_hold(raw, id)
