@@ -2,10 +2,7 @@
 
 -- A list with places for what most calls put into it: to let it grow costs more than to fill it.
 local function roomy()
-  return {
-    nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil,
-    nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil,
-  }
+  return { nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil }
 end
 
 local facts, fact_count = roomy(), 0 -- the bytes of all facts, in pieces
