@@ -84,8 +84,9 @@ _META = struct.Struct("<ddddddB16sB")
 _META_TYPE = struct.Struct("<Bdddd")
 _ACCOUNT = struct.Struct("<BI5sB")
 _ON_A_PLAN = 128  # beside the status: the plan's number follows
-_IN_FRONT = 64  # the same: what a plain hold needs stands in front, see parts/account.lua
-_FRONT = struct.Struct("<B5s6sBB6s6s5sB6sIB")
+_PLAIN = 64  # the same: its end is all that a plain hold reads and changes, see parts/account.lua
+_PLAIN_END = 192  # beside the status in the last byte of such a record, of no other
+_END = struct.Struct("<IBBB6s6s5sB6s5s6sB")
 _PLAN = struct.Struct("<I")
 _POOL = struct.Struct("<B6sqB")
 _LOT = struct.Struct("<5sB6s6s")
@@ -198,8 +199,8 @@ class AccountRecord:
 
     def pack(self) -> bytes:
         """Return the bytes for field `account_field(...)`; sorts the lots into burn order."""
-        if (in_front := self._in_front()) is not None:
-            return in_front
+        if (plain := self._plain()) is not None:
+            return plain
         limited = []
         status = self.status | _ON_A_PLAN if self.plan else self.status
         parts = [_ACCOUNT.pack(status, self.cseq, _u(self.aseq, 5), len(self.pools))]
@@ -214,7 +215,7 @@ class AccountRecord:
             parts += [_REACHES.pack(b"R", len(limited)), *limited]
         return b"".join(parts)
 
-    def _in_front(self) -> bytes | None:
+    def _plain(self) -> bytes | None:
         """Return the bytes of a plain account, nearly every one; None of any other."""
         if self.plan or len(self.pools) != 1 or self.pools[0].debt or self.pools[0].floor:
             return None
@@ -222,28 +223,28 @@ class AccountRecord:
         left = [lot for lot in lots if lot.remaining]
         if not left or any(lot.reach for lot in lots):
             return None
-        first = left[0]
-        head = _FRONT.pack(
-            self.status | _IN_FRONT,
-            _u(self.aseq, 5),
-            _u(first.remaining, 6),
+        current = left[0]
+        end = _END.pack(
+            self.cseq,
+            lots.index(current),
             self.pools[0].credit_type,
             len(lots),
             _u(sum(lot.remaining for lot in left[1:]), 6),
             _u(min(lot.expiry_ms for lot in left), 6),
-            _u(first.lot, 5),
-            first.priority,
-            _u(first.expiry_ms, 6),
-            self.cseq,
-            lots.index(first),
+            _u(current.lot, 5),
+            current.priority,
+            _u(current.expiry_ms, 6),
+            _u(self.aseq, 5),
+            _u(current.remaining, 6),
+            self.status | _PLAIN_END,
         )
-        return head + b"".join(_pack_lot(lot) for lot in lots)
+        return bytes([self.status | _PLAIN]) + b"".join(_pack_lot(lot) for lot in lots) + end
 
     @classmethod
     def unpack(cls, raw: bytes) -> "AccountRecord":
         """Read an account."""
-        if raw and raw[0] & (_ON_A_PLAN | _IN_FRONT) == _IN_FRONT:
-            return cls._read_in_front(raw)
+        if raw and raw[0] & (_ON_A_PLAN | _PLAIN) == _PLAIN:
+            return cls._read_plain(raw)
         try:
             status, cseq, aseq, count = _ACCOUNT.unpack_from(raw)
             at = _ACCOUNT.size
@@ -265,14 +266,17 @@ class AccountRecord:
         return cls(status & ~_ON_A_PLAN, cseq, _n(aseq), tuple(pools), plan)
 
     @classmethod
-    def _read_in_front(cls, raw: bytes) -> "AccountRecord":
+    def _read_plain(cls, raw: bytes) -> "AccountRecord":
         try:
-            status, aseq, remaining, credit_type, count, rest, soonest, lot, _, _, cseq, before = (
-                _FRONT.unpack_from(raw)
+            cseq, before, credit_type, count, rest, soonest, lot, _, _, aseq, remaining, last = (
+                _END.unpack(raw[-_END.size :])
             )
-            lots = list(_read_lots(raw[_FRONT.size :]))
+            lots = list(_read_lots(raw[1 : -_END.size]))
         except struct.error as error:
             raise CorruptRecord(f"account: {error}") from error
+        status = last & ~_PLAIN_END
+        if raw[0] != status | _PLAIN or last != status | _PLAIN_END:
+            raise CorruptRecord("account: another status at its end")
         if len(lots) != count or before >= count or lots[before].lot != _n(lot):
             raise CorruptRecord("account: other lots than it says")
         lots[before] = lots[before]._replace(remaining=_n(remaining))
@@ -281,7 +285,7 @@ class AccountRecord:
             raise CorruptRecord("account: more or less in its lots than it says")
         if any(lot.remaining and lot.expiry_ms < _n(soonest) for lot in lots):
             raise CorruptRecord("account: a lot that expires sooner than it says")
-        return cls(status & ~_IN_FRONT, cseq, _n(aseq), (pool,))
+        return cls(status, cseq, _n(aseq), (pool,))
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,6 @@ local SETTLE_BYTES = 22
 local SPARE_FACTS = 100 -- room in the journal for what must never wait: controls, late captures
 local room, open_holds = meta.J - meta.q + meta.kq, meta.open -- facts that the journal may take; a hold wants two more
 local stored, hold_states = {}, {} -- field -> bytes as they were read, or false where there is none
-local accounts = {} -- account field -> parsed, or false where the bytes do not add up
 local fresh = {} -- account field -> bytes as plain lines of this call left them; false once they are parsed
 local session_highest, session_used = nil, false
 
@@ -201,7 +200,14 @@ if session_raw then
 end
 
 local now_us = now * 1000
-local capture_heads = {} -- by length, see parts/plain_settle.lua
+local head_of, capture_head -- of the last whole capture, see parts/plain_settle.lua
+-- By number of lots, how a plain account's end is put behind all that stays.
+local changes = { '<c50I5I6B', '<c68I5I6B', '<c86I5I6B', '<c104I5I6B' }
+local function change_of(lots)
+  changes[lots] = format('<c%dI5I6B', PLAIN_BYTES - 12 + LOT_BYTES * lots)
+  return changes[lots]
+end
+
 -- Beginning as the lines, so that it has a place for the answer to each.
 local answers = { 'OK', 0, unpack(ARGV, 2) }
 local at, hold_at = 2, 0 -- in `wanted`, of the next account; in `wanted_holds`, of the last hold named

@@ -4,12 +4,14 @@
 --   <B I6 i8 B   per pool: type, debt, floor, number of lots
 --   <I5 B I6 I6  per lot in burn order (priority, expiry, limited first, id): id, priority, expiry ms, remaining
 --   and behind all pools what parts/lot_reaches.lua says, where one of these lots is limited to some routes
--- An account with one pool, no plan, no limited lot, no debt and no floor, as nearly every one is, has in front what a
--- plain hold needs (parts/plain_hold.lua), and first what it changes. 64 beside the status says so:
---   <B I5 I6         64 + status, aseq, remaining of the first lot that has something left
---   <B B I6 I6       type, number of lots, remaining of all other lots, no lot with something left expires before this
---   <I5 B I6 I4 B    that first lot's id, priority and expiry, cseq, how many lots stand before it
---   <I5 B I6 I6      per lot as above; of that first one the remaining here does not count
+-- An account with one pool, no plan, no limited lot, no debt and no floor, as nearly every one is, is written so that
+-- a plain hold reads and changes its end alone (parts/plain_hold.lua). Its first and last byte say so:
+--   <B               64 + status
+--   <I5 B I6 I6      per lot as above; the remaining of the current one, the first that has something left, does not count
+--   <I4 B            cseq, how many lots stand before the current one
+--   <B B I6 I6       type, number of lots, remaining of all lots but the current one, none with something left ends before
+--   <I5 B I6         the current lot's id, priority and expiry
+--   <I5 I6 B         aseq, remaining of the current lot, 192 + status: no other record's last byte is above 127
 -- Parsing and packing is most of what a call costs, and tables most of parsing. So an account is one flat list of
 -- these numbers, made and packed in one step where it has one pool, as nearly every one has:
 --   [1] status, [2] cseq, [3] aseq, [4] number of pools, and from 5 on the pools. A pool goes by its place p:
@@ -45,20 +47,18 @@ end
 
 local function read_account(raw)
   local status, account, rest, soonest = byte(raw), nil, nil, 0
-  if status == IN_FRONT + 1 or status == IN_FRONT + 2 then
-    local lots = (#raw - FRONT_BYTES) / LOT_BYTES
+  if status == PLAIN + 1 or status == PLAIN + 2 then
+    local lots = (#raw - PLAIN_BYTES) / LOT_BYTES
     if lots < 1 or lots % 1 > 0 then
       return nil
     end
-    local _, aseq, remaining, credit_type, count, others, first_end, lot, _, _, cseq, before =
-      sunpack('<BI5I6BBI6I6I5BI6I4B', raw)
-    if count ~= lots or before >= lots then
+    local cseq, before, credit_type, count, others, first_end, lot, _, _, aseq, remaining, ends =
+      sunpack('<I4BBBI6I6I5BI6I5I6B', raw, 2 + LOT_BYTES * lots)
+    if count ~= lots or before >= lots or ends ~= PLAIN_END + status - PLAIN then
       return nil
     end
-    account = {
-      status - IN_FRONT, cseq, aseq, 1, credit_type, 0, 0, lots, sunpack('<' .. lot_format(lots), raw, FRONT_BYTES + 1),
-    }
-    account[9 + 4 * lots] = nil -- where the record ends
+    account = { status - PLAIN, cseq, aseq, 1, credit_type, 0, 0, lots, sunpack('<' .. lot_format(lots), raw, 2) }
+    account[9 + 4 * lots] = nil -- where the lots end
     if account[9 + 4 * before] ~= lot then
       return nil
     end
@@ -115,9 +115,9 @@ local function pack_account(account)
   if not first or account[6] > 0 or account[7] > 0 then
     return spack('<BI4I5BBI6i8B' .. lot_format(lots), unpack(account))
   end
-  return spack('<BI5I6BBI6I6I5BI6I4B' .. lot_format(lots), IN_FRONT + account[1], account[3], account[first + 3], account[5],
-    lots, rest, soonest, account[first], account[first + 1], account[first + 2], account[2], (first - 9) / 4,
-    unpack(account, 9))
+  return spack('<B' .. lot_format(lots), PLAIN + account[1], unpack(account, 9))
+    .. spack('<I4BBBI6I6I5BI6I5I6B', account[2], (first - 9) / 4, account[5], lots, rest, soonest, account[first],
+      account[first + 1], account[first + 2], account[3], account[first + 3], PLAIN_END + account[1])
 end
 
 -- The place of the account's pool of this type; nil if it has none.

@@ -7,5 +7,5 @@ local SCOPE_CALL, HAS_CAPS = 1, 4 -- bits of a key's scopes
 local MAX_LOTS = 255 -- what the count's byte can say
 local LIVE_LOTS = 32 -- more wait in Postgres until one of these is empty
 local MOST_REACHES = 4096 -- see parts/lot_reaches.lua
-local IN_FRONT, FRONT_BYTES, LOT_BYTES = 64, 43, 18 -- see parts/account.lua
+local PLAIN, PLAIN_END, PLAIN_BYTES, LOT_BYTES = 64, 192, 44, 18 -- of an account, see parts/account.lua
 local OPEN_MARK, CLOSED_MARK, MARK_BYTES = 72, 68, 8 -- 'H' and 'D', see parts/open_hold.lua

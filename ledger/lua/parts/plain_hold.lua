@@ -1,5 +1,5 @@
--- A hold as nearly all are, in one go: nothing is asked besides the key's own rate, and the account has in front all
--- that decides (parts/account.lua). Only what plainly passes is done here; hold.lua decides everything else, with
+-- A hold as nearly all are, in one go: nothing is asked besides the key's own rate, and the account's end has all that
+-- decides (parts/account.lua). Only what plainly passes is done here; hold.lua decides everything else, with
 -- its reasons. A part of the loop in tick.lua, as that is.
 if kind == CHECK or #line < HOLD_BYTES or #line > HOLD_BYTES + MAX_DETAIL then
   break
@@ -9,19 +9,19 @@ local changed, account_raw, key_raw = fresh[account_field], read[at], read[at + 
 if changed then
   account_raw, key_raw = changed, others().written(balances_written, key_field) or key_raw
 end
-if changed == false or not account_raw or #account_raw < FRONT_BYTES or not key_raw or #key_raw ~= KEY_BYTES then
+if changed == false or not account_raw or #account_raw < PLAIN_BYTES or not key_raw or #key_raw ~= KEY_BYTES then
   break
 end
 local n, id_session, account_id, _, held_type, ceiling, _, _, _, scope, interval, burst =
   sunpack('>I8I4<I7I7BI6I4HI6BI5I6', line, 2)
-local form, aseq, remaining, account_type, lots, rest, soonest, lot, priority, expiry =
-  sunpack('<BI5I6BBI6I6I5BI6', account_raw)
+local account_type, lots, rest, soonest, lot, priority, expiry, aseq, remaining, ends =
+  sunpack('<BBI6I6I5BI6I5I6B', account_raw, #account_raw - 37)
 local key_status, key_account, scopes, key_expiry, tat = sunpack('<BI7BI6d', key_raw)
 local window = meta.by_type[held_type]
 if scope ~= SCOPE_CALL or not session_highest or n <= session_highest or n > MAX_N
     or id_session ~= session or session == 0 or ceiling < 1 or not window
     -- The account: in use, its bytes add up, nothing is due, its first lot has enough for all of it.
-    or form ~= IN_FRONT + 1 or #account_raw ~= FRONT_BYTES + LOT_BYTES * lots or account_type ~= held_type
+    or ends ~= PLAIN_END + 1 or #account_raw ~= PLAIN_BYTES + LOT_BYTES * lots or account_type ~= held_type
     or soonest <= now or remaining < ceiling or remaining + rest > MAX_AMOUNT
     -- The key: of this account, in use, without caps, and within its rate.
     or key_account ~= account_id or account_id > MAX_COUNT or key_status ~= 1 or key_expiry <= now
@@ -40,7 +40,7 @@ if interval > 0 then
   count = count + 2
 end
 aseq, remaining = aseq + 1, remaining - ceiling
-account_raw = spack('<BI5I6', form, aseq, remaining) .. sub(account_raw, 13)
+account_raw = spack(changes[lots] or change_of(lots), account_raw, aseq, remaining, ends)
 fresh[account_field] = account_raw
 balances_written[count + 1], balances_written[count + 2] = account_field, account_raw
 window.H = window.H + ceiling

@@ -13,13 +13,11 @@ end
 if captured == price then
   -- No balance moves: neither account nor key is touched, and there is no aseq.
   -- Its fact in three pieces that are there already: the head, of a length that nearly all have, id and ending.
-  local size, pieces = #line - 7, #facts
-  local head = capture_heads[size]
-  if not head then
-    head = spack('<c1H', 'F', size)
-    capture_heads[size] = head
+  if #line ~= head_of then
+    head_of, capture_head = #line, spack('<c1H', 'F', #line - 7)
   end
-  facts[pieces + 1], facts[pieces + 2], facts[pieces + 3] = head, id, sub(line, 20)
+  local pieces = #facts
+  facts[pieces + 1], facts[pieces + 2], facts[pieces + 3] = capture_head, id, sub(line, 20)
 else
   local raw, at_account = found[hold_at], account_places[hold_at]
   local account_field = wanted[at_account]
@@ -27,19 +25,20 @@ else
   if account_raw == nil then
     account_raw = read[at_account]
   end
-  if not account_raw or #account_raw < FRONT_BYTES then
+  if not account_raw or #account_raw < PLAIN_BYTES then
     break
   end
-  local form, aseq, remaining, account_type, lots, rest, soonest, lot = sunpack('<BI5I6BBI6I6I5', account_raw)
+  local account_type, lots, rest, soonest, lot, _, _, aseq, remaining, ends =
+    sunpack('<BBI6I6I5BI6I5I6B', account_raw, #account_raw - 37)
   local from_lots, from_lot, _, _, amount = sunpack('<BI5BI6I6', raw, 62)
   local left = price - captured
-  if form ~= IN_FRONT + 1 or #account_raw ~= FRONT_BYTES + LOT_BYTES * lots or account_type ~= held_types[hold_at]
+  if ends ~= PLAIN_END + 1 or #account_raw ~= PLAIN_BYTES + LOT_BYTES * lots or account_type ~= held_types[hold_at]
       or soonest <= now or from_lots ~= 1 or from_lot ~= lot or amount ~= price
       or remaining + rest + left > MAX_AMOUNT then
     break
   end
   aseq, remaining = aseq + 1, remaining + left
-  account_raw = spack('<BI5I6', form, aseq, remaining) .. sub(account_raw, 13)
+  account_raw = spack(changes[lots] or change_of(lots), account_raw, aseq, remaining, ends)
   fresh[account_field] = account_raw
   local count = #balances_written
   balances_written[count + 1], balances_written[count + 2] = account_field, account_raw

@@ -1,3 +1,5 @@
+local accounts = {} -- account field -> parsed, or false where the bytes do not add up
+
 -- An account as of this line, from what was read or what this call has made of it; nil and why, where there is none.
 local function account_of(field, raw)
   local account = accounts[field]
