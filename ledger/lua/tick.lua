@@ -43,44 +43,9 @@ local session_highest, session_used = nil, false
 
 -- Every function, and every name that it takes from around it, costs time in every call. So what plain lines do stands
 -- right in the loop below, and everything else is made by the first line that needs it.
-local limits, claims, others
 local made_limits, made_claims, made_others
 
-function limits()
-  if made_limits then
-    return made_limits
-  end
--- include library
--- include constants
--- include whole
--- include saying
--- include tallies
--- include limits
-  made_limits = {
-    fields = wanted_fields, want = want_limits, want_loans = want_loans, give_loans_back = give_loans_back, put = put_tallies,
-    asked_by = asked_by, kept_back = kept_back, allowance_for = allowance_for, caps_of = caps_of,
-    capped = capped, use = use_limits, standing = standing,
-  }
-  return made_limits
-end
-
-function claims()
-  if made_claims then
-    return made_claims
-  end
-  local state_of, read_mark = others().state_of, others().read_mark
--- include library
--- include constants
--- include saying
--- include claims
-  made_claims = {
-    want = want_claim, read = read_owners, of = claim_of, kept_by_owner = kept_by_owner, take = take_claim,
-    put = put_claims,
-  }
-  return made_claims
-end
-
-function others()
+local function others()
   if made_others then
     return made_others
   end
@@ -91,6 +56,35 @@ function others()
 -- include saying
 -- include open_hold
 -- include states
+
+  local limits, claims
+
+  function limits()
+    if made_limits then
+      return made_limits
+    end
+-- include tallies
+-- include limits
+    made_limits = {
+      fields = wanted_fields, want = want_limits, want_loans = want_loans, give_loans_back = give_loans_back, put = put_tallies,
+      asked_by = asked_by, kept_back = kept_back, allowance_for = allowance_for, caps_of = caps_of,
+      capped = capped, use = use_limits, standing = standing,
+    }
+    return made_limits
+  end
+
+  function claims()
+    if made_claims then
+      return made_claims
+    end
+-- include claims
+    made_claims = {
+      want = want_claim, read = read_owners, of = claim_of, kept_by_owner = kept_by_owner, take = take_claim,
+      put = put_claims,
+    }
+    return made_claims
+  end
+
 -- include lots
 -- include reach
 -- include hold_extras
@@ -101,6 +95,7 @@ function others()
 -- include renew
 -- include observed
   made_others = {
+    limits = limits, claims = claims,
     state_of = state_of, read_mark = read_mark, hold = hold, settle = settle, late = late, renew = renew,
     observed = observed, written = written, pack_account = pack_account,
   }
@@ -123,10 +118,10 @@ for i = 2, #ARGV do
     if #line > HOLD_BYTES then -- limits and claims stand behind that
       local scope = byte(line, 47)
       if scope >= LIMITED then
-        limits().want(line)
+        others().limits().want(line)
       end
       if band(scope, CLAIMING) ~= 0 then
-        claims().want(line)
+        others().claims().want(line)
       end
     end
     any_hold = any_hold or kind == HOLD
@@ -143,7 +138,7 @@ for i = 2, #ARGV do
     if kind == LATE then
       more_wanted[#more_wanted + 1] = 'a' .. sub(line, 14, 20)
       if band(byte(line, 41) or 0, LATE_CLAIMING) ~= 0 then
-        claims().want(line)
+        others().claims().want(line)
       end
     end
   end
@@ -165,7 +160,7 @@ for k = 1, named do
       account_places[k] = before_more + #more_wanted
     end
     if length + 4 <= size then
-      limits().want_loans(raw, length + 4, captures_all)
+      others().limits().want_loans(raw, length + 4, captures_all)
     elseif captured ~= NOT_ALL and mark == OPEN_MARK and length == size - 3 and raw_id == id and length >= 59 + 18 * byte(raw, 62) then
       prices[k], held_types[k] = price, held_type
     end
@@ -203,11 +198,6 @@ local now_us = now * 1000
 local head_of, capture_head -- of the last whole capture, see parts/plain_settle.lua
 -- By number of lots, how a plain account's end is put behind all that stays.
 local changes = { '<c50I5I6B', '<c68I5I6B', '<c86I5I6B', '<c104I5I6B' }
-local function change_of(lots)
-  changes[lots] = format('<c%dI5I6B', PLAIN_BYTES - 12 + LOT_BYTES * lots)
-  return changes[lots]
-end
-
 -- Beginning as the lines, so that it has a place for the answer to each.
 local answers = { 'OK', 0, unpack(ARGV, 2) }
 local at, hold_at = 2, 0 -- in `wanted`, of the next account; in `wanted_holds`, of the last hold named

@@ -12,8 +12,8 @@ end
 if changed == false or not account_raw or #account_raw < PLAIN_BYTES or not key_raw or #key_raw ~= KEY_BYTES then
   break
 end
-local n, id_session, account_id, _, held_type, ceiling, _, _, _, scope, interval, burst =
-  sunpack('>I8I4<I7I7BI6I4HI6BI5I6', line, 2)
+local n, id_session, account_id, _, held_type, ceiling, _, _, scope, interval, burst =
+  sunpack('>I8I4<I7I7BI6I6I6BI5I6', line, 2)
 local account_type, lots, rest, soonest, lot, priority, expiry, aseq, remaining, ends =
   sunpack('<BBI6I6I5BI6I5I6B', account_raw, #account_raw - 37)
 local key_status, key_account, scopes, key_expiry, tat = sunpack('<BI7BI6d', key_raw)
@@ -40,7 +40,7 @@ if interval > 0 then
   count = count + 2
 end
 aseq, remaining = aseq + 1, remaining - ceiling
-account_raw = spack(changes[lots] or change_of(lots), account_raw, aseq, remaining, ends)
+account_raw = spack(changes[lots] or format('<c%dI5I6B', #account_raw - 12), account_raw, aseq, remaining, ends)
 fresh[account_field] = account_raw
 balances_written[count + 1], balances_written[count + 2] = account_field, account_raw
 window.H = window.H + ceiling

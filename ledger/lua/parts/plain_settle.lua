@@ -38,7 +38,7 @@ else
     break
   end
   aseq, remaining = aseq + 1, remaining + left
-  account_raw = spack(changes[lots] or change_of(lots), account_raw, aseq, remaining, ends)
+  account_raw = spack(changes[lots] or format('<c%dI5I6B', #account_raw - 12), account_raw, aseq, remaining, ends)
   fresh[account_field] = account_raw
   local count = #balances_written
   balances_written[count + 1], balances_written[count + 2] = account_field, account_raw
