@@ -38,7 +38,8 @@ local SETTLE_BYTES = 22
 local SPARE_FACTS = 100 -- room in the journal for what must never wait: controls, late captures
 local room, open_holds = meta.J - meta.q + meta.kq, meta.open -- facts that the journal may take; a hold wants two more
 local stored, hold_states = {}, {} -- field -> bytes as they were read, or false where there is none
-local fresh = {} -- account field -> bytes as plain lines of this call left them; false once they are parsed
+-- By account field, where `balances_written` has what plain lines of this call have made of it; false once it is parsed.
+local fresh = {}
 local session_highest, session_used = nil, false
 
 -- Every function, and every name that it takes from around it, costs time in every call. So what plain lines do stands
@@ -97,7 +98,7 @@ local function others()
   made_others = {
     limits = limits, claims = claims,
     state_of = state_of, read_mark = read_mark, hold = hold, settle = settle, late = late, renew = renew,
-    observed = observed, written = written, pack_account = pack_account,
+    observed = observed, pack_account = pack_account,
   }
   return made_others
 end

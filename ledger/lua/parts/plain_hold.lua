@@ -4,12 +4,17 @@
 if kind == CHECK or #line < HOLD_BYTES or #line > HOLD_BYTES + MAX_DETAIL then
   break
 end
--- An earlier line of this call may have changed both.
-local changed, account_raw, key_raw = fresh[account_field], read[at], read[at + 1]
-if changed then
-  account_raw, key_raw = changed, others().written(balances_written, key_field) or key_raw
+local place, key_place, account_raw, key_raw = fresh[account_field], nil, read[at], read[at + 1]
+if place then -- an earlier line of this call has changed the account, and perhaps the key
+  account_raw = balances_written[place + 1]
+  for i = #balances_written - 1, 1, -2 do
+    if balances_written[i] == key_field then
+      key_place, key_raw = i, balances_written[i + 1]
+      break
+    end
+  end
 end
-if changed == false or not account_raw or #account_raw < PLAIN_BYTES or not key_raw or #key_raw ~= KEY_BYTES then
+if place == false or not account_raw or #account_raw < PLAIN_BYTES or not key_raw or #key_raw ~= KEY_BYTES then
   break
 end
 local n, id_session, account_id, _, held_type, ceiling, _, _, scope, interval, burst =
@@ -33,16 +38,17 @@ if scope ~= SCOPE_CALL or not session_highest or n <= session_highest or n > MAX
   break
 end
 
-local count = #balances_written
 if interval > 0 then
-  balances_written[count + 1] = key_field
-  balances_written[count + 2] = spack('<c15d', key_raw, (tat > now_us and tat or now_us) + interval)
-  count = count + 2
+  key_place = key_place or #balances_written + 1
+  balances_written[key_place] = key_field
+  balances_written[key_place + 1] = spack('<c15d', key_raw, (tat > now_us and tat or now_us) + interval)
 end
 aseq, remaining = aseq + 1, remaining - ceiling
-account_raw = spack(changes[lots] or format('<c%dI5I6B', #account_raw - 12), account_raw, aseq, remaining, ends)
-fresh[account_field] = account_raw
-balances_written[count + 1], balances_written[count + 2] = account_field, account_raw
+place = place or #balances_written + 1
+balances_written[place] = account_field
+balances_written[place + 1] =
+  spack(changes[lots] or format('<c%dI5I6B', #account_raw - 12), account_raw, aseq, remaining, ends)
+fresh[account_field] = place
 window.H = window.H + ceiling
 open_holds = open_holds + 1
 session_highest, session_used = n, true
@@ -52,6 +58,6 @@ local fact = spack('<c1Hc45I5i8BI5BI6I6c0', 'H', 77 + #detail, sub(line, 2, 46),
   lot, priority, expiry, ceiling, detail)
 facts[#facts + 1] = fact
 fact_count = fact_count + 1
-count = #holds_written
+local count = #holds_written
 holds_written[count + 1], holds_written[count + 2] = id, fact
 answer = remaining + rest

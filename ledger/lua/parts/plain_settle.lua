@@ -21,11 +21,9 @@ if captured == price then
 else
   local raw, at_account = found[hold_at], account_places[hold_at]
   local account_field = wanted[at_account]
-  local account_raw = fresh[account_field]
-  if account_raw == nil then
-    account_raw = read[at_account]
-  end
-  if not account_raw or #account_raw < PLAIN_BYTES then
+  local place = fresh[account_field]
+  local account_raw = place and balances_written[place + 1] or read[at_account]
+  if place == false or not account_raw or #account_raw < PLAIN_BYTES then
     break
   end
   local account_type, lots, rest, soonest, lot, _, _, aseq, remaining, ends =
@@ -38,10 +36,11 @@ else
     break
   end
   aseq, remaining = aseq + 1, remaining + left
-  account_raw = spack(changes[lots] or format('<c%dI5I6B', #account_raw - 12), account_raw, aseq, remaining, ends)
-  fresh[account_field] = account_raw
-  local count = #balances_written
-  balances_written[count + 1], balances_written[count + 2] = account_field, account_raw
+  place = place or #balances_written + 1
+  balances_written[place] = account_field
+  balances_written[place + 1] =
+    spack(changes[lots] or format('<c%dI5I6B', #account_raw - 12), account_raw, aseq, remaining, ends)
+  fresh[account_field] = place
   facts[#facts + 1] = spack('<c1Hc12c1I6c3c7BI5i8I6BI5I6c0', 'S', 39 + #line, id, 'c', captured,
     sub(line, 20), sub(account_field, 2), account_type, aseq, remaining + rest, 0, 1, lot, left, sub(line, 23))
 end

@@ -4,7 +4,7 @@ local accounts = {} -- account field -> parsed, or false where the bytes do not 
 local function account_of(field, raw)
   local account = accounts[field]
   if account == nil then
-    raw = fresh[field] or raw
+    raw = fresh[field] and balances_written[fresh[field] + 1] or raw
     if not raw then
       return nil, 'NOACCOUNT'
     end
