@@ -48,7 +48,9 @@ from tests.ledger.model import Model
 from tests.ledger.script_rig import SCRIPTS, Rig, said
 from tests.ledger.tick_lines import HoldLine, ObservedLine, packed
 
-ACCOUNTS, TYPES = (1, 2, 3), (1, 2)
+ACCOUNTS, TYPES = (1, 2, 3, 4), (1, 2)
+PLAIN = 4
+"""An account that has credits of one type, for every route, and no plan: as nearly all are."""
 CLAIMS = [Claim(account, bytes([key]) * 16, b"") for account in ACCOUNTS for key in (7, 8)]
 """The keys that are used, whatever for."""
 CAP, WINDOW, FLOOR = 200, 600, 7
