@@ -105,6 +105,22 @@ class ShardMachine(Twin, RuleBasedStateMachine):
             drawn.insert(chance.randrange(lines), self.lines.draw(session, chance))
         self.send(session, drawn, chance)
 
+    @rule(slot=slots, seed=seeds, what=st.sampled_from(("plan", "key", "window")))
+    def not_plain_for_a_while(self, slot: int, seed: int, what: str) -> None:
+        """A plan, a revoked key, a window with no room: what was plain passes no more, and again."""
+        session, chance = self.current[slot], Random(f"{seed} {len(self.lines.minted)}")
+        self.load(PLAIN)
+        for now in (True, False):
+            if what == "window":
+                self.turn_dials(cap=300, window=10 if now else 900, credit_type=1)
+            elif what == "key":
+                self.order(PLAIN, Control("k", 0, 0, 10 * PLAIN, 2 if now else 1, 0, NEVER, 1))
+            else:
+                self.order(PLAIN, Control("p", 0, object_id=int(now)))
+            self.push(PLAIN, 0)
+            self.agree()
+            self.send(session, [self.lines.plain(session, chance) for _ in range(4)], chance)
+
     @rule(slot=slots, account=accounts, seed=seeds)
     def over_midnight(self, slot: int, account: int, seed: int) -> None:
         """What began yesterday fails today, where others have begun."""
