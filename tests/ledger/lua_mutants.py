@@ -741,12 +741,6 @@ MUTANTS = (
         "rest, soonest =",
     ),
     Mutant(
-        "account: debt is not kept",
-        "parts/account",
-        "if not first or account[6] > 0 or account[7] > 0 then",
-        "if not first or account[7] > 0 then",
-    ),
-    Mutant(
         "account: the last lot to expire is the first",
         "parts/account",
         "account[k + 2] < soonest then",
