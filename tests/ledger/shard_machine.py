@@ -105,19 +105,26 @@ class ShardMachine(Twin, RuleBasedStateMachine):
             drawn.insert(chance.randrange(lines), self.lines.draw(session, chance))
         self.send(session, drawn, chance)
 
-    @rule(slot=slots, seed=seeds, what=st.sampled_from(("plan", "key", "window")))
+    @rule(slot=slots, seed=seeds, what=st.sampled_from(("plan", "key", "scope", "window", "due")))
     def not_plain_for_a_while(self, slot: int, seed: int, what: str) -> None:
-        """A plan, a revoked key, a window with no room: what was plain passes no more, and again."""
+        """A plan, a key, a window or a lot by which what was plain passes no more; and again."""
         session, chance = self.current[slot], Random(f"{seed} {len(self.lines.minted)}")
         self.load(PLAIN)
         for now in (True, False):
             if what == "window":
                 self.turn_dials(cap=300, window=10 if now else 900, credit_type=1)
-            elif what == "key":
-                self.order(PLAIN, Control("k", 0, 0, 10 * PLAIN, 2 if now else 1, 0, NEVER, 1))
+            elif what == "due" and not now:
+                self.go_to(self.rig.now + 1_000)
             else:
-                self.order(PLAIN, Control("p", 0, object_id=int(now)))
-            self.push(PLAIN, 0)
+                key = 10 * PLAIN, 2 if now and what == "key" else 1, 0, NEVER
+                controls = {
+                    "plan": Control("p", 0, object_id=int(now)),
+                    "key": Control("k", 0, 0, *key, 1),
+                    "scope": Control("k", 0, 0, *key, 2 if now else 1),
+                    "due": Control("g", 0, 1, self.lot(), 50, 0, self.rig.now + 1_000),
+                }
+                self.order(PLAIN, controls[what])
+                self.push(PLAIN, 0)
             self.agree()
             self.send(session, [self.lines.plain(session, chance) for _ in range(4)], chance)
 
