@@ -681,12 +681,6 @@ MUTANTS = (
         "or ",
     ),
     Mutant(
-        "plain settle: to an account that is frozen",
-        "parts/plain_settle",
-        "if ends ~= PLAIN_END + 1 or ",
-        "if ends < PLAIN_END or ",
-    ),
-    Mutant(
         "plain settle: a void or an expiry captures",
         "parts/plain_settle",
         " or reason < 1 or reason >= 20",
@@ -727,12 +721,6 @@ MUTANTS = (
         "parts/states",
         "raw = fresh[field] and balances_written[fresh[field] + 1] or raw",
         "raw = raw",
-    ),
-    Mutant(
-        "tick: a hold with loans is a plain one",
-        "tick",
-        "if length + 4 <= size then",
-        "if false then",
     ),
     Mutant(
         "account: the current lot's remaining of when it was packed",
