@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from ledger.claims import Claim
 from ledger.errors import LedgerUnavailable
@@ -31,11 +31,11 @@ class Answer(NamedTuple):
     """
     What a script said to one line.
 
-    words: for example [b"HELD", b"90"]. q: the shard's position after the tick.
+    words: for example [b"HELD", 90] or [b"BUSY"]. q: the shard's position after the tick.
     resent: the line went out more than once, so an earlier copy may have done something.
     """
 
-    words: list[bytes]
+    words: list[Any]
     q: int
     epoch: int
     resent: bool

@@ -84,6 +84,9 @@ _META = struct.Struct("<ddddddB16sB")
 _META_TYPE = struct.Struct("<Bdddd")
 _ACCOUNT = struct.Struct("<BI5sB")
 _ON_A_PLAN = 128  # beside the status: the plan's number follows
+_PLAIN = 64  # the same: its end is all that a plain hold reads and changes, see parts/account.lua
+_PLAIN_END = 192  # beside the status in the last byte of such a record, of no other
+_END = struct.Struct("<IBBB6s6s5sB6s5s6sB")
 _PLAN = struct.Struct("<I")
 _POOL = struct.Struct("<B6sqB")
 _LOT = struct.Struct("<5sB6s6s")
@@ -196,6 +199,8 @@ class AccountRecord:
 
     def pack(self) -> bytes:
         """Return the bytes for field `account_field(...)`; sorts the lots into burn order."""
+        if (plain := self._plain()) is not None:
+            return plain
         limited = []
         status = self.status | _ON_A_PLAN if self.plan else self.status
         parts = [_ACCOUNT.pack(status, self.cseq, _u(self.aseq, 5), len(self.pools))]
@@ -204,18 +209,42 @@ class AccountRecord:
         for pool in self.pools:
             lots = sorted(pool.lots, key=lambda lot: lot.burn_order)
             parts.append(_POOL.pack(pool.credit_type, _u(pool.debt, 6), pool.floor, len(lots)))
-            parts.extend(
-                _LOT.pack(_u(lot.lot, 5), lot.priority, _u(lot.expiry_ms, 6), _u(lot.remaining, 6))
-                for lot in lots
-            )
+            parts.extend(_pack_lot(lot) for lot in lots)
             limited += [_REACH.pack(_u(lot.lot, 5), lot.reach) for lot in lots if lot.reach]
         if limited:
             parts += [_REACHES.pack(b"R", len(limited)), *limited]
         return b"".join(parts)
 
+    def _plain(self) -> bytes | None:
+        """Return the bytes of a plain account, nearly every one; None of any other."""
+        if self.plan or len(self.pools) != 1 or self.pools[0].debt or self.pools[0].floor:
+            return None
+        lots = sorted(self.pools[0].lots, key=lambda lot: lot.burn_order)
+        left = [lot for lot in lots if lot.remaining]
+        if not left or any(lot.reach for lot in lots):
+            return None
+        current = left[0]
+        end = _END.pack(
+            self.cseq,
+            lots.index(current),
+            self.pools[0].credit_type,
+            len(lots),
+            _u(sum(lot.remaining for lot in left[1:]), 6),
+            _u(min(lot.expiry_ms for lot in left), 6),
+            _u(current.lot, 5),
+            current.priority,
+            _u(current.expiry_ms, 6),
+            _u(self.aseq, 5),
+            _u(current.remaining, 6),
+            self.status | _PLAIN_END,
+        )
+        return bytes([self.status | _PLAIN]) + b"".join(_pack_lot(lot) for lot in lots) + end
+
     @classmethod
     def unpack(cls, raw: bytes) -> "AccountRecord":
         """Read an account."""
+        if raw and raw[0] & (_ON_A_PLAN | _PLAIN) == _PLAIN:
+            return cls._read_plain(raw)
         try:
             status, cseq, aseq, count = _ACCOUNT.unpack_from(raw)
             at = _ACCOUNT.size
@@ -229,22 +258,34 @@ class AccountRecord:
                 at += _POOL.size
                 part = raw[at : at + lots * _LOT.size]
                 at += lots * _LOT.size
-                pools.append(
-                    Pool(
-                        credit_type,
-                        _n(debt),
-                        floor,
-                        tuple(
-                            Lot(_n(lot), priority, _n(expiry), _n(remaining))
-                            for lot, priority, expiry, remaining in _LOT.iter_unpack(part)
-                        ),
-                    )
-                )
+                pools.append(Pool(credit_type, _n(debt), floor, _read_lots(part)))
             if at != len(raw):
                 pools = _with_reaches(pools, raw[at:])
         except struct.error as error:
             raise CorruptRecord(f"account: {error}") from error
         return cls(status & ~_ON_A_PLAN, cseq, _n(aseq), tuple(pools), plan)
+
+    @classmethod
+    def _read_plain(cls, raw: bytes) -> "AccountRecord":
+        try:
+            cseq, before, credit_type, count, rest, soonest, lot, _, _, aseq, remaining, last = (
+                _END.unpack(raw[-_END.size :])
+            )
+            lots = list(_read_lots(raw[1 : -_END.size]))
+        except struct.error as error:
+            raise CorruptRecord(f"account: {error}") from error
+        status = last & ~_PLAIN_END
+        if raw[0] != status | _PLAIN or last != status | _PLAIN_END:
+            raise CorruptRecord("account: another status at its end")
+        if len(lots) != count or before >= count or lots[before].lot != _n(lot):
+            raise CorruptRecord("account: other lots than it says")
+        lots[before] = lots[before]._replace(remaining=_n(remaining))
+        pool = Pool(credit_type, 0, 0, tuple(lots))
+        if pool.balance != _n(rest) + _n(remaining):
+            raise CorruptRecord("account: more or less in its lots than it says")
+        if any(lot.remaining and lot.expiry_ms < _n(soonest) for lot in lots):
+            raise CorruptRecord("account: a lot that expires sooner than it says")
+        return cls(status, cseq, _n(aseq), (pool,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -416,6 +457,17 @@ def key_field(key: int) -> bytes:
 def session_field(session: int) -> bytes:
     """Return the field of a session in the `b` hash."""
     return b"s" + _u(session, 4)
+
+
+def _pack_lot(lot: Lot) -> bytes:
+    return _LOT.pack(_u(lot.lot, 5), lot.priority, _u(lot.expiry_ms, 6), _u(lot.remaining, 6))
+
+
+def _read_lots(raw: bytes) -> tuple[Lot, ...]:
+    return tuple(
+        Lot(_n(lot), priority, _n(expiry), _n(remaining))
+        for lot, priority, expiry, remaining in _LOT.iter_unpack(raw)
+    )
 
 
 def _chain(rest: bytes) -> str:

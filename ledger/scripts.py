@@ -33,11 +33,15 @@ class Caller(Protocol):
 
 
 class Reply(NamedTuple):
-    """What every script answers: OK or a guard word, the shard's q, an answer per line."""
+    """
+    What every script answers: OK or a guard word, the shard's q, an answer per line.
+
+    Answers are words; only a tick has numbers among them (`ledger.tick.words_of`).
+    """
 
     word: str
     q: int
-    answers: list[bytes]
+    answers: list[Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,7 +111,7 @@ class Sweeper:
             answer = await self._shard.settle(line)
         if answer.words[0] not in (b"DONE", b"NOHOLD", b"EARLY"):
             log.warning("hold %s: expiring it was answered %s", hold.hex(), answer.words)
-        return answer.words[0] == b"DONE"
+        return bool(answer.words[0] == b"DONE")
 
     async def _expire_lots(self, account: int) -> None:
         args = [account.to_bytes(7, "little")]

@@ -94,6 +94,13 @@ def lines_of(asks: list[Ask]) -> Lines:
     return Lines(script, lines, int.from_bytes(session, "big"), claims)
 
 
+def words_of(line: bytes, answer: bytes | int) -> list[Any]:
+    """Return the words of an answer; a number alone says that a line did what nearly all do."""
+    if isinstance(answer, bytes):
+        return answer.split()
+    return [b"HELD", answer] if line[0] == HOLD else [b"DONE", b"c", answer]
+
+
 def give_out(tick: Tick, reply: Reply, renamed: Callable[[], None]) -> None:
     """Tell everybody who asked; `renamed` hears that the connection's own session is no more."""
     own_session = tick.standing.session.to_bytes(4, "big")
@@ -103,4 +110,4 @@ def give_out(tick: Tick, reply: Reply, renamed: Callable[[], None]) -> None:
             renamed()
         future = ask.future
         if not future.done():
-            future.set_result(Answer(answer.split(), q, epoch, ask.sent > 1))
+            future.set_result(Answer(words_of(ask.line, answer), q, epoch, ask.sent > 1))

@@ -14,7 +14,7 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import redis
 
@@ -53,6 +53,7 @@ from ledger.records import (
 )
 from ledger.scripts import SETTLING, Scripts
 from ledger.shards import ShardRow
+from ledger.tick import words_of
 
 CLOCK = SystemClock()
 EPOCH, TYPE, SHARD = 1, 1, 0
@@ -86,7 +87,7 @@ class Shop:
     settled: int = 0
     captured: int = 0
 
-    async def run(self, link: Link, name: str, args: list[bytes], **more: int) -> list[bytes]:
+    async def run(self, link: Link, name: str, args: list[bytes], **more: int) -> list[Any]:
         """Run a script in the shard's epoch; it must answer OK."""
         reply = await self.scripts.run(
             link, name, self.keys, EPOCH, args, clock_ms=CLOCK.now_ms(), **more
@@ -140,8 +141,9 @@ class Client:
         answers = await self._shop.run(
             self._link, "tick" if holds else SETTLING, lines, session=self._session
         )
-        self._shop.settled += sum(answer.startswith(b"DONE c") for answer in answers)
-        self._shop.held += sum(answer.startswith(b"HELD") for answer in answers)
+        words = [words_of(*one) for one in zip(lines, answers, strict=True)]
+        self._shop.settled += sum(said[:2] == [b"DONE", b"c"] for said in words)
+        self._shop.held += sum(said[0] == b"HELD" for said in words)
 
     def _hold(self, hold_id: bytes, price: int) -> bytes:
         account = self._chance.randint(1, ACCOUNTS)

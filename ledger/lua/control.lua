@@ -16,6 +16,7 @@ Returns {word, q, answer of each}; answer: OK | OLD | GAP | NOTLOADED | CORRUPT 
 -- include account
 -- include lots
 -- include journal
+-- include saying
 local stored = {}
 -- include tallies
 -- include control

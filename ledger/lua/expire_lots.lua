@@ -13,6 +13,7 @@ Returns {word, q, answer}; answer: OK | NOTLOADED | CORRUPT
 -- include guard
 -- include account
 -- include journal
+-- include saying
 if #ARGV ~= 2 or #ARGV[2] ~= 7 then
   return redis.error_reply('BADARG an account of 7 bytes')
 end

@@ -24,6 +24,7 @@ Returns {word, q, answer}; answer: LOADED (now or before) | TOKEN (another loade
 -- include account
 -- include lots
 -- include journal
+-- include saying
 local stored = {}
 -- include tallies
 -- include open_hold

@@ -15,6 +15,7 @@ Returns {word, q, answer}; answer: OK (there, now or before) | STALE (snapshot o
 -- include guard
 -- include whole
 -- include journal
+-- include saying
 local stored = {}
 -- include tallies
 local FIELD_BYTES, MOST_ARGS = 13, 4002

@@ -171,7 +171,7 @@ async def settled_in_the_new_epoch(customer: Customer, hold: bytes) -> None:
             with contextlib.suppress(LedgerUnavailable):  # that is how it gets to know
                 await parts.shard.run("control", control_args(customer.account, []))
     await parts.loader.load(customer.account)
-    assert await customer.settle(hold, 1) == [b"DONE", b"c", b"1"]
+    assert await customer.settle(hold, 1) == [b"DONE", b"c", 1]
 
 
 async def test_posters_at_once_post_each_fact_once(processes: list[Parts]) -> None:

@@ -17,7 +17,7 @@ from tests.ledger.tick_lines import (
     SettleLine,
     Within,
 )
-from tests.ledger.twin import ACCOUNTS, NEVER_MINTED
+from tests.ledger.twin import ACCOUNTS, NEVER_MINTED, PLAIN
 
 LATER_TYPE, NO_TYPE = 3, 4
 """A credit type that the operator may add, and one that nobody adds."""
@@ -141,6 +141,31 @@ class DrawnLines:
             _within(chance),
             plan=self._plan(account, chance),
             claim=claim and (claim, self._there(claim, chance)),
+        )
+
+    def plain(self, session: int, chance: Random) -> Line:
+        """A hold that asks nothing more than its key's rate, or the capture of such a one."""
+        known = [self.model.holds[hold] for hold in self.model.open_holds]
+        opened = [hold for hold in known if isinstance(hold, HoldFact) and hold.account == PLAIN]
+        if opened and chance.random() < 0.5:
+            hold = chance.choice(opened)
+            part = chance.choice((hold.price, hold.price, hold.price // 2, hold.price // 3))
+            more = chance.random() < 0.05
+            return SettleLine(hold.hold_id, part + more, chance.choice((1, 1, 1, 1, 5, 20)))
+        new = hold_id(len(self.minted) + 1, session + (chance.random() < 0.03))
+        if chance.random() < 0.05 and self.minted:
+            new = chance.choice(self.minted[-12:])
+        else:
+            self.minted.append(new)
+        return HoldLine(
+            new,
+            PLAIN,
+            10 * (PLAIN if chance.random() < 0.95 else 1),
+            1 if chance.random() < 0.95 else 2,
+            chance.choice((1, _amount(chance))),
+            self.model.now + 60_000,
+            2 if chance.random() < 0.03 else 1,
+            chance.choice(((0, 0), (0, 0), (0, 0), (5_000_000, 5_000_000))),
         )
 
     def _plan(self, account: int, chance: Random) -> int | None:

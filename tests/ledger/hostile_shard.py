@@ -239,7 +239,7 @@ def accepted(answer: Reply | redis.ResponseError) -> bool:
         return False
     if not answer.answers:
         return answer.word == "OK"
-    return any(one.split()[0] in ACCEPTED for one in answer.answers)
+    return any(isinstance(one, int) or one.split()[0] in ACCEPTED for one in answer.answers)
 
 
 def replaced(control: Control, **values: object) -> Control:

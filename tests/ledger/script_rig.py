@@ -38,6 +38,7 @@ from ledger.records import (
     session_field,
 )
 from ledger.scripts import HEAD, Reply, Scripts, keys_of, read_reply
+from ledger.tick import words_of
 
 SCRIPTS = Scripts()
 A_DAY_MS = 86_400_000
@@ -131,7 +132,7 @@ class Rig:
     ) -> list[str]:
         reply = self.run("tick", lines, session=session, claims=claims)
         assert reply.word == "OK", reply
-        return [answer.decode() for answer in reply.answers]
+        return said(lines, reply)
 
     def open(
         self, *, window: int = WINDOW, cap: int = JOURNAL_CAP, held: int = 0, holds: int = 0
@@ -264,3 +265,11 @@ class Rig:
                 case _:
                     contents.smembers(key)
         return dict(zip(keys, contents.execute(), strict=True))
+
+
+def said(lines: Sequence[bytes], reply: Reply) -> list[str]:
+    """What a reply answers, in words: one answer for each line of a tick."""
+    if all(isinstance(answer, bytes) for answer in reply.answers):
+        return [answer.decode() for answer in reply.answers]
+    words = [words_of(*one) for one in zip(lines, reply.answers, strict=True)]
+    return [" ".join(w.decode() if isinstance(w, bytes) else str(w) for w in one) for one in words]

@@ -32,6 +32,7 @@ from tests.ledger.script_rig import A_DAY_MS, SCRIPTS
 from tests.ledger.tick_lines import HoldLine, LateLine, Line, SettleLine, claims_of, packed
 from tests.ledger.twin import (
     ACCOUNTS,
+    PLAIN,
     Tally,
     Twin,
     account_id,
@@ -47,6 +48,7 @@ GUARDED = sorted(set(SCRIPTS.names) - {"freeze", "open"})
 MONTHS_MS = 90 * A_DAY_MS
 
 accounts = st.sampled_from(ACCOUNTS)
+not_plain = st.sampled_from([account for account in ACCOUNTS if account != PLAIN])
 slots = st.sampled_from(SLOTS)
 picks = st.integers(0, 999)
 seeds = st.integers(0, 2**32 - 1)
@@ -68,8 +70,9 @@ class ShardMachine(Twin, RuleBasedStateMachine):
         for account in ACCOUNTS:
             self.order(account, Control("k", 0, 0, 10 * account, 1, flags=1))
             self.order(account, Control("g", 0, 1, self.lot(), 300, 1))
-            self.order(account, Control("g", 0, 1, self.lot(), 100, 1, reach=account))
-        for account in ACCOUNTS[:2]:
+            reach = 0 if account == PLAIN else account
+            self.order(account, Control("g", 0, 1, self.lot(), 100, 1, reach=reach))
+        for account in (*ACCOUNTS[:2], PLAIN):
             self.load(account)
 
     def teardown(self) -> None:
@@ -93,6 +96,38 @@ class ShardMachine(Twin, RuleBasedStateMachine):
     def busy_tick(self, slot: int, seed: int) -> None:
         self.tick(slot, seed, 16)
 
+    @rule(slot=slots, seed=seeds, lines=st.integers(1, 12))
+    def plain_tick(self, slot: int, seed: int, lines: int) -> None:
+        """What nearly every tick is; sometimes what is not plain stands between."""
+        session, chance = self.current[slot], Random(f"{seed} {len(self.lines.minted)}")
+        drawn = [self.lines.plain(session, chance) for _ in range(lines)]
+        if chance.random() < 0.2:
+            drawn.insert(chance.randrange(lines), self.lines.draw(session, chance))
+        self.send(session, drawn, chance)
+
+    @rule(slot=slots, seed=seeds, what=st.sampled_from(("plan", "key", "scope", "window", "due")))
+    def not_plain_for_a_while(self, slot: int, seed: int, what: str) -> None:
+        """A plan, a key, a window or a lot by which what was plain passes no more; and again."""
+        session, chance = self.current[slot], Random(f"{seed} {len(self.lines.minted)}")
+        self.load(PLAIN)
+        for now in (True, False):
+            if what == "window":
+                self.turn_dials(cap=300, window=10 if now else 900, credit_type=1)
+            elif what == "due" and not now:
+                self.go_to(self.rig.now + 1_000)
+            else:
+                key = 10 * PLAIN, 2 if now and what == "key" else 1, 0, NEVER
+                controls = {
+                    "plan": Control("p", 0, object_id=int(now)),
+                    "key": Control("k", 0, 0, *key, 1),
+                    "scope": Control("k", 0, 0, *key, 2 if now else 1),
+                    "due": Control("g", 0, 1, self.lot(), 50, 0, self.rig.now + 1_000),
+                }
+                self.order(PLAIN, controls[what])
+                self.push(PLAIN, 0)
+            self.agree()
+            self.send(session, [self.lines.plain(session, chance) for _ in range(4)], chance)
+
     @rule(slot=slots, account=accounts, seed=seeds)
     def over_midnight(self, slot: int, account: int, seed: int) -> None:
         """What began yesterday fails today, where others have begun."""
@@ -103,7 +138,7 @@ class ShardMachine(Twin, RuleBasedStateMachine):
         self.send(session, [self.lines.of_a_quota(session, account)], chance)
         self.send(session, [SettleLine(first.hold_id, 0, 20)], chance)
 
-    @rule(slot=slots, account=accounts, reach=st.sampled_from(REACHES), seed=seeds)
+    @rule(slot=slots, account=not_plain, reach=st.sampled_from(REACHES), seed=seeds)
     def all_of_a_lot_comes_back(self, slot: int, account: int, reach: int, seed: int) -> None:
         """A lot that is held to the last unit is forgotten with the account, but not its reach."""
         session, chance = self.current[slot], Random(seed)
@@ -284,6 +319,8 @@ class ShardMachine(Twin, RuleBasedStateMachine):
         send: bool,
         reach: int = 0,
     ) -> None:
+        if account == PLAIN:
+            kind, credit_type, reach = kind if kind in "gewfk" else "g", 1, 0
         expiry = NEVER if lives_ms is None else self.rig.now + lives_ms
         lot = credit_type, self.lot(), amount, priority, expiry
         control = Control(kind, 0, *lot, reach=reach if kind in "ge" else 0)

@@ -82,7 +82,7 @@ async def test_a_new_epoch_salvages_what_was_not_posted(parts: Parts) -> None:
 
     assert await customer.settle(open_hold, 5) == [b"NOHOLD"]
     await parts.loader.load(customer.account)
-    assert await customer.settle(open_hold, 5) == [b"DONE", b"c", b"5"]
+    assert await customer.settle(open_hold, 5) == [b"DONE", b"c", 5]
 
 
 async def test_a_wiped_redis_begins_a_new_epoch_from_what_postgres_has(parts: Parts) -> None:
@@ -93,7 +93,7 @@ async def test_a_wiped_redis_begins_a_new_epoch_from_what_postgres_has(parts: Pa
     await wipe(parts)
 
     _, answer = await customer.hold(70)
-    assert answer.words == [b"HELD", b"0"]
+    assert answer.words == [b"HELD", 0]
     assert answer.epoch == 2
 
 
@@ -105,7 +105,7 @@ async def test_an_older_dataset_on_a_live_server_is_noticed_by_its_position(part
     await restore(parts, before)
 
     _, answer = await customer.hold(70)
-    assert (answer.words, answer.epoch) == ([b"HELD", b"0"], 2)
+    assert (answer.words, answer.epoch) == ([b"HELD", 0], 2)
 
 
 async def test_facts_of_another_history_are_not_salvaged(parts: Parts) -> None:
@@ -172,7 +172,7 @@ async def test_after_a_crash_behind_any_step_another_process_goes_on(
     other = await new_process(parts)
     assert (await other.shard.ready()).epoch == 2
     await other.loader.load(customer.account)
-    assert await customer.seen_by(other).settle(hold, 20) == [b"DONE", b"c", b"20"]
+    assert await customer.seen_by(other).settle(hold, 20) == [b"DONE", b"c", 20]
     await other.post_all()
     balance = await customer.balance()
     assert (balance.available, balance.held, balance.used) == (50, 0, 50)
@@ -191,7 +191,7 @@ async def test_a_wiped_redis_comes_back_whatever_step_its_first_fence_dies_behin
     with pytest.raises(ConnectionError):
         await dying.mend(await parts.reading.link())
     other = await new_process(parts)
-    assert (await customer.seen_by(other).hold(70))[1].words == [b"HELD", b"0"]
+    assert (await customer.seen_by(other).hold(70))[1].words == [b"HELD", 0]
     await other.close()
 
 

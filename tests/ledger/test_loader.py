@@ -50,7 +50,7 @@ async def test_what_is_loaded_is_what_postgres_has(parts: Parts) -> None:
     await parts.loader.load(customer.account)
     after = await record_of(customer)
     assert after == before
-    assert await customer.settle(hold, 20) == [b"DONE", b"c", b"20"]
+    assert await customer.settle(hold, 20) == [b"DONE", b"c", 20]
 
 
 async def test_pending_controls_are_applied_with_the_load(parts: Parts) -> None:

@@ -1,5 +1,6 @@
 """HOLD and the check of a free request, on every kind of server that is installed."""
 
+import struct
 from collections.abc import Iterator
 
 import pytest
@@ -228,6 +229,37 @@ def test_expired_lots_are_booked_before_a_hold_uses_others(rig: Rig) -> None:
     kinds = [type(fact).__name__ for fact in rig.facts[-2:]]
     assert kinds == ["LotExpired", "HoldFact"]
     assert rig.lots() == {10: 0, 9: 40}
+
+
+def test_an_account_in_the_older_layout_is_read_and_kept_in_the_new_one(rig: Rig) -> None:
+    """An account that a release before wrote serves on; what it had is what it has."""
+    record = rig.account()
+    lot = record.pools[0].lots[0]
+    older = struct.pack("<BI5sB", 1, record.cseq, record.aseq.to_bytes(5, "little"), 1)
+    older += struct.pack("<B6sqB", TYPE, bytes(6), 0, 1)
+    older += lot.lot.to_bytes(5, "little") + bytes([lot.priority])
+    older += lot.expiry_ms.to_bytes(6, "little") + lot.remaining.to_bytes(6, "little")
+    field = account_field(ACCOUNT)
+    rig.client.hset(rig.keys.balances(1), field, older)
+
+    assert rig.tick(rig.hold_line(60), rig.hold_line(41)) == ["HELD 40", "INSUFFICIENT 40"]
+    raw = rig.client.hget(rig.keys.balances(1), field)
+    assert raw == rig.account().pack()
+    assert raw[0] == 65
+    assert rig.account().aseq == record.aseq + 1
+    assert rig.tick(rig.hold_line(40)) == ["HELD 0"]
+
+
+@pytest.mark.parametrize("at", [0, -1, 1, -36, -37])
+def test_a_plain_account_that_contradicts_itself_is_not_served(rig: Rig, at: int) -> None:
+    """A byte of its status, its lot, how many there are, what is in them."""
+    field = account_field(ACCOUNT)
+    raw = bytearray(rig.client.hget(rig.keys.balances(1), field))
+    raw[at] ^= 0x0F
+    rig.client.hset(rig.keys.balances(1), field, bytes(raw))
+
+    # More than it has, so that all of it is looked at.
+    assert rig.tick(rig.hold_line(101)) == ["CORRUPT"]
 
 
 def test_a_corrupt_account_is_the_answer_of_its_lines_only(rig: Rig) -> None:

@@ -197,7 +197,7 @@ async def test_a_wiped_redis_is_found_without_traffic(parts: Parts) -> None:
     meta = await parts.meta()
     assert meta is not None
     assert meta.epoch == 2
-    assert (await customer.hold(100))[1].words == [b"HELD", b"0"]
+    assert (await customer.hold(100))[1].words == [b"HELD", 0]
 
 
 async def test_nothing_is_acknowledged_before_it_is_committed(

@@ -32,7 +32,7 @@ async def test_a_grant_can_be_spent_when_the_push_returns(parts: Parts) -> None:
     customer = await parts.customer(0)
     await customer.grant(50)
     assert await parts.pusher.push(customer.account) == "applied"
-    assert (await customer.hold(50))[1].words == [b"HELD", b"0"]
+    assert (await customer.hold(50))[1].words == [b"HELD", 0]
 
 
 async def test_a_repeated_push_grants_nothing_more(parts: Parts) -> None:

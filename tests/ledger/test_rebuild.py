@@ -65,7 +65,7 @@ async def test_a_rebuild_keeps_what_was_not_posted_and_is_audited(parts: Parts) 
     done = await rebuild(rebuilding(parts), **WHY)
 
     assert (done.done, done.before, done.epoch, done.losses) == (True, 1, 2, None)
-    assert (await customer.hold(70))[1].words == [b"HELD", b"0"]
+    assert (await customer.hold(70))[1].words == [b"HELD", 0]
     async with parts.database.connection() as connection:
         [row] = await audit.rows(connection, target="shard 0")
     assert (row.actor, row.action, row.detail["epoch"]) == ("ann", "ledger.rebuild", 2)
@@ -96,7 +96,7 @@ async def test_a_redis_in_a_later_epoch_is_given_up_only_where_a_person_says_so(
     done = await rebuild(rebuilding(parts), lose_data=True, **WHY)
     assert (done.done, done.epoch) == (True, 3)
     assert await customer.settle(held, 5) == [b"NOHOLD"]
-    assert (await customer.hold(100))[1].words == [b"HELD", b"0"]
+    assert (await customer.hold(100))[1].words == [b"HELD", 0]
 
 
 async def test_a_postgres_behind_what_the_journal_still_has_is_refused(parts: Parts) -> None:
@@ -152,7 +152,7 @@ async def test_a_damaged_account_is_loaded_anew(parts: Parts) -> None:
     await reloaded(customer)
 
     assert (await customer.hold(51))[1].words == [b"INSUFFICIENT", b"50"]
-    assert await customer.settle(open_hold, 5) == [b"DONE", b"c", b"5"]
+    assert await customer.settle(open_hold, 5) == [b"DONE", b"c", 5]
     await parts.post_all()
     balance = await customer.balance()
     assert (balance.available, balance.held, balance.used) == (65, 0, 35)
@@ -223,4 +223,4 @@ async def test_a_push_that_began_in_quarantine_does_not_block_after_the_release(
     pusher = Pusher(parts.database, parts.shard, loader, parts.reading, parts.clock)
     assert await pusher.push(customer.account) == "applied"
 
-    assert (await customer.hold(100))[1].words == [b"HELD", b"0"]
+    assert (await customer.hold(100))[1].words == [b"HELD", 0]

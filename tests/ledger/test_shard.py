@@ -55,7 +55,7 @@ async def test_lines_of_one_turn_share_a_call(rig: ShardRig) -> None:
     answers = await asyncio.gather(*(rig.shard.hold(line(rig)) for _ in range(40)))
 
     assert rig.link.ticks == [40]
-    assert answers[-1].words == [b"HELD", b"960"]
+    assert answers[-1].words == [b"HELD", 960]
     assert rig.shard.watermark == answers[-1].q == 41
 
 
@@ -96,7 +96,7 @@ async def test_a_lost_reply_is_asked_again_under_the_old_session(rig: ShardRig) 
     rig.link.lose_reply = True
     answer = await rig.shard.hold(line(rig, 10))
 
-    assert (answer.words, answer.resent) == ([b"HELD", b"990"], True)
+    assert (answer.words, answer.resent) == ([b"HELD", 990], True)
     assert rig.shard.session == session + 1
     assert await rig.open_holds() == 1
 
@@ -105,7 +105,7 @@ async def test_a_lost_call_is_asked_again(rig: ShardRig) -> None:
     rig.link.lose_call = True
     answer = await rig.shard.hold(line(rig, 10))
 
-    assert answer.words == [b"HELD", b"990"]
+    assert answer.words == [b"HELD", 990]
     assert await rig.open_holds() == 1
 
 
@@ -128,7 +128,7 @@ async def test_a_lost_settlement_is_booked_once(rig: ShardRig) -> None:
     rig.link.lose_reply = True
     answer = await rig.shard.settle(settle_line(held[1:13], 4, 1))
 
-    assert answer.words == [b"DONE", b"c", b"4"]
+    assert answer.words == [b"DONE", b"c", 4]
     assert len(await rig.facts()) == 3
 
 
@@ -196,7 +196,7 @@ async def test_a_server_that_forgot_the_scripts_is_verified_anew(rig: ShardRig) 
     await rig.side.call("SCRIPT", "FLUSH")
     answer = await rig.shard.hold(line(rig))
 
-    assert answer.words == [b"HELD", b"999"]
+    assert answer.words == [b"HELD", 999]
     assert rig.verifier.verified == before + 1
 
 
@@ -208,7 +208,7 @@ async def test_a_dropped_session_is_replaced(rig: ShardRig) -> None:
     assert (await rig.shard.hold(line(rig))).words == [b"NEWID"]
     await until(lambda: rig.shard.verified)
     assert rig.shard.session == session + 1
-    assert (await rig.shard.hold(line(rig))).words == [b"HELD", b"999"]
+    assert (await rig.shard.hold(line(rig))).words == [b"HELD", 999]
 
 
 async def test_a_hold_without_an_answer_gives_up_and_says_whether_it_was_sent(
@@ -249,7 +249,7 @@ async def test_full_memory_refuses_holds_and_still_settles(rig: ShardRig) -> Non
         with pytest.raises(LedgerUnavailable) as refused:
             await hold
         assert not refused.value.unknown
-        assert (await settled).words == [b"DONE", b"c", b"1"]
+        assert (await settled).words == [b"DONE", b"c", 1]
     finally:
         await rig.side.call("CONFIG", "SET", "maxmemory", "0")
 

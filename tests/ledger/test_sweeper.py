@@ -69,7 +69,7 @@ async def test_a_renewed_hold_is_left_alone(parts: Parts) -> None:
     assert (await parts.shard.settle(renew_line(hold, later_ms))).words == [b"RENEWED"]
     await parts.post_all()
     assert await parts.sweeper.expire_holds() == 0
-    assert await customer.settle(hold, 30) == [b"DONE", b"c", b"30"]
+    assert await customer.settle(hold, 30) == [b"DONE", b"c", 30]
 
 
 async def test_more_overdue_holds_than_a_page_all_come_back(

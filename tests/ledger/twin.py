@@ -45,10 +45,12 @@ from ledger.scripts import SETTLING, Reply, Scripts, read_reply
 from tests.ledger import model as modelled
 from tests.ledger.journal_audit import JournalAudit
 from tests.ledger.model import Model
-from tests.ledger.script_rig import SCRIPTS, Rig
+from tests.ledger.script_rig import SCRIPTS, Rig, said
 from tests.ledger.tick_lines import HoldLine, ObservedLine, packed
 
-ACCOUNTS, TYPES = (1, 2, 3), (1, 2)
+ACCOUNTS, TYPES = (1, 2, 3, 4), (1, 2)
+PLAIN = 4
+"""An account that has credits of one type, for every route, and no plan: as nearly all are."""
 CLAIMS = [Claim(account, bytes([key]) * 16, b"") for account in ACCOUNTS for key in (7, 8)]
 """The keys that are used, whatever for."""
 CAP, WINDOW, FLOOR = 200, 600, 7
@@ -152,7 +154,7 @@ class Twin:
         reply = self.run(name, args, session=session, account=account, claims=claims)
         assert reply.word == "OK", reply
         assert reply.q == self.model.q or name in WRITERS
-        answers = [answer.decode() for answer in reply.answers]
+        answers = said(args, reply)
         self.tally.answers.update((name, answer.split()[0]) for answer in answers)
         return answers
 

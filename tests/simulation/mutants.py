@@ -186,7 +186,10 @@ MUTANTS = (
     Mutant(
         "window",
         "holds are granted however much is not posted",
-        lua=(("window.H - window.K + price > window.X", "false"),),
+        lua=(
+            ("window.H - window.K + price > window.X", "false"),
+            ("window.H - window.K + ceiling > window.X", "false"),
+        ),
     ),
     Mutant(
         "overdue sweep",
@@ -196,19 +199,17 @@ MUTANTS = (
     Mutant(
         "sessions",
         "a hold is accepted under a session that this epoch does not know",
-        lua=(
-            (
-                "answer = session_highest == nil and 'NEWID' or 'CORRUPT'\n    break",
-                "session_highest = 0",
-            ),
-        ),
+        lua=(("return session_highest == nil and 'NEWID' or 'CORRUPT'", "session_highest = 0"),),
         expected=False,
         why="an id carries the microsecond, so a repeat in another epoch needs the very same one",
     ),
     Mutant(
         "rising ids",
         "a late copy of a hold opens it again",
-        lua=(("if n <= session_highest then", "if false then"),),
+        lua=(
+            ("if n <= session_highest then", "if false then"),
+            (" or n <= session_highest", ""),
+        ),
     ),
     Mutant(
         "late ids are used up",
@@ -226,9 +227,13 @@ MUTANTS = (
         lua=(
             (
                 (
-                    "local mark = spack('<c1c1I6', 'D', outcome, captured)\n"
-                    "hold_states[id] = mark\nput_hold(id, mark)"
+                    "  local mark = spack('<c1c1I6', 'D', outcome, captured)\n"
+                    "  hold_states[id] = mark\n  put_hold(id, mark)"
                 ),
+                "",
+            ),
+            (
+                "holds_written[count + 1], holds_written[count + 2] = id, mark",
                 "",
             ),
         ),

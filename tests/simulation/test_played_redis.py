@@ -32,6 +32,7 @@ from ledger.lines import (
 )
 from ledger.records import AccountRecord, KeyRecord, Meta, account_field
 from ledger.scripts import HEAD, SETTLING, Scripts, keys_of
+from ledger.tick import words_of
 from tests.simulation.loop import START_S, PlayedLoop
 from tests.simulation.servers import Server
 from tests.simulation.store import Store
@@ -97,6 +98,10 @@ class Both:
         assert played == real, args
         if isinstance(real, list):
             self.said.update(word.split()[0] for word in real if isinstance(word, bytes) and word)
+            if str(args[0]) == "EVALSHA":
+                lines = args[len(args) - len(real[2:]) :]
+                answers = zip(lines, real[2:], strict=True)
+                self.said.update(words_of(*one)[0] for one in answers if isinstance(one[1], int))
         return real
 
     def _real(self, args: tuple[Any, ...]) -> Any:

@@ -7,7 +7,8 @@ if fact_count > MAX_FACTS then
   return redis.error_reply('BADARG more facts than one entry can count')
 end
 for field, account in pairs(changed_accounts) do
-  put_balance(field, pack_account(account))
+  local count = #balances_written
+  balances_written[count + 1], balances_written[count + 2] = field, pack_account(account)
 end
 if fact_count > 0 then
   local entry_head = meta.chain .. spack('<dI4HB', now, session, fact_count, #meta.windows)

@@ -6,194 +6,179 @@
 -- scope say stands before the detail: parts/hold_extras.lua.
 -- Bytes 2 to 46 of the line begin the fact as they are.
 -- A key, field 'k' + I7 of `b`: <B c7 B I6 d  status, account, scopes, expiry ms, tat us
---
--- A part of the loop in tick.lua, which it leaves with an answer. `wanted` has the fields of account and key from
--- `at` on, `read` what was read of them.
-if #line < HOLD_BYTES then
-  answer = 'BADLINE'
-  break
-end
-local n, id_session, account_id, key_id, held_type, ceiling, _, _, _, scope, interval, burst =
-  sunpack('>I8I4<c7c7BI6I4HI6BI5I6', line, 2)
-local only_check, account_field, key_field = kind == CHECK, wanted[at], wanted[at + 1]
-local detail_at, asked, reach_at, plan, claim = HOLD_BYTES + 1, nil, nil, nil, nil
-id = sub(line, 2, 13)
-if scope >= CLAIMING then
-  scope, detail_at, asked, reach_at, plan, claim = seldom().read_extras(line, scope, only_check)
-end
-if not detail_at or #line - detail_at >= MAX_DETAIL then
-  answer = 'BADLINE'
-  break
-end
-if not only_check then
-  local least = asked and asked.limits.counted and 0 or 1
-  if n > MAX_N or id_session ~= session or session == 0 or ceiling < least or ceiling > MAX_AMOUNT then
-    answer = 'BADLINE'
-    break
+-- Every hold that parts/plain_hold.lua leaves. It gets the fields of account and key, and what was read of them; an
+-- earlier line of the call may have changed both.
+local function hold(line, kind, account_field, account_raw, key_field, key_raw)
+  if #line < HOLD_BYTES then
+    return 'BADLINE'
   end
-  if not session_highest then
-    answer = session_highest == nil and 'NEWID' or 'CORRUPT'
-    break
+  local n, id_session, account_id, key_id, held_type, ceiling, _, _, _, scope, interval, burst =
+    sunpack('>I8I4<c7c7BI6I4HI6BI5I6', line, 2)
+  local id, only_check, detail_at = sub(line, 2, 13), kind == CHECK, HOLD_BYTES + 1
+  local asked, reach_at, plan, claim
+  if scope >= CLAIMING then
+    scope, detail_at, asked, reach_at, plan, claim = read_extras(line, scope, only_check)
   end
-  if n <= session_highest then
-    answer = seldom().repeated_hold(id, account_field, read[at], held_type, line, reach_at)
-    break
+  if not detail_at or #line - detail_at >= MAX_DETAIL then
+    return 'BADLINE'
   end
-end
-
--- Whether this request may be made with this account and key now.
-local had_a_line = accounts[account_field]
-local account, missing = account_of(account_field, read[at])
-if not account or account[1] ~= 1 then
-  answer = missing or 'BLOCKED'
-  break
-end
--- An earlier line of this call may have changed the key: what that writes is newer than what was read.
-local key_raw = had_a_line and written(balances_written, key_field) or read[at + 1]
-if not key_raw or #key_raw ~= KEY_BYTES then
-  answer = key_raw and 'CORRUPT' or 'BADKEY'
-  break
-end
-local key_status, key_account, scopes, expiry, tat = sunpack('<Bc7BI6d', key_raw)
-if not (tat >= 0 and tat <= MAX_COUNT and tat % 1 == 0) then
-  answer = 'CORRUPT'
-  break
-end
-if key_account ~= account_id or key_status ~= 1 or expiry <= now then
-  answer = 'BADKEY'
-  break
-end
-if band(scopes, scope) ~= scope then
-  answer = 'SCOPE'
-  break
-end
-if plan and plan ~= (account.plan or 0) then
-  answer = format('PLAN %d', account.plan or 0)
-  break
-end
-answer = claim and claims().kept_by_owner(claim, id)
-if answer then
-  break
-end
-if asked then
-  answer = limits().kept_back(tat, interval, burst, asked)
-elseif interval > 0 and tat > now * 1000 + burst then
-  answer = format('LIMITED %.0f', math.ceil((tat - now * 1000 - burst) / 1000))
-end
-if answer then
-  break
-end
-
--- What it costs, and whether there is enough for it.
-local window = meta.by_type[held_type]
-if not window then
-  answer = 'NOTYPE'
-  break
-end
-local p, available, balance, due, barred = pool_of(account, held_type), 0, 0, 0, nil
-if p then
-  available, due = available_in(account, p)
-  balance = available + account[p + 2] -- once what is due has expired
-  if account.reaches then
-    local units, unknown
-    barred, units, unknown = seldom().out_of_reach(account, p, line, reach_at)
-    if unknown then
-      answer = 'NEWREACH'
-      break
+  if not only_check then
+    local least = asked and asked.limits.counted and 0 or 1
+    if n > MAX_N or id_session ~= session or session == 0 or ceiling < least or ceiling > MAX_AMOUNT then
+      return 'BADLINE'
     end
-    available = available - units
-  end
-end
-local allowance, caps
-if only_check then
-  price = 0
-else
-  allowance = asked and ceiling > 0 and limits().allowance_for(asked)
-  price = allowance and 0 or ceiling
-end
-if price > 0 then
-  if band(scopes, HAS_CAPS) ~= 0 then
-    caps = limits().caps_of(key_id, held_type)
-    answer = not caps and 'CORRUPT' or limits().capped(caps, price, held_type)
-    if answer then
-      break
+    if not session_highest then
+      return session_highest == nil and 'NEWID' or 'CORRUPT'
+    end
+    if n <= session_highest then
+      return repeated_hold(id, account_field, account_raw, held_type, line, reach_at)
     end
   end
-  if not (available >= price) then
-    answer = format('INSUFFICIENT %.0f', available)
-    answer = asked and answer .. limits().standing(tat, interval, burst, asked) or answer
-    break
-  end
-  if price > window.X then
-    answer = format('TOOLARGE %.0f', window.X) -- waiting would not help
-    break
-  end
-end
-if not only_check and (window.H - window.K + price > window.X or window.H > MAX_COUNT / 2
-    or meta.q + fact_count - meta.kq > meta.J - 2 * meta.open - SPARE_FACTS) then
-  answer = 'BUSY'
-  break
-end
 
--- It passes: from here on things change.
-if interval > 0 then
-  local from = now * 1000
-  tat = (tat > from and tat or from) + (asked and asked.weight or 1) * interval
-  put_balance(key_field, spack('<c15d', key_raw, tat)) -- of its numbers only the last has changed
-end
-local lent, uses, use_count = '', '', 0
-if asked or caps then
-  lent, uses, use_count = limits().use(asked, only_check, allowance, caps or {}, price)
-end
-if only_check then
-  answer = format('PASS %.0f', available)
-  answer = asked and answer .. limits().standing(tat, interval, burst, asked) or answer
-  break
-end
-if due > 0 then
-  expire_due(account_id, account, p)
-end
-window.H = window.H + price
-meta.open = meta.open + 1
-session_highest = n
-session_used = true
-local order = sub(line, 2, 46)
-if price ~= ceiling then
-  order = sub(order, 1, 27) .. spack('<I6', price) .. sub(order, 34)
-end
-local aseq = next_aseq(account_field, account)
-local lot
-if price > 0 and not barred then
-  lot = p + 4
-  while account[lot + 3] == 0 do
-    lot = lot + 4
+  -- Whether this request may be made with this account and key now.
+  local had_a_line = accounts[account_field] or fresh[account_field]
+  local account, missing = account_of(account_field, account_raw)
+  if not account or account[1] ~= 1 then
+    return missing or 'BLOCKED'
   end
-end
--- One string at once: most of what a hold costs is making strings. Nearly always one lot has enough for all of it.
-local fact
-if lot and account[lot + 3] >= price then
-  account[lot + 3] = account[lot + 3] - price
-  fact = spack('<c1Hc45I5i8BI5BI6I6c0', 'H', 78 + #line - detail_at, order, aseq, balance - price, 1,
-    account[lot], account[lot + 1], account[lot + 2], price, sub(line, detail_at))
-else
-  local lot_count, allocation = 0, ''
+  -- An earlier line of this call may have changed the key: what that writes is newer than what was read.
+  key_raw = had_a_line and written(balances_written, key_field) or key_raw
+  if not key_raw or #key_raw ~= KEY_BYTES then
+    return key_raw and 'CORRUPT' or 'BADKEY'
+  end
+  local key_status, key_account, scopes, expiry, tat = sunpack('<Bc7BI6d', key_raw)
+  if not (tat >= 0 and tat <= MAX_COUNT and tat % 1 == 0) then
+    return 'CORRUPT'
+  end
+  if key_account ~= account_id or key_status ~= 1 or expiry <= now then
+    return 'BADKEY'
+  end
+  if band(scopes, scope) ~= scope then
+    return 'SCOPE'
+  end
+  if plan and plan ~= (account.plan or 0) then
+    return format('PLAN %d', account.plan or 0)
+  end
+  local answer = claim and claims().kept_by_owner(claim, id)
+  if answer then
+    return answer
+  end
+  if asked then
+    answer = limits().kept_back(tat, interval, burst, asked)
+  elseif interval > 0 and tat > now * 1000 + burst then
+    answer = format('LIMITED %.0f', math.ceil((tat - now * 1000 - burst) / 1000))
+  end
+  if answer then
+    return answer
+  end
+
+  -- What it costs, and whether there is enough for it.
+  local window = meta.by_type[held_type]
+  if not window then
+    return 'NOTYPE'
+  end
+  local p, available, balance, due, barred = pool_of(account, held_type), 0, 0, 0, nil
   if p then
-    lot_count, allocation = take(account, p, price, barred)
+    available, due = available_in(account, p)
+    balance = available + account[p + 2] -- once what is due has expired
+    if account.reaches then
+      local units, unknown
+      barred, units, unknown = out_of_reach(account, p, line, reach_at)
+      if unknown then
+        return 'NEWREACH'
+      end
+      available = available - units
+    end
   end
-  if barred then
-    lent = lent .. seldom().lend_reaches(account, allocation)
+  local allowance, caps, price
+  if only_check then
+    price = 0
+  else
+    allowance = asked and ceiling > 0 and limits().allowance_for(asked)
+    price = allowance and 0 or ceiling
   end
-  fact = spack('<c1Hc45I5i8Bc0c0', 'H', 60 + #allocation + #line - detail_at, order, aseq, balance - price,
-    lot_count, allocation, sub(line, detail_at))
+  if price > 0 then
+    if band(scopes, HAS_CAPS) ~= 0 then
+      caps = limits().caps_of(key_id, held_type)
+      answer = not caps and 'CORRUPT' or limits().capped(caps, price, held_type)
+      if answer then
+        return answer
+      end
+    end
+    if not (available >= price) then
+      answer = format('INSUFFICIENT %.0f', available)
+      return asked and answer .. limits().standing(tat, interval, burst, asked) or answer
+    end
+    if price > window.X then
+      return format('TOOLARGE %.0f', window.X) -- waiting would not help
+    end
+  end
+  if not only_check and (window.H - window.K + price > window.X or window.H > MAX_COUNT / 2
+      or fact_count > room - 2 * open_holds - SPARE_FACTS) then
+    return 'BUSY'
+  end
+
+  -- It passes: from here on things change.
+  if interval > 0 then
+    local from = now * 1000
+    tat = (tat > from and tat or from) + (asked and asked.weight or 1) * interval
+    put_balance(key_field, spack('<c15d', key_raw, tat)) -- of its numbers only the last has changed
+  end
+  local lent, uses, use_count = '', '', 0
+  if asked or caps then
+    lent, uses, use_count = limits().use(asked, only_check, allowance, caps or {}, price)
+  end
+  if only_check then
+    answer = format('PASS %.0f', available)
+    return asked and answer .. limits().standing(tat, interval, burst, asked) or answer
+  end
+  if due > 0 then
+    expire_due(account_id, account, p)
+  end
+  window.H = window.H + price
+  open_holds = open_holds + 1
+  session_highest = n
+  session_used = true
+  local order = sub(line, 2, 46)
+  if price ~= ceiling then
+    order = sub(order, 1, 27) .. spack('<I6', price) .. sub(order, 34)
+  end
+  local aseq = next_aseq(account_field, account)
+  local lot
+  if price > 0 and not barred then
+    lot = p + 4
+    while account[lot + 3] == 0 do
+      lot = lot + 4
+    end
+  end
+  -- One string at once: most of what a hold costs is making strings. Nearly always one lot has enough for all of it.
+  local fact
+  if lot and account[lot + 3] >= price then
+    account[lot + 3] = account[lot + 3] - price
+    fact = spack('<c1Hc45I5i8BI5BI6I6c0', 'H', 78 + #line - detail_at, order, aseq, balance - price, 1,
+      account[lot], account[lot + 1], account[lot + 2], price, sub(line, detail_at))
+  else
+    local lot_count, allocation = 0, ''
+    if p then
+      lot_count, allocation = take(account, p, price, barred)
+    end
+    if barred then
+      lent = lent .. lend_reaches(account, allocation)
+    end
+    fact = spack('<c1Hc45I5i8Bc0c0', 'H', 60 + #allocation + #line - detail_at, order, aseq, balance - price,
+      lot_count, allocation, sub(line, detail_at))
+  end
+  facts[#facts + 1] = fact
+  fact_count = fact_count + 1
+  put_hold(id, lent == '' and fact or fact .. lent)
+  if use_count > 0 then
+    append('U', spack('<c12c7c7BB', id, account_id, key_id, 0, use_count) .. uses)
+  end
+  if claim then
+    claims().take(claim, id, account_id, 0)
+  end
+  if not asked then
+    return price > 0 and available - price or format('FREE %d', available)
+  end
+  return format(price > 0 and 'HELD %d' or 'FREE %d', available - price) .. limits().standing(tat, interval, burst, asked)
 end
-facts[#facts + 1] = fact
-fact_count = fact_count + 1
-put_hold(id, lent == '' and fact or fact .. lent)
-if use_count > 0 then
-  append('U', spack('<c12c7c7BB', id, account_id, key_id, 0, use_count) .. uses)
-end
-if claim then
-  claims().take(claim, id, account_id, 0)
-end
-answer = format(price > 0 and 'HELD %d' or 'FREE %d', available - price)
-answer = asked and answer .. limits().standing(tat, interval, burst, asked) or answer

@@ -51,5 +51,5 @@ local function repeated_hold(id, account_field, account_raw, credit_type, line, 
     local _, units = out_of_reach(account, p, line, reach_at)
     left = available_in(account, p) - units
   end
-  return format('%s %.0f', price > 0 and 'HELD' or 'FREE', left)
+  return price > 0 and left or format('FREE %.0f', left)
 end

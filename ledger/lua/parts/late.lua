@@ -37,7 +37,6 @@ local function spend_late(id, account_id, key_id, credit_type, taken)
   end
 end
 
--- Returns the answer; or nil and what there is to close, where the hold is still open.
 local function late(line)
   if #line < LATE_BYTES then
     return 'BADLINE'
@@ -69,7 +68,7 @@ local function late(line)
       if not price then
         return 'CORRUPT'
       end
-      return nil, id, raw, price, held_type, loans, math.min(amount, price), spack('<BH', reason, status) .. detail
+      return close_hold(id, raw, price, held_type, loans, 'c', math.min(amount, price), spack('<BH', reason, status) .. detail)
     end
   end
   local account_field = 'a' .. account_id
@@ -94,7 +93,7 @@ local function late(line)
     return 'NEWREACH'
   end
   local taken = p and not others and math.max(math.min(amount, available_in(account, p) - units), 0) or 0
-  if window.H - window.K + taken > window.X or meta.q + fact_count - meta.kq > meta.J - 2 * meta.open then
+  if window.H - window.K + taken > window.X or fact_count > room - 2 * open_holds then
     return 'BUSY'
   end
   local count, allocation, balance = 0, '', 0

@@ -6,23 +6,25 @@
 -- include library
 local MAX_COUNT = 9e15
 
--- What is no number, or infinite, is not 0 when it is divided by 1.
+-- What is no number, or infinite, leaves something when it is divided by 1.
 local function read_meta(raw)
   if not raw or #raw < 66 then
     return nil
   end
   local epoch, q, kq, cap, clock, open, frozen, chain, count, at = sunpack('<ddddddBc16B', raw)
   if #raw ~= 66 + 33 * count or frozen > 1
-      or not (math.min(epoch, q, kq, cap, clock, open) >= 0 and math.max(epoch, q, kq, cap, clock, open) <= MAX_COUNT
-        and epoch % 1 + q % 1 + kq % 1 + cap % 1 + clock % 1 + open % 1 == 0) then
+      or not (epoch % 1 + q % 1 + kq % 1 + cap % 1 + clock % 1 + open % 1 == 0)
+      or epoch < 0 or q < 0 or kq < 0 or cap < 0 or clock < 0 or open < 0
+      or epoch > MAX_COUNT or q > MAX_COUNT or kq > MAX_COUNT or cap > MAX_COUNT or clock > MAX_COUNT or open > MAX_COUNT then
     return nil
   end
   local windows, by_type = {}, {}
   for i = 1, count do
     local credit_type, held, returned, posted, window
     credit_type, held, returned, posted, window, at = sunpack('<Bdddd', raw, at)
-    if not (math.min(held, returned, posted, window) >= 0 and math.max(held, returned, posted, window) <= MAX_COUNT
-        and held % 1 + returned % 1 + posted % 1 + window % 1 == 0) then
+    if not (held % 1 + returned % 1 + posted % 1 + window % 1 == 0)
+        or held < 0 or returned < 0 or posted < 0 or window < 0
+        or held > MAX_COUNT or returned > MAX_COUNT or posted > MAX_COUNT or window > MAX_COUNT then
       return nil
     end
     local entry = { type = credit_type, H = held, R = returned, K = posted, X = window }

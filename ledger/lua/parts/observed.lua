@@ -7,7 +7,7 @@ local function observed(line)
   if #line < OBSERVED_BYTES or #line > OBSERVED_BYTES + 1024 then
     return 'BADLINE'
   end
-  if meta.q + fact_count - meta.kq > meta.J - 2 * meta.open - 100 then
+  if fact_count > room - 2 * open_holds - SPARE_FACTS then
     return 'BUSY'
   end
   append('O', sub(line, 2))

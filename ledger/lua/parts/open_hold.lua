@@ -2,7 +2,6 @@
 -- a closed one the mark
 --   <c1 c1 I6  'D', outcome (c captured, v void, x expired, l late), captured
 -- The fact's account begins at byte 16, its key at 23, the deadline at 43, the balance after it at 54, the number of lots at 62.
-local OPEN_MARK, CLOSED_MARK, MARK_BYTES = 72, 68, 8 -- 'H', 'D'
 
 -- Returns outcome and captured of a closed mark, nil if it is none.
 local function read_mark(raw)
