@@ -4,15 +4,18 @@ What a charged request costs Redis, with the whole protocol, beside the two scri
 Four clients, each with one call under way, as four workers have: a tick of eight settlements and
 eight holds, written by `ledger.lines` and run by the ledger's own scripts. What posting says to
 Redis is said by the steward's own poster, of which only the way to Postgres is left out. The peer's
-scripts get the same load: eight holds, one call each, and the eight settlements before in one.
+scripts get the same load: as many accounts, drawn at random; eight holds, one call each, and the
+eight settlements before in one.
 
 Counted is the CPU time of the server's main thread; the append-only file is on, synced each second.
 """
 
 import asyncio
 import random
+import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -22,7 +25,7 @@ from bench.found import Count, Found, Table, together
 from bench.peers.nginx import PLENTY, install, key_hash
 from bench.processes import thread_cpu_s
 from bench.run import Run
-from gateway.stores import EmbeddedRedis
+from gateway.stores import EmbeddedRedis, find_redis
 from ledger.facts import NEVER, SettleFact, WholeCapture
 from ledger.ids import HoldIds
 from ledger.journal import Reading
@@ -219,14 +222,37 @@ class ShardOfPoster:
 
 
 async def redis_cpu(run: Run) -> Found:
-    """Run prototype, fixed price and metered in turns."""
+    """Run prototype, fixed price and metered in turns; figures are those of an installed server."""
     rounds, requests = (2, 16_000) if run.quick else (3, 64_000)
-    server = EmbeddedRedis(run.folder / "redis-cpu")
-    await asyncio.to_thread(server.start)
-    try:
-        return await _compare(server, rounds, requests)
-    finally:
-        await asyncio.to_thread(server.stop)
+    found = []
+    for number, program in enumerate(_programs()):
+        server = EmbeddedRedis(run.folder / f"redis-cpu{number}", program=program)
+        await asyncio.to_thread(server.start)
+        try:
+            run.say(_named(server))
+            found.append(await _compare(server, rounds, requests))
+        finally:
+            await asyncio.to_thread(server.stop)
+    figures = found[0]
+    for other in found[1:]:
+        figures.tables += other.tables
+        figures.counts = together([*figures.counts, *other.counts])
+    return figures
+
+
+def _programs() -> list[Path]:
+    """Return the server that this machine has installed, and the one that comes with us."""
+    installed = shutil.which("valkey-server") or shutil.which("redis-server")
+    brought = find_redis()
+    return [brought] if installed is None else list(dict.fromkeys([Path(installed), brought]))
+
+
+def _named(server: EmbeddedRedis) -> str:
+    """Name a server and its allocator: making strings is much of what a script costs."""
+    with redis.Redis.from_url(server.url) as client:
+        info = client.info()
+    name = f"Valkey {info['valkey_version']}" if "valkey_version" in info else None
+    return f"{name or 'Redis ' + info['redis_version']}, {info['mem_allocator']}"
 
 
 class Round(NamedTuple):
@@ -252,7 +278,8 @@ async def _compare(server: EmbeddedRedis, rounds: int, requests: int) -> Found:
             counts += [count._replace(what=f"{kind}, {count.what}") for count in found.counts]
     each = {kind: median(rounds_us) for kind, rounds_us in us.items()}
     least = each["two scripts"]
-    table = Table("Redis", ("what", "CPU µs/request", "rounds", "of the two scripts"))
+    heads = ("what", "CPU µs/request", "rounds", "of the two scripts")
+    table = Table(f"Redis: {_named(server)}", heads)
     for kind, rounds_us in us.items():
         shown = " ".join(f"{one:.1f}" for one in rounds_us)
         table.lines.append((kind, f"{each[kind]:.1f}", shown, f"{each[kind] / least:.2f} x"))
@@ -329,7 +356,7 @@ async def _two_scripts(server: EmbeddedRedis, requests: int) -> Round:
     links = [await Link.connect(server.url, clock=CLOCK) for _ in range(CLIENTS)]
     with redis.Redis.from_url(server.url) as client:
         try:
-            scripts = install(client, "two")
+            scripts = install(client, *_NAMED)
             calls = requests // CLIENTS // REQUESTS_PER_TICK
             before = thread_cpu_s(server.pid)
             work = [
@@ -338,7 +365,7 @@ async def _two_scripts(server: EmbeddedRedis, requests: int) -> Round:
             ]
             await asyncio.gather(*work)
             us = (thread_cpu_s(server.pid) - before) / requests * 1e6
-            spent = PLENTY - int(client.hget("{b}balances", "two"))
+            spent = sum(PLENTY - int(left) for left in client.hmget("{b}balances", _NAMED))
             left = client.hlen("{b}holds")
         finally:
             for link in links:
@@ -348,6 +375,7 @@ async def _two_scripts(server: EmbeddedRedis, requests: int) -> Round:
 
 async def _hold_and_settle(link: Link, scripts: tuple[str, str], calls: int, prefix: str) -> None:
     hold, settle = scripts
+    chance = random.Random(prefix)
     waiting: list[str] = []
     for number in range(calls + 1):
         sent = []
@@ -358,9 +386,12 @@ async def _hold_and_settle(link: Link, scripts: tuple[str, str], calls: int, pre
         if number < calls:
             waiting = [f"{prefix}{number}-{n}" for n in range(REQUESTS_PER_TICK)]
         sent += [
-            link.send("EVALSHA", hold, 4, *_NAMES, key_hash("two"), one, "1") for one in waiting
+            link.send("EVALSHA", hold, 4, *_NAMES, chance.choice(_KEYS), one, "1")
+            for one in waiting
         ]
         await asyncio.gather(*sent)
 
 
 _NAMES = ("{b}keys", "{b}balances", "{b}holds", "{b}journal")
+_NAMED = [f"two{number}" for number in range(ACCOUNTS)]
+_KEYS = [key_hash(name) for name in _NAMED]

@@ -79,10 +79,10 @@ async def nginx_lua(stage: Stage, hold: str = "billing.hold(1)") -> AsyncIterato
             )
 
 
-def install(client: redis.Redis, name: str) -> tuple[str, str]:
-    """Load the scripts, fund an account of that name and key; returns what they are called by."""
-    client.hset("{b}keys", key_hash(name), name)
-    client.hset("{b}balances", name, str(PLENTY))
+def install(client: redis.Redis, *names: str) -> tuple[str, str]:
+    """Load the scripts, fund accounts of these names and keys; returns what they are called by."""
+    client.hset("{b}keys", mapping={key_hash(name): name for name in names})
+    client.hset("{b}balances", mapping=dict.fromkeys(names, str(PLENTY)))
     hold = client.script_load((HERE / "hold.lua").read_text())
     settle = client.script_load((HERE / "settle.lua").read_text())
     return str(hold), str(settle)
