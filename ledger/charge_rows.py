@@ -55,9 +55,9 @@ class Told(NamedTuple):
     """
 
     copied: bytes
-    opened: str
-    numbers: str
-    rest: str
+    opened: bytes
+    numbers: bytes
+    rest: bytes
 
 
 BriefCharge: TypeAlias = tuple[int, Brief, tuple[Any, ...], Told]
