@@ -22,6 +22,7 @@ FLUSH_EVERY_S = 1.0
 ALIVE_FOR_S = 10.0  # a gauge of a worker that has not written for so long is no longer true
 MAX_SERIES = 2_000  # routes x classes x reasons of a large price file; beyond it: route "other"
 BUCKETS_MS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000)
+_BUCKETS_US = [1_000 * limit_ms for limit_ms in BUCKETS_MS]
 
 _log = logging.getLogger(__name__)
 _Numbers = Callable[[], Mapping[str, int]]
@@ -62,8 +63,11 @@ class Metrics:
 
     def count(self, series: tuple[str, int, str], duration_us: int) -> None:
         """Count one answered request under its route, status class and reason."""
-        self._count(series)
-        self._buckets[bisect_left(BUCKETS_MS, duration_us / 1000)] += 1
+        if series in self._requests:
+            self._requests[series] += 1
+        else:
+            self._count(series)
+        self._buckets[bisect_left(_BUCKETS_US, duration_us)] += 1
         self._duration_us += duration_us
 
     def refused(self, status: int, reason: str) -> None:

@@ -20,7 +20,7 @@ MAX_WAITING: Final = 10_000
 HOLD_LIMIT_S: Final = 1.0
 """How long a hold waits for its answer; the caller answers 503 then."""
 
-SESSION: Final = slice(9, 13)
+_SESSION: Final = slice(9, 13)
 """Where a line has its hold id's session."""
 
 HOLD: Final = ord("H")
@@ -62,6 +62,7 @@ class Ask:
     epoch: the only one it may be sent in, None for any.
     claim: what it claims: a key goes along.
     sent: how often it went out without being refused as a whole.
+    since: when the sweep that looks how long it waits met it first; 0.0 before.
     """
 
     __slots__ = ("claim", "epoch", "future", "holding", "line", "sent", "since")
@@ -71,7 +72,6 @@ class Ask:
         line: bytes,
         future: "Taker | asyncio.Future[Answer]",
         *,
-        since: float,
         holding: bool,
         epoch: int | None = None,
         claim: Claim | None = None,
@@ -79,7 +79,7 @@ class Ask:
         self.claim = claim
         self.line = line
         self.future = future
-        self.since = since
+        self.since = 0.0
         self.holding = holding
         self.epoch = epoch
         self.sent = 0
@@ -88,6 +88,11 @@ class Ask:
         """Say that there is no answer, unless there was one."""
         if not self.future.done():
             self.future.set_exception(LedgerUnavailable(why, unknown=self.sent > 0))
+
+
+def session_in(line: bytes) -> int:
+    """Return the session of the hold id that a line begins with."""
+    return int.from_bytes(line[_SESSION], "big")
 
 
 class Waiting:
@@ -138,16 +143,19 @@ class Waiting:
         return asks
 
     def _take_holds(self, asks: list[Ask]) -> None:
+        holds = self.holds
         session: bytes | None = None
-        while self.holds and len(asks) < MAX_LINES:
-            ask = self.holds[0]
-            if ask.line[0] == HOLD and not ask.future.done():
-                if session not in (None, ask.line[SESSION]):
-                    break  # ids of another session go with their own head
-                session = ask.line[SESSION]
-            self.holds.popleft()
+        while holds and len(asks) < MAX_LINES:
+            ask = holds[0]
             if not ask.future.done():
+                line = ask.line
+                if line[0] == HOLD:
+                    if session is None:
+                        session = line[_SESSION]
+                    elif line[_SESSION] != session:
+                        break  # ids of another session go with their own head
                 asks.append(ask)
+            holds.popleft()
 
     def again(self, asks: list[Ask]) -> None:
         """Put lines back to the front, in their order; who gave up meanwhile is left out."""
@@ -175,6 +183,10 @@ class Waiting:
 
 
 def expire(ask: Ask, now: float) -> None:
-    """Tell a hold that has waited long enough."""
-    if ask.holding and now - ask.since >= HOLD_LIMIT_S:
+    """Tell a hold that has waited long enough, counted from the sweep that meets it first."""
+    if not ask.holding:
+        return
+    if not ask.since:
+        ask.since = now
+    elif now - ask.since >= HOLD_LIMIT_S:
         ask.fail("no answer from the ledger in time")

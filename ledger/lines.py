@@ -113,9 +113,8 @@ def settle_line(
     hold_id: bytes, captured: int, reason: int, status: int = 0, detail: bytes = b""
 ) -> bytes:
     """Return the line that ends a hold; the reason says how, see `ledger.reasons`."""
-    return _SETTLE.pack(b"S", hold_id, captured.to_bytes(6, "little"), reason, status) + _checked(
-        detail
-    )
+    line = _SETTLE.pack(b"S", hold_id, captured.to_bytes(6, "little"), reason, status)
+    return line + _checked(detail) if detail else line
 
 
 def late_line(

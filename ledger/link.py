@@ -55,7 +55,12 @@ class Replied(Protocol):
 
 
 class Link(asyncio.Protocol):
-    """One connection. Made by `connect`; of no use after `closed`."""
+    """
+    One connection, made by `connect`.
+
+    Attributes:
+        closed: It has ended, and is of no use any more.
+    """
 
     def __init__(self, clock: Clock, timeout_ms: int) -> None:
         self._clock = clock
@@ -67,6 +72,7 @@ class Link(asyncio.Protocol):
         self._waiting: deque[tuple[Replied | asyncio.Future[Any], float]] = deque()
         self._sweep: asyncio.TimerHandle | None = None
         self._ended: asyncio.Future[None] = self._loop.create_future()
+        self.closed = False
 
     @classmethod
     async def connect(cls, url: str, *, clock: Clock, timeout_ms: int = 2_000) -> "Link":
@@ -94,11 +100,6 @@ class Link(asyncio.Protocol):
                 link.close()
                 raise
         return link
-
-    @property
-    def closed(self) -> bool:
-        """Return whether this connection has ended."""
-        return self._ended.done()
 
     async def call(self, *args: Word) -> Any:
         """
@@ -130,7 +131,7 @@ class Link(asyncio.Protocol):
         *,
         now: bool = False,
     ) -> None:
-        if self._ended.done():
+        if self.closed:
             # Certainly not sent, but callers treat a lost connection in one way only.
             taker.set_exception(LinkLost("the connection has ended"))
             return
@@ -184,9 +185,10 @@ class Link(asyncio.Protocol):
             self._end(f"not a Redis reply: {error}")
 
     def _flush(self) -> None:
-        if self._unsent and self._transport is not None and not self._ended.done():
-            self._transport.write(b"".join(self._unsent))
-        self._unsent.clear()
+        unsent = self._unsent
+        if unsent and self._transport is not None and not self.closed:
+            self._transport.write(unsent[0] if len(unsent) == 1 else b"".join(unsent))
+        unsent.clear()
 
     def _look(self) -> None:
         """Return replies come in order, so the first in the queue is the one that waits longest."""
@@ -199,8 +201,9 @@ class Link(asyncio.Protocol):
             self._sweep = self._loop.call_later(self._timeout_s / SWEEPS_PER_LIMIT, self._look)
 
     def _end(self, why: str) -> None:
-        if self._ended.done():
+        if self.closed:
             return
+        self.closed = True
         self._ended.set_result(None)
         if self._sweep is not None:
             self._sweep.cancel()

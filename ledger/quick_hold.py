@@ -29,23 +29,24 @@ class QuickHold:
 
     Attributes:
         order: What is asked for; it has no claim.
-        known: How many reaches were known when the line was written.
+        epoch: That the line was written for.
+        known: How many reaches were known then.
     """
 
-    __slots__ = ("_after", "_before", "_epoch", "known", "order")
+    __slots__ = ("_after", "_before", "epoch", "known", "order")
 
     def __init__(self, order: HoldOrder) -> None:
         if order.claim is not None or not 1 <= order.ceiling <= MAX_AMOUNT:
             raise ValueError("an order that cannot be asked for in one step")
         self.order = order
         self.known = -1
-        self._epoch = -1
+        self.epoch = -1
         self._before = self._after = b""
 
     def write(self, reaches: Reaches, epoch: int) -> None:
         """Write the line for an epoch, with the reaches that are known in it."""
         order = self.order
-        self.known, self._epoch = reaches.known, epoch
+        self.known, self.epoch = reaches.known, epoch
         block = reaches.block(order.route, epoch) if reaches.known else b""
         line = line_of(order, _NO_ID, 0, reaches=block)
         self._before = line[_ID.stop : _DEADLINE.start]
@@ -53,7 +54,7 @@ class QuickHold:
 
     def line(self, reaches: Reaches, epoch: int, hold_id: bytes, deadline_ms: int) -> bytes:
         """Return the line with this id and deadline."""
-        if self.known != reaches.known or self._epoch != epoch:
+        if self.known != reaches.known or self.epoch != epoch:
             self.write(reaches, epoch)
         deadline = deadline_ms.to_bytes(6, "little")
         return b"".join((b"H", hold_id, self._before, deadline, self._after))
@@ -67,11 +68,6 @@ class QuickHolds:
         self._shard = shard
         self._settler = settler
         self._reaches = reaches
-
-    @property
-    def epoch(self) -> int:
-        """The epoch that a hold is asked for in now."""
-        return self._shard.epoch
 
     def ask(self, quick: QuickHold, taker: Taker, now_us: int) -> bytes | None:
         """

@@ -200,7 +200,6 @@ class Settler:
         self._task = None
 
     def _send(self, settlement: Settlement) -> None:
-        self._waiting.pop(settlement.hold_id, None)
         self._asked[settlement.hold_id] = settlement
         try:
             self._shard.tell(settlement.line(), _Sent(self._answered, settlement))
@@ -269,13 +268,13 @@ class Settler:
             log.error("%s: captured %d before", self._name(settlement), captured)
         if not self._kept:
             self._now = self._clock.monotonic()
+            self._wake.set()
         again_s = SETTLE_AGAIN_S
         if settlement.attempts:
             again_s = min(again_s * 2 ** min(settlement.attempts, 4), LONGEST_SETTLE_AGAIN_S)
         settlement.due = self._now + again_s
         settlement.booked_in = epoch
         self._kept[settlement.hold_id] = settlement
-        self._wake.set()
 
     def _wait(self, settlement: Settlement, delay_s: float | None = None) -> None:
         self._asked.pop(settlement.hold_id, None)
@@ -301,6 +300,7 @@ class Settler:
         due = [settlement for settlement in self._waiting.values() if settlement.due <= now]
         for settlement in due:
             if not settlement.look:
+                del self._waiting[settlement.hold_id]
                 self._send(settlement)
         looks = [settlement for settlement in due if settlement.look][:LOOKS_AT_ONCE]
         if looks and (self._looking is None or self._looking.done()):

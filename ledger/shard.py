@@ -156,7 +156,7 @@ class Shard:
             raise LedgerUnavailable("too many requests wait for the ledger")
         if self._sweep is None:
             self._start()
-        holds.append(Ask(line, taker, since=self._clock.monotonic(), holding=True, claim=claim))
+        holds.append(Ask(line, taker, holding=True, claim=claim))
         if self._tick is None and not self._next_comes:
             self._soon()
 
@@ -198,7 +198,7 @@ class Shard:
         if self._sweep is None:
             self._start()
         settles = self._waiting.settles
-        settles.append(Ask(line, taker, since=0.0, holding=False, epoch=epoch, claim=claim))
+        settles.append(Ask(line, taker, holding=False, epoch=epoch, claim=claim))
         if len(settles) == 1:
             self._settling_since = self._loop.time()
             if self._pressing is None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
-from ledger.asks import HOLD, SESSION, Answer, Ask
+from ledger.asks import HOLD, Answer, Ask, session_in
 from ledger.claims import Claim
 from ledger.link import Link
 from ledger.redis_errors import RedisError
@@ -79,35 +79,32 @@ def lines_of(asks: list[Ask]) -> Lines:
     """Gather the lines of a tick that goes out now."""
     lines: list[bytes] = []
     claims: list[Claim] = []
-    session, holding = b"", False
+    session = 0
     for ask in asks:
         ask.sent += 1
-        line = ask.line
-        lines.append(line)
+        lines.append(ask.line)
         if ask.claim is not None:
             claims.append(ask.claim)
-        if ask.holding:
-            holding = True
-            if line[0] == HOLD:
-                session = line[SESSION]
-    script = "tick" if holding else SETTLING
-    return Lines(script, lines, int.from_bytes(session, "big"), claims)
-
-
-def words_of(line: bytes, answer: bytes | int) -> list[Any]:
-    """Return the words of an answer; a number alone says that a line did what nearly all do."""
-    if isinstance(answer, bytes):
-        return answer.split()
-    return [b"HELD", answer] if line[0] == HOLD else [b"DONE", b"c", answer]
+    for line in reversed(lines):
+        if line[0] == HOLD:
+            session = session_in(line)
+            break
+    # Those that hold or check come last, see `ledger.asks.Waiting.take`.
+    script = "tick" if asks[-1].holding else SETTLING
+    return Lines(script, lines, session, claims)
 
 
 def give_out(tick: Tick, reply: Reply, renamed: Callable[[], None]) -> None:
     """Tell everybody who asked; `renamed` hears that the connection's own session is no more."""
-    own_session = tick.standing.session.to_bytes(4, "big")
     q, epoch = reply.q, tick.standing.epoch
-    for ask, answer in zip(tick.asks, reply.answers, strict=True):
-        if answer == b"NEWID" and ask.line[SESSION] == own_session:
-            renamed()
+    for ask, said in zip(tick.asks, reply.answers, strict=True):
+        words: list[Any]
+        if isinstance(said, bytes):
+            words = said.split()
+            if said == b"NEWID" and session_in(ask.line) == tick.standing.session:
+                renamed()
+        else:  # a number alone says that a line did what nearly all do
+            words = [b"HELD", said] if ask.holding else [b"DONE", b"c", said]
         future = ask.future
         if not future.done():
-            future.set_result(Answer(words_of(ask.line, answer), q, epoch, ask.sent > 1))
+            future.set_result(Answer(words, q, epoch, ask.sent > 1))

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from binascii import hexlify
 from typing import TYPE_CHECKING, Final, cast
 
 from gateway.access_log import Line
@@ -61,6 +62,7 @@ class Passage:
         "_lent",
         "_prepared",
         "_priced",
+        "_request_id",
         "_settled",
         "began_us",
     )
@@ -72,7 +74,7 @@ class Passage:
         self._prepared = cast("Prepared", None)
         self._priced = cast("Priced", None)
         self._body = b""
-        self._hold_id = b""
+        self._hold_id = self._request_id = b""
         self._epoch = self._known = 0
         self._answer: Answer | None = None
         self._error: LedgerUnavailable | None = None
@@ -104,7 +106,7 @@ class Passage:
         self._prepared = prepared
         self._priced = priced
         self._hold_id = hold_id
-        self._epoch = fast.holds.epoch
+        self._epoch = priced.quick.epoch
         self._known = priced.quick.known
         self._answer = None
         self._settled = False
@@ -248,7 +250,8 @@ class Passage:
             return False
         self._lent = lent
         before, after = prepared.head
-        request = b"%b%b%b%b" % (before, self._hold_id.hex().encode(), after, self._body)
+        self._request_id = request_id = hexlify(self._hold_id)
+        request = b"%b%b%b%b" % (before, request_id, after, self._body)
         lent.connection.send(request, prepared.terms.timeout_s, self)
         return True
 
@@ -264,12 +267,12 @@ class Passage:
         assert answer is not None
         status = seen.status
         how = priced.how(status)
-        request_id = self._hold_id.hex()
+        request_id = self._request_id
         whole = (
             b"%bfarebox-request-id: %b\r\nfarebox-cost: %b\r\nfarebox-balance: %b\r\n%b\r\n%b"
             % (
                 _below(seen),
-                request_id.encode(),
+                request_id,
                 how.cost,
                 shown_amount(int(answer.words[1]) + how.given_back, prepared.terms.scale),
                 prepared.terms.limits.lines(answer.words[2:]),
@@ -287,12 +290,12 @@ class Passage:
             status=status,
         )
         self._settled = True
-        self._note(request_id, how, status, len(body))
+        self._note(how, status, len(body))
         fast.under_way.discard(self)
         fast.metrics.open_requests -= 1
         self._connection.passed()
 
-    def _note(self, request_id: str, how: How, status: int, sent_bytes: int) -> None:
+    def _note(self, how: How, status: int, sent_bytes: int) -> None:
         """Count the request and log it."""
         fast, prepared = self._fast, self._prepared
         route, caller = prepared.terms.route, prepared.terms.caller
@@ -303,7 +306,7 @@ class Passage:
         fast.access_log.add(
             Line(
                 self.began_us,
-                request_id,
+                self._request_id.decode(),
                 prepared.method,
                 route.name,
                 status,
