@@ -36,7 +36,7 @@ class Reply(NamedTuple):
     """
     What every script answers: OK or a guard word, the shard's q, an answer per line.
 
-    Answers are words; only a tick has numbers among them (`ledger.tick.words_of`).
+    Answers are words; only a tick has numbers among them (`ledger.tick.give_out`).
     """
 
     word: str

@@ -79,6 +79,8 @@ class Shard:
         self._waiting = Waiting()
         self._tick: Tick | None = None  # that is under way
         self._next_comes = False
+        self._keys: tuple[str, ...] = ()  # KEYS of nearly all calls, written for this epoch
+        self._keys_epoch = 0
         self._settling_since = 0.0  # the settlement that waits longest; time of the loop
         self._pressing: asyncio.TimerHandle | None = None
         self._sweep: asyncio.TimerHandle | None = None
@@ -322,14 +324,14 @@ class Shard:
 
     def answered(self, tick: Tick, raw: Any) -> None:
         """Give out the answers of a tick, in the turn that brings them."""
-        link, standing = tick.link, tick.standing
         reply = read_reply(raw)
         if reply.word != "OK":
             self._unguarded(tick, reply.word)
             return
-        self._connection.saw(standing, reply.q)
-        # The steward dropped the session as idle: to verify again opens another one.
-        give_out(tick, reply, lambda: self._connection.distrust(link, "NEWID"))
+        self._connection.saw(tick.standing, reply.q)
+        if not give_out(tick, reply):
+            # The steward dropped the session as idle: to verify again opens another one.
+            self._connection.distrust(tick.link, "NEWID")
 
     def unanswered(self, tick: Tick, error: RedisError) -> None:
         """Deal with an error instead of a reply."""
@@ -392,7 +394,12 @@ class Shard:
     ) -> tuple[str | bytes | int, ...]:
         watermark = self._connection.watermark
         head = HEAD.pack(standing.epoch, watermark, self._clock.now_ms(), session)
-        keys = keys_of(self.keys, standing.epoch, account, claims)
+        if claims or account is not None:
+            keys = keys_of(self.keys, standing.epoch, account, claims)
+        else:
+            if standing.epoch != self._keys_epoch:
+                self._keys_epoch, self._keys = standing.epoch, self.keys.of(standing.epoch)
+            keys = self._keys
         return evalsha(self._scripts[name], keys, head, args)
 
     def _look(self) -> None:

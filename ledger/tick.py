@@ -94,17 +94,19 @@ def lines_of(asks: list[Ask]) -> Lines:
     return Lines(script, lines, session, claims)
 
 
-def give_out(tick: Tick, reply: Reply, renamed: Callable[[], None]) -> None:
-    """Tell everybody who asked; `renamed` hears that the connection's own session is no more."""
+def give_out(tick: Tick, reply: Reply) -> bool:
+    """Tell everybody who asked; return whether the connection's own session is there still."""
     q, epoch = reply.q, tick.standing.epoch
+    in_session = True
     for ask, said in zip(tick.asks, reply.answers, strict=True):
         words: list[Any]
         if isinstance(said, bytes):
             words = said.split()
             if said == b"NEWID" and session_in(ask.line) == tick.standing.session:
-                renamed()
+                in_session = False
         else:  # a number alone says that a line did what nearly all do
             words = [b"HELD", said] if ask.holding else [b"DONE", b"c", said]
         future = ask.future
         if not future.done():
             future.set_result(Answer(words, q, epoch, ask.sent > 1))
+    return in_session

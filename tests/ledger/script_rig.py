@@ -38,7 +38,6 @@ from ledger.records import (
     session_field,
 )
 from ledger.scripts import HEAD, Reply, Scripts, keys_of, read_reply
-from ledger.tick import words_of
 
 SCRIPTS = Scripts()
 A_DAY_MS = 86_400_000
@@ -267,9 +266,15 @@ class Rig:
         return dict(zip(keys, contents.execute(), strict=True))
 
 
+def in_words(line: bytes, answer: bytes | int) -> str:
+    """What a line is answered; a number alone says that it did what nearly all do."""
+    if isinstance(answer, bytes):
+        return answer.decode()
+    return f"HELD {answer}" if line.startswith(b"H") else f"DONE c {answer}"
+
+
 def said(lines: Sequence[bytes], reply: Reply) -> list[str]:
     """What a reply answers, in words: one answer for each line of a tick."""
     if all(isinstance(answer, bytes) for answer in reply.answers):
         return [answer.decode() for answer in reply.answers]
-    words = [words_of(*one) for one in zip(lines, reply.answers, strict=True)]
-    return [" ".join(w.decode() if isinstance(w, bytes) else str(w) for w in one) for one in words]
+    return [in_words(*one) for one in zip(lines, reply.answers, strict=True)]

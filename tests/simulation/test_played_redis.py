@@ -32,7 +32,7 @@ from ledger.lines import (
 )
 from ledger.records import AccountRecord, KeyRecord, Meta, account_field
 from ledger.scripts import HEAD, SETTLING, Scripts, keys_of
-from ledger.tick import words_of
+from tests.ledger.script_rig import in_words
 from tests.simulation.loop import START_S, PlayedLoop
 from tests.simulation.servers import Server
 from tests.simulation.store import Store
@@ -100,8 +100,10 @@ class Both:
             self.said.update(word.split()[0] for word in real if isinstance(word, bytes) and word)
             if str(args[0]) == "EVALSHA":
                 lines = args[len(args) - len(real[2:]) :]
-                answers = zip(lines, real[2:], strict=True)
-                self.said.update(words_of(*one)[0] for one in answers if isinstance(one[1], int))
+                numbers = [
+                    one for one in zip(lines, real[2:], strict=True) if isinstance(one[1], int)
+                ]
+                self.said.update(in_words(*one).split()[0].encode() for one in numbers)
         return real
 
     def _real(self, args: tuple[Any, ...]) -> Any:
