@@ -29,16 +29,18 @@ class QuickHold:
 
     Attributes:
         order: What is asked for; it has no claim.
+        lifetime_ms: The order's.
         epoch: That the line was written for.
         known: How many reaches were known then.
     """
 
-    __slots__ = ("_after", "_before", "epoch", "known", "order")
+    __slots__ = ("_after", "_before", "epoch", "known", "lifetime_ms", "order")
 
     def __init__(self, order: HoldOrder) -> None:
         if order.claim is not None or not 1 <= order.ceiling <= MAX_AMOUNT:
             raise ValueError("an order that cannot be asked for in one step")
         self.order = order
+        self.lifetime_ms = order.lifetime_ms
         self.known = -1
         self.epoch = -1
         self._before = self._after = b""
@@ -81,7 +83,7 @@ class QuickHolds:
         if standing is None:
             return None
         hold_id = self._holds.ids.mint_at(now_us, standing.session)
-        deadline_ms = now_us // 1000 + quick.order.lifetime_ms
+        deadline_ms = now_us // 1000 + quick.lifetime_ms
         try:
             shard.ask(quick.line(self._reaches, standing.epoch, hold_id, deadline_ms), taker)
         except LedgerUnavailable:

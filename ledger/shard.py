@@ -235,7 +235,7 @@ class Shard:
         verified = self._connection.now
         if verified is None:
             raise LedgerUnavailable("the connection was lost again")
-        link, standing = verified
+        link, standing = verified.link, verified.standing
         if epoch not in (None, standing.epoch):
             raise LedgerUnavailable("another epoch has begun")
         command = self._command(name, standing, args, account=account)

@@ -1,11 +1,13 @@
 """What a connection to a shard may be trusted for."""
 
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 from ledger.link import Link
 
 
-class Standing(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Standing:
     """What a verified connection may speak for: an epoch, and a session opened in it."""
 
     epoch: int

@@ -8,7 +8,8 @@ NOSCRIPT, READONLY...) ends it, and the next one is verified anew.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final
 
 import asyncpg
 
@@ -36,7 +37,8 @@ STORE_ERRORS: Final[tuple[type[Exception], ...]] = (
 """What a store that is away, or half there, raises while a connection is verified."""
 
 
-class Verified(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Verified:
     """A connection, and what it may speak for."""
 
     link: Link

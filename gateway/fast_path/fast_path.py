@@ -1,7 +1,8 @@
 """What the passages of a worker share."""
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final
 
 from gateway.access_log import AccessLog
 from gateway.fast_path.passage import Passage
@@ -23,7 +24,8 @@ SWEEP_EVERY_S: Final = 1.0
 request that takes long, and watches its client."""
 
 
-class _Known(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Known:
     """What was found out of requests with these header lines, for the next of the same target."""
 
     method: bytes

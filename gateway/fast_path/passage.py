@@ -130,7 +130,7 @@ class Passage:
         if lent is not None:
             lent.connection.listener = None
         quick = self._priced.quick
-        deadline_ms = self.began_us // 1000 + quick.order.lifetime_ms
+        deadline_ms = self.began_us // 1000 + quick.lifetime_ms
         asked = Asked(quick.order, self._hold_id, deadline_ms, self._epoch, self._known, answer)
         self._begun = begun = Begun(
             self._prepared.prices,

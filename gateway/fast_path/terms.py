@@ -1,6 +1,7 @@
 """What a key's requests to one route have in common: what is held for them, and how they end."""
 
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final
 
 from config import RequestFacts, Route
 from gateway.answer import shown_amount
@@ -21,7 +22,8 @@ class NotUsual(Exception):
     """The main flow has to serve such requests."""
 
 
-class How(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class How:
     """How a request ends whose answer has a certain status; amounts in smallest units."""
 
     captures: bool
