@@ -9,7 +9,7 @@ next one made, so it is never remembered.
 import asyncio
 import hashlib
 from collections import OrderedDict
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from ledger import api_keys
 from ledger.database import PROMPT_LIMIT_S, Database
@@ -23,7 +23,8 @@ MOST_AT_ONCE = 4
 """Unknown keys looked up at the same time: guessing must not use up Postgres' connections."""
 
 
-class KeyRef(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class KeyRef:
     """A key's number, its account, and its scopes when it was made (bit 1 call, bit 2 manage)."""
 
     account: int

@@ -164,9 +164,7 @@ class Passage:
             return
         self._answer = answer
         try:
-            if answer.words[0] == _GRANTED:
-                self._send()
-            else:
+            if answer.words[0] != _GRANTED or not self._write():
                 self.leave()
         except Exception:  # noqa: BLE001 - what is begun has to be undone, whatever it is
             self._drop()
@@ -211,11 +209,6 @@ class Passage:
             self._drop()
 
     # The parts
-
-    def _send(self) -> None:
-        """Go on when the backend answers."""
-        if not self._write():
-            self.leave()
 
     def _leave_early(self) -> None:
         """Let the main flow make itself ready while Redis works."""
@@ -267,11 +260,14 @@ class Passage:
         assert answer is not None
         status = seen.status
         how = priced.how(status)
+        below = seen.below
+        if not isinstance(below, bytes):
+            below = seen.below = _below(seen)
         request_id = self._request_id
         whole = (
             b"%bfarebox-request-id: %b\r\nfarebox-cost: %b\r\nfarebox-balance: %b\r\n%b\r\n%b"
             % (
-                _below(seen),
+                below,
                 request_id,
                 how.cost,
                 shown_amount(int(answer.words[1]) + how.given_back, prepared.terms.scale),
@@ -335,9 +331,5 @@ class Passage:
 
 
 def _below(seen: Seen) -> bytes:
-    """Return what the client gets of an upstream's head; one that is repeated is written once."""
-    below = seen.below
-    if not isinstance(below, bytes):
-        headers = downward(seen.headers, status=seen.status, head=False)
-        below = seen.below = answer_lines(seen.status, headers)
-    return below
+    """Write what the client gets of an upstream's head: one that is repeated is written once."""
+    return answer_lines(seen.status, downward(seen.headers, status=seen.status, head=False))
