@@ -3,7 +3,8 @@
 import asyncio
 import logging
 from collections import deque
-from typing import Any, Final, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 
 from ledger.claims import Claim
 from ledger.errors import LedgerUnavailable
@@ -27,7 +28,8 @@ HOLD: Final = ord("H")
 """How the line of a hold begins; a check's begins with K."""
 
 
-class Answer(NamedTuple):
+@dataclass(slots=True)
+class Answer:
     """
     What a script said to one line.
 

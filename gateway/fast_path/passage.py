@@ -260,14 +260,11 @@ class Passage:
         assert answer is not None
         status = seen.status
         how = priced.how(status)
-        below = seen.below
-        if not isinstance(below, bytes):
-            below = seen.below = _below(seen)
         request_id = self._request_id
         whole = (
             b"%bfarebox-request-id: %b\r\nfarebox-cost: %b\r\nfarebox-balance: %b\r\n%b\r\n%b"
             % (
-                below,
+                _below(seen),
                 request_id,
                 how.cost,
                 shown_amount(int(answer.words[1]) + how.given_back, prepared.terms.scale),
@@ -331,5 +328,9 @@ class Passage:
 
 
 def _below(seen: Seen) -> bytes:
-    """Write what the client gets of an upstream's head: one that is repeated is written once."""
-    return answer_lines(seen.status, downward(seen.headers, status=seen.status, head=False))
+    """Return what the client gets of an upstream's head; one that is repeated is written once."""
+    below = seen.below
+    if not isinstance(below, bytes):
+        headers = downward(seen.headers, status=seen.status, head=False)
+        below = seen.below = answer_lines(seen.status, headers)
+    return below
