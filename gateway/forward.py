@@ -146,13 +146,13 @@ class Exchange:
                 meter.head(status, headers)
                 if body:
                     meter.feed(body)
-            await self._answer_whole(response, body, watch)
+            await self._answer_whole(headers, body, watch)
             return
         bodiless = self._request.method == b"HEAD" or status in _BODILESS
         left = 0 if bodiless else _length(headers)
         if meter is None or left is None or left > WHOLE_BYTES:
             with _Behind(meter, status, headers) as behind:
-                await self._start(response, watch)
+                await self._start(headers, watch)
                 await self._pass(response, left, watch, behind)
             return
         meter.head(status, headers)
@@ -160,14 +160,14 @@ class Exchange:
         async for piece in response.chunks():
             meter.feed(piece)
             pieces.append(piece)
-        await self._answer_whole(response, b"".join(pieces), watch)
+        await self._answer_whole(headers, b"".join(pieces), watch)
 
-    async def _answer_whole(self, response: UpstreamResponse, body: bytes, watch: Watch) -> None:
+    async def _answer_whole(self, headers: Headers, body: bytes, watch: Watch) -> None:
         if watch.gone:
             return
         self.started = True
         turn = self._request.turn
-        await turn.begin(self.status, self._headers_of(response, whole=True))
+        await turn.begin(self.status, self._below(headers, whole=True))
         if watch.gone:
             return
         watch.over = True  # from here on the server says "gone" of a client that has it all
@@ -207,17 +207,15 @@ class Exchange:
         if not ended:
             await self._body(b"", watch, more=False)
 
-    async def _start(self, response: UpstreamResponse, watch: Watch) -> None:
+    async def _start(self, headers: Headers, watch: Watch) -> None:
         if not watch.gone:
             self.started = True
-            headers = self._headers_of(response, whole=False)
-            await self._request.turn.begin(self.status, headers)
+            await self._request.turn.begin(self.status, self._below(headers, whole=False))
 
-    def _headers_of(self, response: UpstreamResponse, *, whole: bool) -> Headers:
-        status = self.status
-        headers = downward(response.headers, status=status, head=self._request.method == b"HEAD")
-        headers += self._tell(status, whole)
-        return headers
+    def _below(self, headers: Headers, *, whole: bool) -> Headers:
+        """Return what the client gets of the upstream's headers, and ours."""
+        head = self._request.method == b"HEAD"
+        return downward(headers, status=self.status, head=head) + self._tell(self.status, whole)
 
     async def _body(self, piece: bytes, watch: Watch, *, more: bool) -> None:
         if watch.gone:
