@@ -8,7 +8,7 @@ what that costs is for `outcome` to decide.
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, Self
 
 from gateway.headers import Headers, downward, value_of
 from gateway.outcome import End
@@ -136,35 +136,38 @@ class Exchange:
 
     async def _answer(self, response: UpstreamResponse, watch: Watch) -> None:
         """Pass the answer on to the client, or, once it has left, only to the meter."""
-        self.status = response.status
-        if response.status == _SWITCHING:
+        self.status = status = response.status
+        if status == _SWITCHING:
             await self._hand_over(response, watch)
             return
-        if self._meter is not None:
-            self._meter.head(response.status, response.headers)
+        meter, headers = self._meter, response.headers
         if (body := response.whole(WHOLE_BYTES)) is not None:
-            if self._meter is not None and body:
-                self._meter.feed(body)
-            await self._answer_whole(response, body, watch)
+            if meter is not None:
+                meter.head(status, headers)
+                if body:
+                    meter.feed(body)
+            await self._answer_whole(headers, body, watch)
             return
-        bodiless = self._request.method == b"HEAD" or response.status in _BODILESS
-        left = 0 if bodiless else _length(response.headers)
-        if self._meter is None or left is None or left > WHOLE_BYTES:
-            await self._start(response, watch)
-            await self._pass(response, left, watch)
+        bodiless = self._request.method == b"HEAD" or status in _BODILESS
+        left = 0 if bodiless else _length(headers)
+        if meter is None or left is None or left > WHOLE_BYTES:
+            with _Behind(meter, status, headers) as behind:
+                await self._start(headers, watch)
+                await self._pass(response, left, watch, behind)
             return
+        meter.head(status, headers)
         pieces = []
         async for piece in response.chunks():
-            self._meter.feed(piece)
+            meter.feed(piece)
             pieces.append(piece)
-        await self._answer_whole(response, b"".join(pieces), watch)
+        await self._answer_whole(headers, b"".join(pieces), watch)
 
-    async def _answer_whole(self, response: UpstreamResponse, body: bytes, watch: Watch) -> None:
+    async def _answer_whole(self, headers: Headers, body: bytes, watch: Watch) -> None:
         if watch.gone:
             return
         self.started = True
         turn = self._request.turn
-        await turn.begin(response.status, self._headers_of(response, whole=True))
+        await turn.begin(self.status, self._below(headers, whole=True))
         if watch.gone:
             return
         watch.over = True  # from here on the server says "gone" of a client that has it all
@@ -184,7 +187,9 @@ class Exchange:
             self.started = False  # the client was told nothing yet
             raise
 
-    async def _pass(self, response: UpstreamResponse, left: int | None, watch: Watch) -> None:
+    async def _pass(
+        self, response: UpstreamResponse, left: int | None, watch: Watch, behind: "_Behind"
+    ) -> None:
         """
         Pass the body on; the last piece of a known length also ends it, saving a call.
 
@@ -194,8 +199,7 @@ class Exchange:
             await self._body(b"", watch, more=True)
         ended = False
         async for piece in response.chunks():
-            if self._meter is not None:
-                self._meter.feed(piece)
+            behind.passes(piece)
             if left is not None:
                 left -= len(piece)
                 ended = left == 0
@@ -203,17 +207,15 @@ class Exchange:
         if not ended:
             await self._body(b"", watch, more=False)
 
-    async def _start(self, response: UpstreamResponse, watch: Watch) -> None:
+    async def _start(self, headers: Headers, watch: Watch) -> None:
         if not watch.gone:
             self.started = True
-            headers = self._headers_of(response, whole=False)
-            await self._request.turn.begin(response.status, headers)
+            await self._request.turn.begin(self.status, self._below(headers, whole=False))
 
-    def _headers_of(self, response: UpstreamResponse, *, whole: bool) -> Headers:
-        status = response.status
-        headers = downward(response.headers, status=status, head=self._request.method == b"HEAD")
-        headers += self._tell(status, whole)
-        return headers
+    def _below(self, headers: Headers, *, whole: bool) -> Headers:
+        """Return what the client gets of the upstream's headers, and ours."""
+        head = self._request.method == b"HEAD"
+        return downward(headers, status=self.status, head=head) + self._tell(self.status, whole)
 
     async def _body(self, piece: bytes, watch: Watch, *, more: bool) -> None:
         if watch.gone:
@@ -222,6 +224,44 @@ class Exchange:
             watch.over = True  # from here on the server says "gone" of a client that has it all
         self.sent_bytes += len(piece)
         await self._request.turn.body(piece, more=more)
+
+
+class _Behind:
+    """
+    Shows a meter an answer as it passes, each piece when the next one comes.
+
+    What is written leaves when its turn of the event loop ends, so to read a piece in that turn
+    would keep the client waiting, for the first one above all. However the block ends, the meter
+    has seen all that came.
+    """
+
+    __slots__ = ("_head", "_last", "_meter")
+
+    def __init__(self, meter: Observer | None, status: int, headers: Headers) -> None:
+        self._meter = meter
+        self._head: tuple[int, Headers] | None = (status, headers)
+        self._last = b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._show()
+
+    def passes(self, piece: bytes) -> None:
+        """Take a piece, and show the one before it."""
+        if self._last:
+            self._show()
+        self._last = piece
+
+    def _show(self) -> None:
+        if self._meter is None:
+            return
+        if self._head is not None:
+            self._meter.head(*self._head)
+            self._head = None
+        if self._last:
+            self._meter.feed(self._last)
 
 
 def _gone(upward: UpstreamRequest) -> End:

@@ -50,8 +50,8 @@ from gateway.problems import (
 from gateway.request import BodyTooLarge, ClientGone, Request
 from gateway.throttle import Throttle
 from gateway.uploads import Uploads
-from gateway.upstream import UpstreamClient, UpstreamError, UpstreamTimeout
-from gateway.upward import upstream_request
+from gateway.upstream import UpstreamClient, UpstreamError, UpstreamRequest, UpstreamTimeout
+from gateway.upward import own_lines, upstream_request
 from gateway.visit import Visit
 from gateway.watched import NO_PRICE, Met
 from gateway.websocket import Chain, Counted, Free, Link, Tunnel, WebSocketLimits
@@ -210,11 +210,13 @@ class Proxy:
             visit.standings = passed.standings
             await self._forward_free(visit, path, passed.available)
             return
-        asked = None if visit.begun is None else visit.begun.take_asked()
-        block: HoldBlock | Once = self._holds.hold(order, asked)
         if request.facts.idempotency_key is not None:
-            block = visit.once = await self._idempotency.once(visit, path, order)
+            visit.once = await self._idempotency.once(visit, path, order)
         self._uploads.enter(visit.prices.backends[route.index].address, request)
+        # Made while the ledger works where the hold was asked for already: all but its id.
+        upward = self._upward(visit, path, metering)
+        asked = None if visit.begun is None else visit.begun.take_asked()
+        block: HoldBlock | Once = visit.once or self._holds.hold(order, asked)
         try:
             async with block as held:
                 visit.request_id = held.text
@@ -228,9 +230,9 @@ class Proxy:
                 else:
                     tell = answer.billed(visit.request_id, route, metering, available, told)
                 if route.websocket:
-                    await self._charge_slices(visit, path, tell, Link(metering, held), order)
+                    await self._charge_slices(visit, upward, tell, Link(metering, held), order)
                 else:
-                    ending = await self._forward(visit, path, tell, metering)
+                    ending = await self._forward(visit, upward, tell, metering)
                     self._settle(visit, held, ending, metering)
         except InsufficientCredits as short:
             visit.standings = short.standings
@@ -256,7 +258,7 @@ class Proxy:
                 raise ClientGone from None
 
     async def _charge_slices(
-        self, visit: Visit, path: bytes, tell: Tell, first: Link, order: HoldOrder
+        self, visit: Visit, upward: UpstreamRequest, tell: Tell, first: Link, order: HoldOrder
     ) -> None:
         """Forward a WebSocket: each slice of the connection is a charge, the next held ahead."""
 
@@ -283,7 +285,7 @@ class Proxy:
         ) as chain:
             most = visit.route.max_body
             tunnel = Tunnel(visit.request, chain, limits, max_message_bytes=most, keep=chain.keep)
-            ending = await self._forward(visit, path, tell, first.metering, tunnel)
+            ending = await self._forward(visit, upward, tell, first.metering, tunnel)
             last = chain.close()
             self._settle(visit, last.held, ending, last.metering)
 
@@ -301,8 +303,9 @@ class Proxy:
         head = watched_head(visit.request, route)
         met = Met(head or ("" if route.public else problem), visit.reason)
         self._uploads.enter(visit.prices.backends[visit.route.index].address, visit.request)
+        upward, tell = self._upward(visit, path, metering), self._free(visit)
         ending = await self._forward(
-            visit, path, self._free(visit), metering, self._free_tunnel(visit, metering)
+            visit, upward, tell, metering, self._free_tunnel(visit, metering)
         )
         charge_id = bytes.fromhex(self._id_of(visit))
         lasted_ms = max(0, self._clock.now_us() - minted_us(charge_id)) // 1000
@@ -339,8 +342,8 @@ class Proxy:
     async def _forward_free(self, visit: Visit, path: bytes, available: int | None = None) -> None:
         """Pass on what costs nothing: no hold, no charge, nothing to settle."""
         self._uploads.enter(visit.prices.backends[visit.route.index].address, visit.request)
-        tell, tunnel = self._free(visit, available), self._free_tunnel(visit, None)
-        ending = await self._forward(visit, path, tell, None, tunnel)
+        upward, tell = self._upward(visit, path, None), self._free(visit, available)
+        ending = await self._forward(visit, upward, tell, None, self._free_tunnel(visit, None))
         visit.reason = outcome(ending, NOTHING).reason.word
         _say_what_failed(visit)
 
@@ -376,17 +379,22 @@ class Proxy:
             return metering
         return None
 
+    def _upward(self, visit: Visit, path: bytes, metering: Metering | None) -> UpstreamRequest:
+        """Write the request for its backend; its id is said when it is forwarded."""
+        metered = metering is not None and metering.meter is not None
+        return upstream_request(visit, path, metered=metered, websocket=visit.route.websocket)
+
     async def _forward(
         self,
         visit: Visit,
-        path: bytes,
+        upward: UpstreamRequest,
         tell: Tell,
         metering: Metering | None,
         tunnel: Switch | None = None,
     ) -> Ending:
         """Pass the request on and the answer back; say how it ended."""
         route, request = visit.route, visit.request
-        self._id_of(visit)
+        upward.headers = own_lines(self._id_of(visit))
         meter = metering.meter if metering else None
         websocket, once = tunnel is not None, visit.once
         lingers = (meter is not None or (once is not None and route.replays)) and not websocket
@@ -396,7 +404,7 @@ class Proxy:
             upstreams = visit.begun.upstreams(upstreams)
         end = await exchange.run(
             upstreams,
-            upstream_request(visit, path, metered=meter is not None, websocket=websocket),
+            upward,
             visit.prices.backends[route.index].address,
             self._presence,
             linger_s=route.linger_ms / 1000 if lingers else None,

@@ -28,7 +28,7 @@ def upstream_request(
     return UpstreamRequest(
         method=request.method,
         target=target + b"?" + request.query if request.query else target,
-        headers=[(b"farebox-request-id", visit.request_id.encode())],
+        headers=own_lines(visit.request_id),
         body=request.body(None if route.observe else route.max_body),
         body_bytes=request.body_bytes,
         websocket=websocket,
@@ -41,6 +41,11 @@ def upstream_request(
             websocket=websocket,
         ),
     )
+
+
+def own_lines(request_id: str) -> Headers:
+    """Return the header lines that no other request has: a hold's id is known once it stands."""
+    return [(b"farebox-request-id", request_id.encode())]
 
 
 def _shared(

@@ -206,7 +206,8 @@ class Exchange:
         """Send, and wait for the response head."""
         request, lent = self._request, self._lent
         pool = self._pool = self._client.pool_of(self._address) if lent is None else lent.pool
-        head = request_head(request, self._address.authority)
+        # To a lent connection it was written; it is written again only where that proves dead.
+        head = b"" if lent is not None else request_head(request, self._address.authority)
         if request.websocket:
             await self._try(await pool.fresh(), head)
             return self
@@ -220,6 +221,7 @@ class Exchange:
             stale = connection.reused and not connection.response.started
             if error.sent and not (stale and may_repeat):
                 raise
+            head = head or request_head(request, self._address.authority)
             await self._try(await pool.fresh(), head)
         return self
 

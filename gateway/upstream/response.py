@@ -21,8 +21,10 @@ _FIRST_FINAL_STATUS = 200
 _LAST_STATUS = 599
 _SWITCHING_PROTOCOLS = 101
 _NO_BODY = frozenset({204, 304})
+# One that names a transfer coding tells no length: that is seen here, before its lines are read.
 _USUAL = re.compile(
-    rb"HTTP/1\.1 ([2-5][0-9][0-9]) [\t -~\x80-\xff]*+\r\n((?:%b)*+)\r\n" % HEADER_LINE
+    rb"HTTP/1\.1 ([2-5][0-9][0-9]) [\t -~\x80-\xff]*+\r\n((?:(?![Tt]ransfer-[Ee]nc)%b)*+)\r\n"
+    % HEADER_LINE
 )
 # All but the first three only the other reader knows to judge.
 _DECISIVE = frozenset(

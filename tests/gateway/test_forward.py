@@ -19,6 +19,7 @@ from tests.gateway.serving import RawClient, raw_client, serving, until
 from tests.upstreams import (
     Connection,
     Script,
+    Step,
     Upstream,
     answer,
     cut,
@@ -325,6 +326,56 @@ async def test_a_large_metered_answer_is_not_waited_for() -> None:
         assert await body_of(client, await client.head()) == body
         assert app.told == [(200, False)]
         assert meter.body == body
+
+
+EVENT = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\ndata1\r\n"
+
+
+async def test_a_streams_first_piece_leaves_before_it_is_metered() -> None:
+    """To read it would keep the client waiting; the meter sees each piece when the next comes."""
+    go_on = asyncio.Event()
+    meter = Seen()
+    script = [read_request(), EVENT, wait_for(go_on), b"5\r\ndata2\r\n0\r\n\r\n"]
+    async with passing(script, meter=meter) as (app, client, _):
+        await client.send(GET)
+        await client.head()
+        assert await client.reader.readexactly(10) == b"5\r\ndata1\r\n"
+        assert (meter.status, meter.body) == (0, b"")
+        go_on.set()
+        assert await app.end() == (End.COMPLETE, 200)
+        assert (meter.status, meter.body) == (200, b"data1data2")
+
+
+@pytest.mark.parametrize(
+    ("then", "timeout_ms", "end"),
+    [(cut(), 30_000, End.CUT), (reset(), 30_000, End.CUT), (silence(), 300, End.TIMEOUT)],
+)
+async def test_a_stream_that_breaks_off_was_metered_to_its_last_piece(
+    then: Step, timeout_ms: int, end: End
+) -> None:
+    meter = Seen()
+    go_on = asyncio.Event()
+    script = [read_request(), EVENT, wait_for(go_on), then]
+    async with passing(script, meter=meter, timeout_ms=timeout_ms) as (app, client, _):
+        await client.send(GET)
+        await client.head()
+        await client.reader.readexactly(10)
+        go_on.set()
+        assert await app.end() == (end, 200)
+        assert (meter.status, meter.body) == (200, b"data1")
+
+
+@pytest.mark.parametrize("event", [EVENT, EVENT.removesuffix(b"5\r\ndata1\r\n")])
+async def test_a_stream_read_on_for_in_vain_was_metered_to_its_last_piece(event: bytes) -> None:
+    """Also where only its head had come: a price may follow from that."""
+    meter = Seen()
+    script = [read_request(), event, silence()]
+    async with passing(script, meter=meter, linger_s=0.2, timeout_ms=30_000) as (app, client, _):
+        await client.send(GET)
+        await client.head()
+        await client.leave()
+        assert await app.end() == (End.GONE_LATER, 200)
+        assert (meter.status, meter.body) == (200, b"data1" if event == EVENT else b"")
 
 
 async def test_a_client_that_has_its_answer_and_leaves_was_served() -> None:
