@@ -114,9 +114,7 @@ class Passage:
         fast.under_way.add(self)
         fast.metrics.open_requests += 1
         if prepared.terms.metered:
-            # Not in this turn: what it writes leaves when it ends, so the hold would wait for it.
-            loop = asyncio.get_running_loop()
-            loop.call_soon(loop.call_soon, self._leave_early)
+            asyncio.get_running_loop().call_soon(self._leave_early)
         return True
 
     def leave(self) -> None:
