@@ -102,6 +102,19 @@ class Framing:
         self.phase = _COMPLETE
         return True
 
+    def rest(self) -> bool:
+        """
+        Wait for the next request, the one before being answered.
+
+        False, and nothing is done, where something of it is here already, or none may follow.
+        """
+        head = self.head
+        if self.phase is not _COMPLETE or self._kept or head is None or head.block.last:
+            return False
+        self._blank = 0
+        self.phase = _IDLE
+        return True
+
     def next(self) -> bytes:
         """Go on to the next request, the one before being answered; give as `feed` does."""
         if self.phase is not _COMPLETE or self._is_last():

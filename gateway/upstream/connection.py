@@ -20,13 +20,20 @@ from gateway.upstream.errors import (
     UpstreamTimeout,
 )
 from gateway.upstream.limits import UpstreamLimits
-from gateway.upstream.response import ResponseReader
+from gateway.upstream.response import ResponseReader, Seen
 
 _FIRST_REFUSING_STATUS = 300
 
 
 class Listener(Protocol):
     """Is told in the same turn of the event loop, instead of a future in the next."""
+
+    def answered(self, seen: Seen, body: bytes) -> bool:
+        """
+        Take a whole response that came in one piece, its head as the one before.
+
+        The connection may be given back in this very call. False: `news` is called of it.
+        """
 
     def news(self) -> None:
         """Look: a head, a piece of body or an error has come."""
@@ -44,7 +51,9 @@ class Connection(asyncio.Protocol):
         request_done: The whole request has been written.
         error: What has ended the exchange.
         response: What has come of the response.
-        listener: Who is told when there is more to look at; it takes itself off.
+        listener: Who is told when there is more to look at, until the use ends.
+        keep_s: For how long the upstream said it keeps the connection, when the use ended; see
+            `ResponseReader`.
     """
 
     def __init__(
@@ -64,7 +73,9 @@ class Connection(asyncio.Protocol):
         self._write_paused = False
         self._in_use = False
         self._closed = False
+        self._whole: Seen | None = None  # the head of a response that did not go by the reader
         self.reused = False
+        self.keep_s: int | None = None
         self.keep_until = inf
         self.response = ResponseReader(limits)
         self._timeout_s = 0.0
@@ -94,11 +105,19 @@ class Connection(asyncio.Protocol):
         self._in_use = True
 
     def send(self, request: bytes, timeout_s: float, listener: Listener) -> None:
-        """Take it into use for a whole request, none of HEAD; `listener` hears of the response."""
-        self.begin(head_only=False, timeout_s=timeout_s)
+        """
+        Take a kept connection into use for a whole request, none of HEAD.
+
+        It was given back in order, so that nothing is left of the use before but perhaps its
+        response. `listener` hears of this one's.
+        """
+        if self.response.started:
+            self.response.begin(head_only=False)
+        # Before a byte leaves: were it lent again unanswered, another would get the response.
+        self._in_use = True
         self.listener = listener
+        self._timeout_s = timeout_s
         self._transport.write(request)
-        self.request_done = True
         self.deadline = self._loop.time() + timeout_s
 
     def write(self, data: bytes) -> None:
@@ -149,10 +168,21 @@ class Connection(asyncio.Protocol):
         return self._transport, self.response.take()
 
     def finish(self) -> bool:
-        """End the use; True if another request may follow on this connection."""
+        """
+        End the use; True if another request may follow on this connection.
+
+        Whether it still stands then is asked when it is used again: `usable`.
+        """
         self._in_use = False
+        self.listener = None
         self.deadline = inf
+        whole = self._whole
+        if whole is not None:
+            self._whole = None
+            self.keep_s = whole.keep_s
+            return whole.keep and not self._closed
         response = self.response
+        self.keep_s = response.keep_s
         reusable = (
             response.done
             and response.keep
@@ -161,7 +191,6 @@ class Connection(asyncio.Protocol):
             and self.error is None
             and not self._read_paused
             and not self._closed
-            and not self._transport.is_closing()
         )
         self.reused = self.reused or reusable
         return reusable
@@ -223,8 +252,14 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
             return
         response = self.response
-        self.heard_at = now = self._loop.time()
-        self.deadline = now + self._timeout_s
+        self.heard_at = self._loop.time()
+        if (listener := self.listener) is not None:
+            seen = self._whole = response.again(data)
+            if seen is not None:
+                if listener.answered(seen, data[seen.head_bytes :]):
+                    return
+                self._whole = None
+        self.deadline = self.heard_at + self._timeout_s
         try:
             response.feed(data)
         except UpstreamInvalid as error:

@@ -77,7 +77,7 @@ async def test_what_fails_before_anything_is_begun_is_served_by_the_main_flow(
 
 @pytest.mark.parametrize(
     ("owner", "name"),
-    [(H1Client, "lend"), (Connection, "send")],
+    [(H1Client, "pool_of"), (Connection, "send")],
     ids=lambda value: getattr(value, "__name__", value),
 )
 async def test_a_metered_request_that_cannot_be_written_early_is_written_by_the_main_flow(
@@ -97,7 +97,7 @@ async def test_a_metered_request_that_cannot_be_written_early_is_written_by_the_
 
 
 UNANSWERED = [
-    (H1Client, "lend"),
+    (H1Client, "pool_of"),
     (Connection, "send"),
     (ResponseReader, "take"),
     (Lent, "give_back"),
