@@ -44,6 +44,7 @@ class Connection(asyncio.Protocol):
     An HTTP/1.1 connection, used by one request after another.
 
     Attributes:
+        transport: What carries it.
         reused: A response has been read from it before.
         heard_at: Loop time in seconds when bytes came last, or it was made.
         deadline: Loop time in seconds by which something must come; see `expire`.
@@ -65,7 +66,7 @@ class Connection(asyncio.Protocol):
         self._loop = loop
         self._limits = limits
         self._lost = lost
-        self._transport: asyncio.Transport = cast("asyncio.Transport", None)
+        self.transport: asyncio.Transport = cast("asyncio.Transport", None)
         self._poll: select.poll | None = None
         self._waiter: asyncio.Future[None] | None = None
         self.listener: Listener | None = None
@@ -117,12 +118,12 @@ class Connection(asyncio.Protocol):
         self._in_use = True
         self.listener = listener
         self._timeout_s = timeout_s
-        self._transport.write(request)
+        self.transport.write(request)
         self.deadline = self._loop.time() + timeout_s
 
     def write(self, data: bytes) -> None:
         """Send bytes of the request."""
-        self._transport.write(data)
+        self.transport.write(data)
 
     def request_written(self) -> None:
         """Note that the request is complete: from now on the upstream is the one to act."""
@@ -155,17 +156,17 @@ class Connection(asyncio.Protocol):
         if self._read_paused:
             self._read_paused = False
             self.deadline = self._loop.time() + self._timeout_s
-            self._transport.resume_reading()
+            self.transport.resume_reading()
         return response.take()
 
     def switch(self, successor: asyncio.Protocol) -> tuple[asyncio.Transport, bytes]:
         """Leave the transport to another protocol; see the door."""
-        if self._closed or self._transport.is_closing():
+        if self._closed or self.transport.is_closing():
             why = "the upstream closed the connection behind its handshake"
             raise UpstreamReset(why, sent=True, head_sent=True)
         self.deadline = inf
-        self._transport.set_protocol(successor)
-        return self._transport, self.response.take()
+        self.transport.set_protocol(successor)
+        return self.transport, self.response.take()
 
     def finish(self) -> bool:
         """
@@ -199,23 +200,29 @@ class Connection(asyncio.Protocol):
         """
         Say if a kept connection still stands.
 
-        With `surely` the kernel is asked too, since the event loop may not have read the end of
-        the stream yet: worth a system call where a request cannot be repeated.
+        `surely`: see `silent`.
         """
-        if self._closed or self._transport.is_closing():
+        if self._closed or self.transport.is_closing():
             return False
-        if not surely:
-            return True
+        return not surely or self.silent()
+
+    def silent(self) -> bool:
+        """
+        Ask the kernel if nothing has come, not even the end of the stream.
+
+        The event loop may not have read it yet: worth a system call where a request cannot be
+        repeated.
+        """
         if self._poll is None:
             self._poll = select.poll()
-            self._poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+            self._poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
         return not self._poll.poll(0)
 
     def abort(self) -> None:
         """Close now, dropping what was not sent yet."""
         self._in_use = False
         if not self._closed:
-            self._transport.abort()
+            self.transport.abort()
 
     def fail(self, error: BaseException) -> None:
         """End the exchange with this error, once what has come of the body is read."""
@@ -229,7 +236,7 @@ class Connection(asyncio.Protocol):
             return
         phase: Phase = "first_byte" if self.request_done and not self.response.head_done else "idle"
         self.fail(UpstreamTimeout(f"nothing for {self._timeout_s:g} s", phase=phase))
-        self._transport.abort()
+        self.transport.abort()
 
     def _wake(self) -> None:
         if self.listener is not None:
@@ -243,13 +250,13 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
-        self._transport = cast("asyncio.Transport", transport)
+        self.transport = cast("asyncio.Transport", transport)
         self.heard_at = self._loop.time()
 
     def data_received(self, data: bytes) -> None:
         """Parse; wake the reader; stop reading if it is slow."""
         if not self._in_use:
-            self._transport.abort()
+            self.transport.abort()
             return
         response = self.response
         self.heard_at = self._loop.time()
@@ -264,11 +271,11 @@ class Connection(asyncio.Protocol):
             response.feed(data)
         except UpstreamInvalid as error:
             self.fail(error)
-            self._transport.abort()
+            self.transport.abort()
         full = response.buffered > self._limits.buffer_bytes and not response.done
         if full or response.switched:
             self._read_paused = True
-            self._transport.pause_reading()
+            self.transport.pause_reading()
         if not response.head_done and self.error is None:
             return
         if self.listener is not None:

@@ -57,7 +57,8 @@ class Pool:
         """Lend a kept connection without waiting, if there is one that still stands."""
         while self._idle:
             connection = self._idle.pop()
-            if connection.usable(surely=surely):
+            # As `usable`; one that was lost is here no more.
+            if not connection.transport.is_closing() and (not surely or connection.silent()):
                 return connection
             self._drop(connection)
         return None
