@@ -5,6 +5,7 @@ import re
 from typing import cast
 
 import h11
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -248,3 +249,14 @@ def test_what_is_told_does_not_depend_on_the_uses_before(
                 return  # it is not used again
 
     asyncio.run(compare())
+
+
+@pytest.mark.anyio
+async def test_what_comes_behind_an_answer_that_was_declined_ends_the_connection() -> None:
+    connection = Connection(asyncio.get_running_loop(), LIMITS, lambda _: None)
+    connection.connection_made(cast("asyncio.Transport", Unplugged()))
+    assert use(connection, "GET", OFTEN + b"\r\nabc", [])[-2]
+    connection.send(b"GET / HTTP/1.1\r\n\r\n", 60, Hearing(takes=False))
+    for piece in (OFTEN + b"\r\nabc", b"d"):
+        connection.data_received(piece)
+    assert (connection.response.done, connection.finish()) == (True, False)
