@@ -57,7 +57,7 @@ class H1Client:
         self._closing = True
         self._found.clear()
         for pool in self._pools.values():
-            pool.close(idle_only=True)
+            pool.drain()
         if drain_ms > 0 and self._busy():
             self._drained = asyncio.Event()
             try:

@@ -125,9 +125,13 @@ class Pool:
                 place.set_exception(UpstreamBusy("no connection came free in time"))
         return self._places > 0
 
-    def close(self, *, idle_only: bool) -> None:
-        """Close the kept connections; those in use at once, or else when they are given back."""
+    def drain(self) -> None:
+        """Keep none from now on: what is in use is closed when it is given back."""
         self._keep_s = 0
+        self.close(idle_only=True)
+
+    def close(self, *, idle_only: bool) -> None:
+        """Close the kept connections, and those in use unless told otherwise."""
         while self._idle:
             self._drop(self._idle.pop())
         if idle_only:
