@@ -128,9 +128,10 @@ class StrictHttpProtocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take what the framing understands."""
         framing = self._framing
-        if framing.again(data):
+        head = framing.again(data)
+        if head is not None:
             self._deadline = inf
-            self._begin(cast("Head", framing.head), b"")
+            self._begin(head, b"")
             return
         before = framing.phase
         if before is _REFUSED:
