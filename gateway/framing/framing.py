@@ -95,7 +95,8 @@ class Framing:
         """
         Take the request that came last once more, if these are its very bytes and nothing else.
 
-        Then this is its head. Clients ask for the same thing again and again on a connection: it was judged before.
+        Then this is its head. Clients ask for the same thing again and again on a connection: it
+        was judged before.
         """
         if self.phase is not _IDLE or data != self._whole or not data:
             return None
