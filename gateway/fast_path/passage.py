@@ -14,7 +14,9 @@ from gateway.forward import WHOLE_BYTES
 from gateway.framing import Head, StrictHttpProtocol, answer_lines
 from gateway.headers import downward
 from gateway.upstream import UpstreamError
+from gateway.upstream.connection import Connection
 from gateway.upstream.h1 import Lent
+from gateway.upstream.pool import Pool
 from gateway.upstream.response import Seen
 from ledger.asks import Answer
 from ledger.errors import LedgerUnavailable
@@ -60,10 +62,12 @@ class Passage:
         "_hold_id",
         "_known",
         "_lent",
+        "_pool",
         "_prepared",
         "_priced",
         "_request_id",
         "_settled",
+        "_upstream",
         "began_us",
     )
 
@@ -79,7 +83,9 @@ class Passage:
         self._answer: Answer | None = None
         self._error: LedgerUnavailable | None = None
         self._future: asyncio.Future[Answer] | None = None
-        self._lent: Lent | None = None
+        self._pool = cast("Pool", None)
+        self._upstream: Connection | None = None  # lent by the pool, until it is given back
+        self._lent: Lent | None = None  # the same, once the main flow may give it back as well
         self._begun: Begun | None = None
         self._settled = True
         self.began_us = 0
@@ -119,7 +125,7 @@ class Passage:
 
     def leave(self) -> None:
         """Leave the request under way to the main flow, with what was begun of it."""
-        fast, lent = self._fast, self._lent
+        fast = self._fast
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         if self._answer is not None:
             answer.set_result(self._answer)
@@ -127,8 +133,7 @@ class Passage:
             answer.set_exception(self._error)
         else:
             self._future = answer
-        if lent is not None:
-            lent.connection.listener = None
+        lent = self._lent = self._take_lent()
         quick = self._priced.quick
         deadline_ms = self.began_us // 1000 + quick.lifetime_ms
         asked = Asked(quick.order, self._hold_id, deadline_ms, self._epoch, self._known, answer)
@@ -182,13 +187,22 @@ class Passage:
 
     # What the upstream connection calls
 
+    def answered(self, seen: Seen, body: bytes) -> bool:
+        """Answer with this; see `Listener`."""
+        if self._connection.write_paused or len(body) > WHOLE_BYTES:
+            return False
+        try:
+            self._finish(seen, body)
+        except Exception:  # noqa: BLE001 - what is begun has to be undone, whatever it is
+            self._drop()
+        return True
+
     def news(self) -> None:
         """Answer with what has come, if it is all and nothing unusual."""
-        lent = self._lent
-        if lent is None:
+        upstream = self._upstream
+        if upstream is None:
             return
         try:
-            upstream = lent.connection
             response = upstream.response
             seen = response.seen
             if (
@@ -200,11 +214,7 @@ class Passage:
             ):
                 self.leave()
                 return
-            body = response.take()
-            upstream.listener = None
-            lent.give_back()
-            self._lent = None
-            self._finish(seen, body)
+            self._finish(seen, response.take())
         except Exception:  # noqa: BLE001 - what is begun has to be undone, whatever it is
             self._drop()
 
@@ -227,31 +237,36 @@ class Passage:
         except Exception:  # noqa: BLE001 - whatever it is, the main flow writes it
             _log.exception("the fast path failed")
             self._give_back()
-        lent, self._lent = self._lent, None
-        if lent is not None:
-            lent.connection.listener = None
-            self._begun.lent = lent
+        self._begun.lent = self._take_lent()
 
     def _write(self) -> bool:
         """Write the request to its backend, if a connection is kept."""
         prepared = self._prepared
         try:
-            lent = self._fast.upstreams.lend(prepared.terms.address, surely=prepared.surely)
+            pool = self._fast.upstreams.pool_of(prepared.terms.address)
         except UpstreamError:
-            lent = None
-        if lent is None:
             return False
-        self._lent = lent
+        upstream = pool.kept(surely=prepared.surely)
+        if upstream is None:
+            return False
+        self._pool, self._upstream = pool, upstream
         before, after = prepared.head
         self._request_id = request_id = hexlify(self._hold_id)
         request = b"%b%b%b%b" % (before, request_id, after, self._body)
-        lent.connection.send(request, prepared.terms.timeout_s, self)
+        upstream.send(request, prepared.terms.timeout_s, self)
         return True
 
+    def _take_lent(self) -> Lent | None:
+        """Hand on the upstream connection, if there is one."""
+        upstream, self._upstream = self._upstream, None
+        if upstream is None:
+            return None
+        upstream.listener = None
+        return Lent(self._pool, upstream)
+
     def _give_back(self) -> None:
-        lent, self._lent = self._lent, None
+        lent, self._lent = self._lent or self._take_lent(), None
         if lent is not None:
-            lent.connection.listener = None
             lent.give_back()
 
     def _finish(self, seen: Seen, body: bytes) -> None:
@@ -283,6 +298,10 @@ class Passage:
             status=status,
         )
         self._settled = True
+        # All this while the answer is on its way: of what fails here, the client hears nothing.
+        if self._upstream is not None:
+            self._pool.give_back(self._upstream)
+            self._upstream = None
         self._note(how, status, len(body))
         fast.under_way.discard(self)
         fast.metrics.open_requests -= 1

@@ -91,15 +91,29 @@ class Framing:
             return b""
         return self._head(data)
 
-    def again(self, data: bytes) -> bool:
+    def again(self, data: bytes) -> Head | None:
         """
         Take the request that came last once more, if these are its very bytes and nothing else.
 
-        Clients ask for the same thing again and again on a connection: it was judged before.
+        Then this is its head. Clients ask for the same thing again and again on a connection: it
+        was judged before.
         """
         if self.phase is not _IDLE or data != self._whole or not data:
-            return False
+            return None
         self.phase = _COMPLETE
+        return self.head
+
+    def rest(self) -> bool:
+        """
+        Wait for the next request, the one before being answered.
+
+        False, and nothing is done, where something of it is here already, or none may follow.
+        """
+        head = self.head
+        if self.phase is not _COMPLETE or self._kept or head is None or head.block.last:
+            return False
+        self._blank = 0
+        self.phase = _IDLE
         return True
 
     def next(self) -> bytes:

@@ -128,9 +128,10 @@ class StrictHttpProtocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take what the framing understands."""
         framing = self._framing
-        if framing.again(data):
+        head = framing.again(data)
+        if head is not None:
             self._deadline = inf
-            self._begin(cast("Head", framing.head), b"")
+            self._begin(head, b"")
             return
         before = framing.phase
         if before is _REFUSED:
@@ -240,7 +241,11 @@ class StrictHttpProtocol(asyncio.Protocol):
     def passed(self) -> None:
         """Go on to the next request: all of the answer was written."""
         self._passing = False
-        self._next_request()
+        if self._reading_paused or not self._framing.rest():
+            self._next_request()
+            return
+        self._server_state.total_requests += 1
+        self._deadline = self._sweep.now + self._keep_alive_s
 
     def drop(self) -> None:
         """End the connection: a request in it cannot be answered."""
@@ -341,12 +346,12 @@ class StrictHttpProtocol(asyncio.Protocol):
     def _begin(self, head: Head, body: bytes) -> None:
         """Begin a request that is here with all of its body."""
         self._head = head
-        if self.fast is not None:
-            if self._passage is None:
-                self._passage = self.fast.passage(self)
-            if self._passage.begin(head, body):
-                self._passing = True
-                return
+        passage = self._passage
+        if passage is None and self.fast is not None:
+            passage = self._passage = self.fast.passage(self)
+        if passage is not None and passage.begin(head, body):
+            self._passing = True
+            return
         turn = Turn(self, head)
         if head.block.body_bytes and turn.take(body, ended=True):
             self._stop_reading()

@@ -20,13 +20,20 @@ from gateway.upstream.errors import (
     UpstreamTimeout,
 )
 from gateway.upstream.limits import UpstreamLimits
-from gateway.upstream.response import ResponseReader
+from gateway.upstream.response import ResponseReader, Seen
 
 _FIRST_REFUSING_STATUS = 300
 
 
 class Listener(Protocol):
     """Is told in the same turn of the event loop, instead of a future in the next."""
+
+    def answered(self, seen: Seen, body: bytes) -> bool:
+        """
+        Take a whole response that came in one piece, its head as the one before.
+
+        The connection may be given back in this very call. False: `news` is called of it.
+        """
 
     def news(self) -> None:
         """Look: a head, a piece of body or an error has come."""
@@ -37,6 +44,7 @@ class Connection(asyncio.Protocol):
     An HTTP/1.1 connection, used by one request after another.
 
     Attributes:
+        transport: What carries it.
         reused: A response has been read from it before.
         heard_at: Loop time in seconds when bytes came last, or it was made.
         deadline: Loop time in seconds by which something must come; see `expire`.
@@ -44,7 +52,9 @@ class Connection(asyncio.Protocol):
         request_done: The whole request has been written.
         error: What has ended the exchange.
         response: What has come of the response.
-        listener: Who is told when there is more to look at; it takes itself off.
+        listener: Who is told when there is more to look at, until the use ends.
+        keep_s: For how long the upstream said it keeps the connection, when the use ended; see
+            `ResponseReader`.
     """
 
     def __init__(
@@ -56,7 +66,7 @@ class Connection(asyncio.Protocol):
         self._loop = loop
         self._limits = limits
         self._lost = lost
-        self._transport: asyncio.Transport = cast("asyncio.Transport", None)
+        self.transport: asyncio.Transport = cast("asyncio.Transport", None)
         self._poll: select.poll | None = None
         self._waiter: asyncio.Future[None] | None = None
         self.listener: Listener | None = None
@@ -64,7 +74,9 @@ class Connection(asyncio.Protocol):
         self._write_paused = False
         self._in_use = False
         self._closed = False
+        self._whole: Seen | None = None  # the head of a response that did not go by the reader
         self.reused = False
+        self.keep_s: int | None = None
         self.keep_until = inf
         self.response = ResponseReader(limits)
         self._timeout_s = 0.0
@@ -94,16 +106,24 @@ class Connection(asyncio.Protocol):
         self._in_use = True
 
     def send(self, request: bytes, timeout_s: float, listener: Listener) -> None:
-        """Take it into use for a whole request, none of HEAD; `listener` hears of the response."""
-        self.begin(head_only=False, timeout_s=timeout_s)
+        """
+        Take a kept connection into use for a whole request, none of HEAD.
+
+        It was given back in order, so that nothing is left of the use before but perhaps its
+        response. `listener` hears of this one's.
+        """
+        if self.response.started:
+            self.response.begin(head_only=False)
+        # Before a byte leaves: were it lent again unanswered, another would get the response.
+        self._in_use = True
         self.listener = listener
-        self._transport.write(request)
-        self.request_done = True
+        self._timeout_s = timeout_s
+        self.transport.write(request)
         self.deadline = self._loop.time() + timeout_s
 
     def write(self, data: bytes) -> None:
         """Send bytes of the request."""
-        self._transport.write(data)
+        self.transport.write(data)
 
     def request_written(self) -> None:
         """Note that the request is complete: from now on the upstream is the one to act."""
@@ -136,23 +156,34 @@ class Connection(asyncio.Protocol):
         if self._read_paused:
             self._read_paused = False
             self.deadline = self._loop.time() + self._timeout_s
-            self._transport.resume_reading()
+            self.transport.resume_reading()
         return response.take()
 
     def switch(self, successor: asyncio.Protocol) -> tuple[asyncio.Transport, bytes]:
         """Leave the transport to another protocol; see the door."""
-        if self._closed or self._transport.is_closing():
+        if self._closed or self.transport.is_closing():
             why = "the upstream closed the connection behind its handshake"
             raise UpstreamReset(why, sent=True, head_sent=True)
         self.deadline = inf
-        self._transport.set_protocol(successor)
-        return self._transport, self.response.take()
+        self.transport.set_protocol(successor)
+        return self.transport, self.response.take()
 
     def finish(self) -> bool:
-        """End the use; True if another request may follow on this connection."""
+        """
+        End the use; True if another request may follow on this connection.
+
+        Whether it still stands then is asked when it is used again: `usable`.
+        """
         self._in_use = False
+        self.listener = None
         self.deadline = inf
+        whole = self._whole
+        if whole is not None:
+            self._whole = None
+            self.keep_s = whole.keep_s
+            return whole.keep and not self._closed
         response = self.response
+        self.keep_s = response.keep_s
         reusable = (
             response.done
             and response.keep
@@ -161,7 +192,6 @@ class Connection(asyncio.Protocol):
             and self.error is None
             and not self._read_paused
             and not self._closed
-            and not self._transport.is_closing()
         )
         self.reused = self.reused or reusable
         return reusable
@@ -170,23 +200,29 @@ class Connection(asyncio.Protocol):
         """
         Say if a kept connection still stands.
 
-        With `surely` the kernel is asked too, since the event loop may not have read the end of
-        the stream yet: worth a system call where a request cannot be repeated.
+        `surely`: see `silent`.
         """
-        if self._closed or self._transport.is_closing():
+        if self._closed or self.transport.is_closing():
             return False
-        if not surely:
-            return True
+        return not surely or self.silent()
+
+    def silent(self) -> bool:
+        """
+        Ask the kernel if nothing has come, not even the end of the stream.
+
+        The event loop may not have read it yet: worth a system call where a request cannot be
+        repeated.
+        """
         if self._poll is None:
             self._poll = select.poll()
-            self._poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+            self._poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
         return not self._poll.poll(0)
 
     def abort(self) -> None:
         """Close now, dropping what was not sent yet."""
         self._in_use = False
         if not self._closed:
-            self._transport.abort()
+            self.transport.abort()
 
     def fail(self, error: BaseException) -> None:
         """End the exchange with this error, once what has come of the body is read."""
@@ -200,7 +236,7 @@ class Connection(asyncio.Protocol):
             return
         phase: Phase = "first_byte" if self.request_done and not self.response.head_done else "idle"
         self.fail(UpstreamTimeout(f"nothing for {self._timeout_s:g} s", phase=phase))
-        self._transport.abort()
+        self.transport.abort()
 
     def _wake(self) -> None:
         if self.listener is not None:
@@ -214,26 +250,32 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
-        self._transport = cast("asyncio.Transport", transport)
+        self.transport = cast("asyncio.Transport", transport)
         self.heard_at = self._loop.time()
 
     def data_received(self, data: bytes) -> None:
         """Parse; wake the reader; stop reading if it is slow."""
         if not self._in_use:
-            self._transport.abort()
+            self.transport.abort()
             return
         response = self.response
-        self.heard_at = now = self._loop.time()
-        self.deadline = now + self._timeout_s
+        self.heard_at = self._loop.time()
+        if (listener := self.listener) is not None:
+            seen = self._whole = response.again(data)
+            if seen is not None:
+                if listener.answered(seen, data[seen.head_bytes :]):
+                    return
+                self._whole = None
+        self.deadline = self.heard_at + self._timeout_s
         try:
             response.feed(data)
         except UpstreamInvalid as error:
             self.fail(error)
-            self._transport.abort()
+            self.transport.abort()
         full = response.buffered > self._limits.buffer_bytes and not response.done
         if full or response.switched:
             self._read_paused = True
-            self._transport.pause_reading()
+            self.transport.pause_reading()
         if not response.head_done and self.error is None:
             return
         if self.listener is not None:

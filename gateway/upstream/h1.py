@@ -46,12 +46,6 @@ class H1Client:
         """Send a request; see the door."""
         return Exchange(self, request, upstream)
 
-    def lend(self, upstream: UpstreamAddress, *, surely: bool) -> "Lent | None":
-        """Lend a kept connection at once, if there is one; `surely`: see `Connection.usable`."""
-        pool = self.pool_of(upstream)
-        connection = pool.kept(surely=surely)
-        return None if connection is None else Lent(self, pool, connection)
-
     def resume(
         self, request: UpstreamRequest, upstream: UpstreamAddress, lent: "Lent"
     ) -> "Exchange":
@@ -61,8 +55,9 @@ class H1Client:
     async def aclose(self, drain_ms: int = 0) -> None:
         """Take no more, wait for what is under way, close everything. A repeat is harmless."""
         self._closing = True
+        self._found.clear()
         for pool in self._pools.values():
-            pool.close(idle_only=True)
+            pool.drain()
         if drain_ms > 0 and self._busy():
             self._drained = asyncio.Event()
             try:
@@ -78,11 +73,11 @@ class H1Client:
 
     def pool_of(self, upstream: UpstreamAddress) -> Pool:
         """Find the connections to an upstream, and see that their time limits are watched."""
-        if self._closing:
-            raise UpstreamRefused("the client is closing")
         found = self._found.get(id(upstream))
         if found is not None:
             return found[1]
+        if self._closing:
+            raise UpstreamRefused("the client is closing")
         place = (
             upstream.scheme,
             upstream.host,
@@ -99,15 +94,14 @@ class H1Client:
                     tls = ssl.create_default_context(cafile=upstream.ca_file)
                 except OSError as error:
                     raise UpstreamRefused(f"no certificates to trust: {error}") from error
-            pool = Pool(upstream, self._limits, asyncio.get_running_loop(), tls)
+            pool = Pool(upstream, self._limits, asyncio.get_running_loop(), tls, self._emptied)
             self._pools[place] = pool
         if self._timer is None:
             self._watch()
         self._found[id(upstream)] = upstream, pool
         return pool
 
-    def left(self) -> None:
-        """Note that an exchange has ended."""
+    def _emptied(self) -> None:
         if self._drained is not None and not self._busy():
             self._drained.set()
 
@@ -131,10 +125,9 @@ class H1Client:
 class Lent:
     """A connection in somebody's use, until it is given back or another takes it over."""
 
-    __slots__ = ("_client", "connection", "pool", "taken")
+    __slots__ = ("connection", "pool", "taken")
 
-    def __init__(self, client: H1Client, pool: Pool, connection: Connection) -> None:
-        self._client = client
+    def __init__(self, pool: Pool, connection: Connection) -> None:
         self.pool = pool
         self.connection = connection
         self.taken = False
@@ -149,7 +142,6 @@ class Lent:
         if not self.taken:
             self.taken = True
             self.pool.give_back(self.connection)
-            self._client.left()
 
 
 class Exchange:
@@ -291,7 +283,6 @@ class Exchange:
         connection, self._connection = self._connection, None
         if connection is not None and self._pool is not None:
             self._pool.give_back(connection)
-            self._client.left()
 
 
 async def pump(connection: Connection, body: AsyncIterator[bytes], body_bytes: int | None) -> None:

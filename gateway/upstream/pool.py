@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from collections import deque
+from collections.abc import Callable
 
 from gateway.upstream.connection import Connection
 from gateway.upstream.door import UpstreamAddress
@@ -17,7 +18,8 @@ class Pool:
     Lends connections. The one used last is lent first, so that spare ones grow old and go.
 
     A place is the right to have one connection; there are `max_connections` of them. A waiter
-    is given either a connection or (None) a place to open its own.
+    is given either a connection or (None) a place to open its own. `emptied` is called when the
+    last place is free again.
     """
 
     def __init__(
@@ -26,11 +28,15 @@ class Pool:
         limits: UpstreamLimits,
         loop: asyncio.AbstractEventLoop,
         tls: ssl.SSLContext | None,
+        emptied: Callable[[], None],
     ) -> None:
         self._address = address
         self._limits = limits
         self._loop = loop
         self._tls = tls
+        self._emptied = emptied
+        self._keep_s = limits.keep_ms / 1000
+        self._early_s = limits.early_ms / 1000
         self._places = 0
         self._idle: list[Connection] = []
         self._connections: set[Connection] = set()
@@ -51,7 +57,8 @@ class Pool:
         """Lend a kept connection without waiting, if there is one that still stands."""
         while self._idle:
             connection = self._idle.pop()
-            if connection.usable(surely=surely):
+            # As `usable`; one that was lost is here no more.
+            if not connection.transport.is_closing() and (not surely or connection.silent()):
                 return connection
             self._drop(connection)
         return None
@@ -90,11 +97,14 @@ class Pool:
         if not connection.finish():
             self._drop(connection)
             return
-        place = self._next_waiting()
+        place = self._next_waiting() if self._waiting else None
         if place is not None:
             place.set_result(connection)
             return
-        kept_s = self._kept_s(connection)
+        # Our limit, or shortly before the upstream closes it.
+        kept_s, told_s = self._keep_s, connection.keep_s
+        if told_s is not None:
+            kept_s = min(kept_s, told_s - self._early_s)
         if kept_s <= 0:
             self._drop(connection)
             return
@@ -115,6 +125,11 @@ class Pool:
                 place.set_exception(UpstreamBusy("no connection came free in time"))
         return self._places > 0
 
+    def drain(self) -> None:
+        """Keep none from now on: what is in use is closed when it is given back."""
+        self._keep_s = 0
+        self.close(idle_only=True)
+
     def close(self, *, idle_only: bool) -> None:
         """Close the kept connections, and those in use unless told otherwise."""
         while self._idle:
@@ -129,11 +144,6 @@ class Pool:
         for connection in tuple(self._connections):
             connection.fail(UpstreamRefused("the client is closing"))
             connection.abort()
-
-    def _kept_s(self, connection: Connection) -> float:
-        """Return how long to keep it: our limit, or shortly before the upstream closes it."""
-        told_s, ours_s = connection.response.keep_s, self._limits.keep_ms / 1000
-        return ours_s if told_s is None else min(ours_s, told_s - self._limits.early_ms / 1000)
 
     async def _queue(self) -> Connection | None:
         if len(self._waiting) >= self._limits.waiting:
@@ -202,6 +212,8 @@ class Pool:
         if place is not None:
             self._places += 1
             place.set_result(None)
+        elif self._places == 0:
+            self._emptied()
 
     def _next_waiting(self) -> _Place | None:
         while self._waiting:

@@ -39,10 +39,22 @@ class Seen:
     A usual head, as it came, and what was read of it; upstreams send the same again and again.
 
     Attributes:
+        head_bytes: Its length.
+        whole_bytes: Its length with that of the body it tells.
         below: What the caller has made of it, for the next response that begins with it.
     """
 
-    __slots__ = ("below", "head", "headers", "keep", "keep_s", "length", "status")
+    __slots__ = (
+        "below",
+        "head",
+        "head_bytes",
+        "headers",
+        "keep",
+        "keep_s",
+        "length",
+        "status",
+        "whole_bytes",
+    )
 
     def __init__(
         self,
@@ -55,6 +67,8 @@ class Seen:
         keep_s: int | None,
     ) -> None:
         self.head = head
+        self.head_bytes = len(head)
+        self.whole_bytes = len(head) + length
         self.status = status
         self.headers = headers
         self.length = length
@@ -109,6 +123,24 @@ class ResponseReader:
         self._until_close = False
         self._informational = 0
         self._quiet = 0
+
+    def again(self, data: bytes) -> Seen | None:
+        """
+        Return the usual head that came last, if this is one more response that begins with it.
+
+        And only if its whole body is here, and nothing else. For a request of which `begin` has
+        nothing to know. Nothing is noted of it: what comes next is another response, unless the
+        caller has no use for this and gives it to `feed`.
+        """
+        last = self._last
+        if (
+            last is None
+            or self.started
+            or len(data) != last.whole_bytes
+            or not data.startswith(last.head)
+        ):
+            return None
+        return last
 
     def feed(self, data: bytes) -> None:
         """Read on. Raises UpstreamInvalid; what had come of the body before can be taken."""
@@ -190,7 +222,7 @@ class ResponseReader:
         self.keep_s = seen.keep_s
         self.head_done = True
         self._left = seen.length
-        self._counted(data[len(seen.head) :])
+        self._counted(data[seen.head_bytes :])
 
     def _counted(self, data: bytes) -> None:
         """Keep what belongs to a body of known length."""

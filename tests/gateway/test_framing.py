@@ -310,3 +310,18 @@ def test_every_answer_is_a_problem_that_says_nothing_was_charged(name: str) -> N
     problem = json.loads(body)
     assert (problem["charged"], problem["status"]) == (0, REFUSED[name][1])
     assert problem["type"] == f"/farebox/problems/{framing.refusal.name}"
+
+
+def test_resting_counts_the_empty_lines_of_the_next_request_anew() -> None:
+    framing = Framing(LIMITS)
+    for _ in range(3):
+        framing.feed(b"\r\n" * LIMITS.blank_lines + request())
+        assert (framing.phase, framing.rest(), framing.phase) == (Phase.COMPLETE, True, Phase.IDLE)
+
+
+def test_only_what_has_its_whole_request_and_nothing_more_rests() -> None:
+    last = request(b"Connection: close")
+    for data in (b"", b"GET", request(b"Content-Length: 2") + b"a", request() + b"G", last):
+        framing, _ = framing_after(data)
+        phase = framing.phase
+        assert (framing.rest(), framing.phase) == (False, phase)

@@ -171,17 +171,21 @@ class Asked(Reader):
 
 
 class AskedAgain(Asked):
-    """Tries whether a piece is the request before once more."""
+    """Tries whether a piece is the request before once more, and whether it may just rest."""
 
     met = 0
 
+    def next(self) -> None:
+        if not self.framing.rest():
+            super().next()
+
     def feed(self, data: bytes) -> None:
-        if not self.framing.again(data):
+        head = self.framing.again(data)
+        if head is None:
             super().feed(data)
             return
         self.met += 1
-        assert self.framing.head is not None
-        self.readings.append(Reading(self.framing.head))
+        self.readings.append(Reading(head))
         self.readings[-1].complete = True
         self._answer()
 
@@ -224,7 +228,7 @@ def read_by(reader: Reader, pieces: list[bytes]) -> tuple[bytes, int, Any, Phase
 @settings(max_examples=400, deadline=None)
 @given(PIECES)
 def test_a_request_that_is_taken_once_more_is_read_as_ever(pieces: list[bytes]) -> None:
-    """What `again` takes is what `feed` would have read, in any order with anything else."""
+    """What `again` and `rest` do is what `feed` and `next` would, in any order with these."""
     usual, again = Asked(Framing(LIMITS)), AskedAgain(Framing(LIMITS))
     assert read_by(again, pieces) == read_by(usual, pieces)
     for ours, theirs in zip(again.readings, usual.readings, strict=True):

@@ -15,7 +15,7 @@ from gateway.limits import RouteLimits
 from gateway.metrics import Metrics
 from gateway.upstream import H1Client
 from gateway.upstream.connection import Connection
-from gateway.upstream.h1 import Lent
+from gateway.upstream.pool import Pool
 from gateway.upstream.response import ResponseReader
 from ledger.quick_hold import QuickHold, QuickHolds
 from tests.gateway.fast_path.rig import Warm, client_of, get
@@ -77,7 +77,7 @@ async def test_what_fails_before_anything_is_begun_is_served_by_the_main_flow(
 
 @pytest.mark.parametrize(
     ("owner", "name"),
-    [(H1Client, "lend"), (Connection, "send")],
+    [(H1Client, "pool_of"), (Connection, "send")],
     ids=lambda value: getattr(value, "__name__", value),
 )
 async def test_a_metered_request_that_cannot_be_written_early_is_written_by_the_main_flow(
@@ -97,10 +97,10 @@ async def test_a_metered_request_that_cannot_be_written_early_is_written_by_the_
 
 
 UNANSWERED = [
-    (H1Client, "lend"),
+    (H1Client, "pool_of"),
+    (Pool, "kept"),
     (Connection, "send"),
     (ResponseReader, "take"),
-    (Lent, "give_back"),
     (Priced, "how"),
     (passage_module, "_below"),
     (RouteLimits, "lines"),
@@ -119,6 +119,8 @@ async def test_a_failure_before_the_answer_costs_nothing(
 ) -> None:
     """The connection ends without one; what the client sent behind it is not begun."""
     customer = await warm.customer()
+    if step == (ResponseReader, "take"):  # nobody takes the body of a head that came before
+        warm.backend.plays["/ten"] = answer(200, b"ok", b"x-other: head")
     failing = Failing(monkeypatch, *step)
     with caplog.at_level(logging.ERROR):
         async with client_of(warm.gateway) as client:
@@ -135,11 +137,12 @@ async def test_a_failure_before_the_answer_costs_nothing(
     ("owner", "name", "taken"),
     [
         (QuickHolds, "settle", 0),
+        (Pool, "give_back", PRICE),
         (Metrics, "settled", PRICE),
         (Metrics, "count", PRICE),
         (AccessLog, "add", PRICE),
         (Passage, "_note", PRICE),
-        (StrictHttpProtocol, "_next_request", PRICE),
+        (StrictHttpProtocol, "passed", PRICE),
     ],
     ids=lambda value: getattr(value, "__name__", value),
 )

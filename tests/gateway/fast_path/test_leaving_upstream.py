@@ -252,7 +252,7 @@ async def test_a_kept_connection_whose_end_was_not_read_yet_takes_no_post(warm: 
     (connection,) = kept(warm)[-1:]
     for pool in warm.gateway.app._upstreams._pools.values():
         pool._idle[:] = [connection]
-    connection._transport.pause_reading()
+    connection.transport.pause_reading()
     warm.backend.plays["/ten"] = answer(200, b"posted")
     for writer in warm.backend.writers:
         writer.close()

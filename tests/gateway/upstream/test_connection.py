@@ -5,11 +5,13 @@ import re
 from typing import cast
 
 import h11
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from gateway.upstream import UpstreamError, UpstreamLimits
 from gateway.upstream.connection import Connection
+from gateway.upstream.response import Seen
 
 LIMITS = UpstreamLimits(head_bytes=400, header_lines=6, informational=2)
 
@@ -164,3 +166,98 @@ def test_a_whole_response_is_what_h11_reads_too(stream: bytes, head_only: bool) 
             assert told[:3] == as_h11_reads(stream, head_only=head_only)
 
     asyncio.run(compare())
+
+
+class Hearing:
+    """A listener that takes a whole answer, or declines it."""
+
+    def __init__(self, *, takes: bool) -> None:
+        self.takes = takes
+        self.told: tuple[object, ...] | None = None
+
+    def answered(self, seen: Seen, body: bytes) -> bool:
+        if self.takes:
+            self.told = (seen.status, seen.headers, body, True)
+        return self.takes
+
+    def news(self) -> None:
+        pass
+
+
+OFTEN = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n"
+USE = st.tuples(
+    st.sampled_from(["taken", "taken", "declined", "GET", "HEAD"]),
+    st.one_of(
+        st.sampled_from([OFTEN + b"\r\nabc", OFTEN + b"\r\nabc", OFTEN + b"\r\nxyz"]),
+        st.sampled_from(
+            [
+                OFTEN + b"\r\n",
+                OFTEN + b"\r\nabcd",
+                OFTEN + b"Connection: close\r\n\r\nabc",
+                OFTEN + b"Keep-Alive: timeout=9\r\n\r\nabc",
+                b"HTTP/1.1 103 X\r\n\r\n" + OFTEN + b"\r\nabc",
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+                b"",
+            ]
+        ),
+        MESSAGE,
+    ),
+    st.lists(st.integers(0, 60), max_size=1),
+)
+
+
+def use(connection: Connection, way: str, data: bytes, cuts: list[int]) -> tuple[object, ...]:
+    """All that one use tells: of its response, its end, and whether another may follow."""
+    listener = Hearing(takes=way == "taken")
+    if way in ("GET", "HEAD"):
+        connection.begin(head_only=way == "HEAD", timeout_s=60)
+        connection.request_written()
+    else:
+        connection.send(b"GET / HTTP/1.1\r\n\r\n", 60, listener)
+    for piece in (data[: cuts[0]], data[cuts[0] :]) if cuts else (data,):
+        if piece and not connection.transport.is_closing():
+            connection.data_received(piece)
+    response = connection.response
+    told = listener.told or (
+        response.status if response.head_done else 0,
+        response.headers if response.head_done else [],
+        response.take(),
+        response.done,
+    )
+    return (*told, connection.error is None, connection.finish(), connection.keep_s)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(USE, min_size=2, max_size=6))
+def test_what_is_told_does_not_depend_on_the_uses_before(
+    uses: list[tuple[str, bytes, list[int]]],
+) -> None:
+    """Nor on who hears of it: a new connection tells the same to who reads."""
+
+    def connect() -> Connection:
+        connection = Connection(asyncio.get_running_loop(), LIMITS, lambda _: None)
+        connection.connection_made(cast("asyncio.Transport", Unplugged()))
+        return connection
+
+    async def compare() -> None:
+        connection = connect()
+        assert use(connection, "GET", OFTEN + b"\r\nabc", [])[-2]
+        for way, data, cuts in uses:
+            new = use(connect(), "HEAD" if way == "HEAD" else "GET", data, cuts)
+            assert use(connection, way, data, cuts) == new
+            if not new[-2]:
+                return  # it is not used again
+
+    asyncio.run(compare())
+
+
+@pytest.mark.anyio
+async def test_what_comes_behind_an_answer_that_was_declined_ends_the_connection() -> None:
+    connection = Connection(asyncio.get_running_loop(), LIMITS, lambda _: None)
+    connection.connection_made(cast("asyncio.Transport", Unplugged()))
+    assert use(connection, "GET", OFTEN + b"\r\nabc", [])[-2]
+    connection.send(b"GET / HTTP/1.1\r\n\r\n", 60, Hearing(takes=False))
+    connection.data_received(OFTEN + b"\r\nabc")
+    connection.listener = None  # it leaves it to who reads
+    connection.data_received(b"d")
+    assert (connection.response.done, connection.finish()) == (True, False)

@@ -354,7 +354,7 @@ async def test_a_connection_that_dies_before_it_is_used_is_replaced(own: H1Clien
             waiting = asyncio.create_task(fetch(own, upstream, get(method=b"POST")))
             await asyncio.wait([waiting], timeout=0.05)
         # The waiter has been given the connection but has not had its turn yet.
-        connection._transport.abort()
+        connection.transport.abort()
 
         assert await waiting == (200, b"a")
         assert (upstream.connections, own.pool_of(upstream).places) == (2, 1)
@@ -370,7 +370,7 @@ async def test_a_request_of_which_nothing_was_sent_is_sent_on_another_connection
         connection = await lend(pool, surely=surely)
         lent += 1
         if lent == 1:
-            connection._transport.abort()
+            connection.transport.abort()
         return connection
 
     monkeypatch.setattr(Pool, "connection", lend_a_dead_one_first)

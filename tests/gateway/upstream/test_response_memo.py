@@ -123,3 +123,37 @@ def test_how_long_the_upstream_keeps_a_connection_is_remembered_with_its_head() 
         assert reader.seen is not None
         told.append(reader.keep_s)
     assert told == [5, 5, 7, None]
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(RESPONSE, max_size=8))
+def test_what_is_seen_again_is_what_would_be_read(
+    responses: list[tuple[bytes, list[int], bool]],
+) -> None:
+    """`again` speaks only of a response that is whole, and tells what a new reader tells."""
+    reader = ResponseReader(LIMITS)
+    for data, _, _ in responses:
+        reader.begin(head_only=False)
+        again = reader.again(data)
+        read_anew = read(ResponseReader(LIMITS), data, [], head_only=False)
+        if again is not None:
+            head = (again.status, again.headers, True, True, again.length)
+            ends = (True, again.keep, again.keep_s, False)
+            assert read_anew == (*head, *ends, data[again.head_bytes :], "")
+        assert read(reader, data, [], head_only=False) == read_anew
+        if not reader.done or reader.dirty or not reader.keep:
+            reader = ResponseReader(LIMITS)  # such a connection is not used again
+
+
+def test_only_a_whole_response_behind_the_usual_head_is_seen_again() -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
+    reader = ResponseReader(LIMITS)
+    assert reader.again(head + b"ok") is None
+    read(reader, head + b"ok", [], head_only=False)
+    reader.begin(head_only=False)
+    for _ in range(2):  # nothing is noted of it
+        assert reader.again(head + b"ko") is reader.again(head + b"ok") is not None
+    for other in (head, head + b"o", head + b"okay", head.replace(b"200", b"201") + b"ok"):
+        assert reader.again(other) is None
+    reader.feed(head[:9])
+    assert reader.again(head + b"ok") is None
