@@ -73,8 +73,8 @@ local function hold(line, kind, account_field, account_raw, key_field, key_raw)
   end
 
   -- What it costs, and whether there is enough for it.
-  local window = meta.by_type[held_type]
-  if not window then
+  local w = window_of(windows, held_type)
+  if not w then
     return 'NOTYPE'
   end
   local p, available, balance, due, barred = pool_of(account, held_type), 0, 0, 0, nil
@@ -109,11 +109,11 @@ local function hold(line, kind, account_field, account_raw, key_field, key_raw)
       answer = format('INSUFFICIENT %.0f', available)
       return asked and answer .. limits().standing(tat, interval, burst, asked) or answer
     end
-    if price > window.X then
-      return format('TOOLARGE %.0f', window.X) -- waiting would not help
+    if price > windows[w + 4] then
+      return format('TOOLARGE %.0f', windows[w + 4]) -- waiting would not help
     end
   end
-  if not only_check and (window.H - window.K + price > window.X or window.H > MAX_COUNT / 2
+  if not only_check and (windows[w + 1] - windows[w + 3] + price > windows[w + 4] or windows[w + 1] > MAX_COUNT / 2
       or fact_count > room - 2 * open_holds - SPARE_FACTS) then
     return 'BUSY'
   end
@@ -135,7 +135,7 @@ local function hold(line, kind, account_field, account_raw, key_field, key_raw)
   if due > 0 then
     expire_due(account_id, account, p)
   end
-  window.H = window.H + price
+  windows[w + 1] = windows[w + 1] + price
   open_holds = open_holds + 1
   session_highest = n
   session_used = true

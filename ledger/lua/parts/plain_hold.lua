@@ -1,7 +1,7 @@
 -- A hold as nearly all are, in one go: nothing is asked besides the key's own rate, and the account's end has all that
 -- decides (parts/account.lua). Only what plainly passes is done here; hold.lua decides everything else, with
 -- its reasons. A part of the loop in tick.lua, as that is.
-if kind == CHECK or #line < HOLD_BYTES or #line > HOLD_BYTES + MAX_DETAIL then
+if #line < HOLD_BYTES or #line > HOLD_BYTES + MAX_DETAIL then
   break
 end
 local place, key_place, account_raw, key_raw = fresh[account_field], nil, read[at], read[at + 1]
@@ -22,9 +22,12 @@ local n, id_session, account_id, _, held_type, ceiling, _, _, scope, interval, b
 local account_type, lots, rest, soonest, lot, priority, expiry, aseq, remaining, ends =
   sunpack('<BBI6I6I5BI6I5I6B', account_raw, #account_raw - 37)
 local key_status, key_account, scopes, key_expiry, tat = sunpack('<BI7BI6d', key_raw)
-local window = meta.by_type[held_type]
+if windows[w] ~= held_type then
+  w = window_of(windows, held_type)
+end
+local held = w and windows[w + 1]
 if scope ~= SCOPE_CALL or not session_highest or n <= session_highest or n > MAX_N
-    or id_session ~= session or session == 0 or ceiling < 1 or not window
+    or id_session ~= session or session == 0 or ceiling < 1 or not w
     -- The account: in use, its bytes add up, nothing is due, its first lot has enough for all of it.
     or ends ~= PLAIN_END + 1 or #account_raw ~= PLAIN_BYTES + LOT_BYTES * lots or account_type ~= held_type
     or soonest <= now or remaining < ceiling or remaining + rest > MAX_AMOUNT
@@ -33,7 +36,7 @@ if scope ~= SCOPE_CALL or not session_highest or n <= session_highest or n > MAX
     or scopes % 2 == 0 or scopes >= HAS_CAPS
     or not (tat >= 0 and tat <= MAX_COUNT and tat % 1 == 0) or interval > 0 and tat > now_us + burst
     -- The window and the journal have room.
-    or window.H - window.K + ceiling > window.X or window.H > MAX_COUNT / 2
+    or held - windows[w + 3] + ceiling > windows[w + 4] or held > MAX_COUNT / 2
     or fact_count > room - 2 * open_holds - SPARE_FACTS then
   break
 end
@@ -49,7 +52,7 @@ balances_written[place] = account_field
 balances_written[place + 1] =
   spack(changes[lots] or format('<c%dI5I6B', #account_raw - 12), account_raw, aseq, remaining, ends)
 fresh[account_field] = place
-window.H = window.H + ceiling
+windows[w + 1] = held + ceiling
 open_holds = open_holds + 1
 session_highest, session_used = n, true
 local id = sub(line, 2, 13)

@@ -6,8 +6,10 @@ local price, reason = prices[hold_at], byte(line, 20)
 if not price or captured > price or reason < 1 or reason >= 20 or #line > SETTLE_BYTES + MAX_DETAIL or hold_states[id] ~= nil then
   break
 end
-local window = meta.by_type[held_types[hold_at]]
-if not window then
+if windows[w] ~= held_types[hold_at] then
+  w = window_of(windows, held_types[hold_at])
+end
+if not w then
   break
 end
 if captured == price then
@@ -45,7 +47,7 @@ else
     sub(line, 20), sub(account_field, 2), account_type, aseq, remaining + rest, 0, 1, lot, left, sub(line, 23))
 end
 fact_count = fact_count + 1
-window.R = window.R + price
+windows[w + 2] = windows[w + 2] + price
 open_holds = open_holds > 0 and open_holds - 1 or 0
 local mark = 'Dc' .. sub(line, 14, 19)
 hold_states[id] = mark
