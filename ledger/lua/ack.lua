@@ -16,7 +16,7 @@ Returns {word, q, answer}; answer: OK | FORK (the entry there is of another hist
 -- include meta
 -- include guard
 -- include whole
-local ID_BYTES, MARKS_AT_ONCE = 12, 1000
+local ID_BYTES, MARKS_AT_ONCE, CLOSED_MARK = 12, 1000, 68 -- 'D', see parts/open_hold.lua
 if #ARGV ~= 5 or #ARGV[2] ~= 8 or #ARGV[3] ~= 16 or #ARGV[4] % ID_BYTES ~= 0 or #ARGV[5] ~= 8 then
   return redis.error_reply('BADARG position, chain, ids, facts to keep')
 end
@@ -35,16 +35,16 @@ if sub(entry, 1, 16) ~= ARGV[3] then
 end
 
 -- All is read before the first write; a mark is removed only if it is one, never an open hold.
-local marks = {}
+local marks, marked = {}, 0
 for first = 1, #ARGV[4], ID_BYTES * MARKS_AT_ONCE do
-  local ids = {}
-  for at = first, math.min(first + ID_BYTES * MARKS_AT_ONCE, #ARGV[4] + 1) - 1, ID_BYTES do
-    ids[#ids + 1] = sub(ARGV[4], at, at + ID_BYTES - 1)
-  end
-  local values = redis.call('HMGET', KEYS[4], unpack(ids))
-  for i = 1, #ids do
-    if values[i] and byte(values[i]) == byte('D') then
-      marks[#marks + 1] = ids[i]
+  local named = math.min((#ARGV[4] + 1 - first) / ID_BYTES, MARKS_AT_ONCE)
+  local ids = { sunpack(string.rep('c12', named), ARGV[4], first) }
+  local values = redis.call('HMGET', KEYS[4], unpack(ids, 1, named))
+  for i = 1, named do
+    local value = values[i]
+    if value and byte(value) == CLOSED_MARK then
+      marked = marked + 1
+      marks[marked] = ids[i]
     end
   end
 end
@@ -61,8 +61,8 @@ if acknowledged > posted_q then
   posted_q = acknowledged
 end
 redis.call('SET', KEYS[1], pack_meta(epoch, q, posted_q, journal_cap, now, open_holds, frozen, chain, windows))
-for first = 1, #marks, MARKS_AT_ONCE do
-  redis.call('HDEL', KEYS[4], unpack(marks, first, math.min(first + MARKS_AT_ONCE - 1, #marks)))
+for first = 1, marked, MARKS_AT_ONCE do
+  redis.call('HDEL', KEYS[4], unpack(marks, first, math.min(first + MARKS_AT_ONCE - 1, marked)))
 end
 -- The entry named stays, so that a repeat finds it.
 redis.call('XTRIM', KEYS[2], 'MINID', format('%.0f-%.0f', epoch, math.max(acknowledged - keep, 0)))

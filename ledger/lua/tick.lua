@@ -34,7 +34,7 @@ end
 
 -- What the lines need is read in two calls: the holds they name, then accounts, keys, session.
 local SETTLE, LATE, RENEW, OBSERVED, HOLD, CHECK = 83, 76, 82, 79, 72, 75 -- the letters
-local SETTLE_BYTES = 22
+local SETTLE_BYTES, FIRST_CAPTURE, FIRST_VOID = 22, 1, 20 -- of reasons, see parts/settle.lua
 local SPARE_FACTS = 100 -- room in the journal for what must never wait: controls, late captures
 local room = journal_cap - q + posted_q -- facts that the journal may take; a hold wants two more
 -- By hold, its bytes as of this call, false where there is none; only of those that some line has dealt with.
@@ -47,27 +47,37 @@ local lines = ARGV
 -- Beginning as the lines, so that it has a place for the answer to each; until then a line's kind stands there.
 local answers = { 'OK', 0, unpack(lines, 2) }
 
--- Holds by id, and what of each is captured; false where nobody asks.
-local NOT_ALL = -1
-local wanted_holds, captures, named = { nil, nil, nil, nil }, { nil, nil, nil, nil }, 0
+-- Holds by id, and what of each is captured; false where none is, in a line that says so plainly.
+local wanted_holds, captures, named = { nil, nil, nil, nil, nil, nil, nil, nil }, { nil, nil, nil, nil, nil, nil, nil, nil }, 0
 -- The session, then account and key of each line that holds or checks, then accounts that get something back.
 local session_field = 's' .. sub(lines[1], 25, 28)
-local wanted, wanted_count, any_hold = { session_field, nil, nil, nil, nil, nil, nil, nil }, 1, false
+local wanted, wanted_count, any_hold = roomy(), 1, false
+wanted[1] = session_field
 for i = 2, #lines do
   local line = lines[i]
   local kind = byte(line)
   answers[i + 1] = kind
   if kind == HOLD or kind == CHECK then
-    local account_id, key_id = sub(line, 14, 20), sub(line, 21, 27)
-    wanted[wanted_count + 1], wanted[wanted_count + 2] = 'a' .. account_id, 'k' .. key_id
-    wanted_count = wanted_count + 2
-    any_hold = any_hold or kind == HOLD
-  elseif kind == SETTLE and #line >= SETTLE_BYTES then
+    if #line >= HOLD_BYTES then
+      local account_id, key_id = sunpack('<c7c7', line, 14)
+      wanted[wanted_count + 1], wanted[wanted_count + 2] = 'a' .. account_id, 'k' .. key_id
+      wanted_count = wanted_count + 2
+      any_hold = any_hold or kind == HOLD
+    else
+      answers[i + 1] = false -- of no kind
+    end
+  elseif kind == SETTLE then
     named = named + 1
-    wanted_holds[named], captures[named] = sunpack('<c12I6', line, 2)
-  elseif kind == SETTLE or kind == LATE or kind == RENEW then
+    local size = #line
+    if size >= SETTLE_BYTES and size <= SETTLE_BYTES + MAX_DETAIL then
+      local captured, id, reason = sunpack('<I6c12B', line, 2)
+      wanted_holds[named], captures[named] = id, reason < FIRST_VOID and reason >= FIRST_CAPTURE and captured
+    else
+      wanted_holds[named], captures[named] = sub(line, 8, 19), false
+    end
+  elseif kind == LATE or kind == RENEW then
     named = named + 1
-    wanted_holds[named], captures[named] = sub(line, 2, 13), kind == LATE and NOT_ALL
+    wanted_holds[named], captures[named] = sub(line, 2, 13), false
   end
 end
 if any_hold and named == 0 then
@@ -75,22 +85,24 @@ if any_hold and named == 0 then
   named, wanted_holds[1] = 1, sub(lines[#lines], 2, 13)
 end
 local found = named > 0 and redis.call('HMGET', KEYS[4], unpack(wanted_holds, 1, named))
--- Of the holds that parts/plain_settle.lua may close: price, type, and in `wanted` the account that gets something back.
-local prices, held_types, account_places = { nil, nil, nil, nil }, { nil, nil, nil, nil }, {}
+-- Of the holds that parts/plain_settle.lua may close: price, type, and who gets something back, where in `wanted` it is.
+local prices, held_types = { nil, nil, nil, nil, nil, nil, nil, nil }, { nil, nil, nil, nil, nil, nil, nil, nil }
+local account_ids, account_places = { nil, nil, nil, nil, nil, nil, nil, nil }, { nil, nil, nil, nil, nil, nil, nil, nil }
 local first_more = wanted_count + 1
 for k = 1, named do
   local raw, captured = found[k], captures[k]
   local size = raw and #raw or 0
   if captured and size >= 62 then
     local mark, length, raw_id, _, _, held_type, price = sunpack('<BHc12I8I6BI6', raw)
-    if captured ~= price or price == 0 then
-      wanted_count = wanted_count + 1
-      wanted[wanted_count] = 'a' .. sub(raw, 16, 22)
-      account_places[k] = wanted_count
-    end
-    if captured ~= NOT_ALL and mark == OPEN_MARK and length == size - 3 and raw_id == wanted_holds[k]
+    if mark == OPEN_MARK and length == size - 3 and raw_id == wanted_holds[k] and captured <= price
         and length >= 59 + 18 * byte(raw, 62) then
       prices[k], held_types[k] = price, held_type
+      if captured < price then
+        local account_id = sub(raw, 16, 22)
+        wanted_count = wanted_count + 1
+        wanted[wanted_count] = 'a' .. account_id
+        account_ids[k], account_places[k] = account_id, wanted_count
+      end
     end
   end
 end
@@ -116,7 +128,7 @@ for i = 2, #lines do
   local answer
   if kind == SETTLE then
     hold_at = hold_at + 1
-    local id, captured = wanted_holds[hold_at], captures[hold_at]
+    local id, captured, price = wanted_holds[hold_at], captures[hold_at], prices[hold_at]
     repeat
 -- include plain_settle
     until true
@@ -140,7 +152,7 @@ for i = 2, #lines do
       if hold_states[id] == nil then
         hold_states[id] = found[hold_at]
       end
-      answer = others.settle(line, id, captures[hold_at])
+      answer = others.settle(line)
     elseif kind == HOLD or kind == CHECK then
       answer = others.hold(line, kind, wanted[at], read[at], wanted[at + 1], read[at + 1])
     elseif kind == RENEW then

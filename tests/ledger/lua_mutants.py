@@ -214,8 +214,8 @@ MUTANTS = (
     Mutant(
         "ack: open holds are removed too",
         "ack",
-        "if values[i] and byte(values[i]) == byte('D') then",
-        "if values[i] then",
+        "if value and byte(value) == CLOSED_MARK then",
+        "if value then",
     ),
     Mutant(
         "ack: trims what is to be kept", "ack", "math.max(acknowledged - keep, 0)", "acknowledged"
@@ -681,15 +681,15 @@ MUTANTS = (
     ),
     Mutant(
         "plain settle: a void or an expiry captures",
-        "parts/plain_settle",
-        " or reason < 1 or reason >= 20",
-        "",
+        "tick",
+        "reason < FIRST_VOID and reason >= FIRST_CAPTURE and captured",
+        "captured",
     ),
     Mutant(
         "plain settle: more than was held",
-        "parts/plain_settle",
-        "not price or captured > price or ",
-        "not price or ",
+        "tick",
+        " and captured <= price",
+        "",
     ),
     Mutant(
         "plain settle: a hold that this call has closed",

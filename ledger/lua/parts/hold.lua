@@ -9,9 +9,6 @@
 -- Every hold that parts/plain_hold.lua leaves. It gets the fields of account and key, and what was read of them; an
 -- earlier line of the call may have changed both.
 local function hold(line, kind, account_field, account_raw, key_field, key_raw)
-  if #line < HOLD_BYTES then
-    return 'BADLINE'
-  end
   local n, id_session, account_id, key_id, held_type, ceiling, _, _, _, scope, interval, burst =
     sunpack('>I8I4<c7c7BI6I4HI6BI5I6', line, 2)
   local id, only_check, detail_at = sub(line, 2, 13), kind == CHECK, HOLD_BYTES + 1

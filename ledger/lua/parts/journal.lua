@@ -1,6 +1,16 @@
 -- What a call says to the journal, and what it writes with it (parts/commit.lua).
--- The lists have places for what many calls put into them: to let one grow costs more than to fill it.
-local facts, fact_count = { '', nil, nil, nil, nil, nil, nil, nil }, 0 -- the entry's head, then the bytes of all facts, in pieces
+
+-- A list with places for what a call puts into it, of few lines or of many: to let one grow costs more than to fill it.
+local many = #ARGV > 5
+local function roomy()
+  if many then
+    return { nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil,
+      nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil }
+  end
+  return { nil, nil, nil, nil, nil, nil, nil, nil }
+end
+
+local facts, fact_count = roomy(), 0 -- the entry's head, then the bytes of all facts, in pieces
+facts[1] = ''
 local changed_accounts = {} -- field -> account
-local balances_written = { nil, nil, nil, nil, nil, nil, nil, nil } -- field, value, field, value...
-local holds_written = { nil, nil, nil, nil, nil, nil, nil, nil } -- the same
+local balances_written, holds_written = roomy(), roomy() -- field, value, field, value...

@@ -71,10 +71,11 @@ do
     if not prices[k] and hold_states[id] == nil then
       hold_states[id] = raw
     end
-    if captured and raw and #raw >= 62 then
+    if raw and #raw >= 62 and not account_places[k] then
       local length, _, _, _, _, price = sunpack('<Hc12I8I6BI6', raw, 2)
+      more[#more + 1] = 'a' .. sub(raw, 16, 22)
       if length + 4 <= #raw then
-        limits().want_loans(raw, length + 4, captured > 0 and captured == price)
+        limits().want_loans(raw, length + 4, captured == price)
       end
     end
   end

@@ -1,7 +1,7 @@
 -- A hold as nearly all are, in one go: nothing is asked besides the key's own rate, and the account's end has all that
 -- decides (parts/account.lua). Only what plainly passes is done here; hold.lua decides everything else, with
 -- its reasons. A part of the loop in tick.lua, as that is.
-if #line < HOLD_BYTES or #line > HOLD_BYTES + MAX_DETAIL then
+if #line > HOLD_BYTES + MAX_DETAIL then
   break
 end
 local place, key_place, account_raw, key_raw = fresh[account_field], nil, read[at], read[at + 1]

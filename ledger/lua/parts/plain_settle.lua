@@ -1,9 +1,8 @@
 -- The end of a hold as nearly all are: captured, all of it or less, from one lot. What is different is left to
--- settle.lua and close_hold.lua, as in plain_hold.lua. `price` is there only where the hold is open and its bytes add
--- up, without loans behind it.
-local price, reason = prices[hold_at], byte(line, 20)
+-- settle.lua and close_hold.lua, as in plain_hold.lua. `price` is there only where the line captures so much at most,
+-- and where the hold is open and its bytes add up, without loans behind it.
 -- What an earlier line of this call has done to the hold is newer than what was read.
-if not price or captured > price or reason < 1 or reason >= 20 or #line > SETTLE_BYTES + MAX_DETAIL or hold_states[id] ~= nil then
+if not price or hold_states[id] ~= nil then
   break
 end
 if windows[w] ~= held_types[hold_at] then
@@ -14,12 +13,12 @@ if not w then
 end
 if captured == price then
   -- No balance moves: neither account nor key is touched, and there is no aseq.
-  -- Its fact in three pieces that are there already: the head, of a length that nearly all have, id and ending.
+  -- Its fact in two pieces: the head, of a length that nearly all have, and what the line has of it.
   if #line ~= head_of then
     head_of, capture_head = #line, spack('<c1H', 'F', #line - 7)
   end
   local pieces = #facts
-  facts[pieces + 1], facts[pieces + 2], facts[pieces + 3] = capture_head, id, sub(line, 20)
+  facts[pieces + 1], facts[pieces + 2] = capture_head, sub(line, 8)
 else
   local raw, at_account = found[hold_at], account_places[hold_at]
   local account_field = wanted[at_account]
@@ -44,12 +43,12 @@ else
     spack(changes[lots] or format('<c%dI5I6B', #account_raw - 12), account_raw, aseq, remaining, ends)
   fresh[account_field] = place
   facts[#facts + 1] = spack('<c1Hc12c1I6c3c7BI5i8I6BI5I6c0', 'S', 39 + #line, id, 'c', captured,
-    sub(line, 20), sub(account_field, 2), account_type, aseq, remaining + rest, 0, 1, lot, left, sub(line, 23))
+    sub(line, 20), account_ids[hold_at], account_type, aseq, remaining + rest, 0, 1, lot, left, sub(line, 23))
 end
 fact_count = fact_count + 1
 windows[w + 2] = windows[w + 2] + price
 open_holds = open_holds > 0 and open_holds - 1 or 0
-local mark = 'Dc' .. sub(line, 14, 19)
+local mark = 'Dc' .. sub(line, 2, 7)
 hold_states[id] = mark
 local count = #holds_written
 holds_written[count + 1], holds_written[count + 2] = id, mark

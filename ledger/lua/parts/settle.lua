@@ -1,12 +1,12 @@
--- SETTLE: the one ending of a hold. Line 'S': id c12, captured I6, reason B, status H, detail.
+-- SETTLE: the one ending of a hold. Line 'S': captured I6, id c12, reason B, status H, detail.
 -- Reasons 1..19 capture, 20..39 void, 40 expires (only when the deadline has passed).
--- Bytes 20 on of the line, reason, status and detail, go into the fact as they are. Every settlement that
--- parts/plain_settle.lua leaves; returns the answer.
-local function settle(line, id, captured)
+-- Bytes 8 on of the line are a whole capture's fact, and from 20 on go into any other as they are. Every settlement
+-- that parts/plain_settle.lua leaves; returns the answer.
+local function settle(line)
   if #line < SETTLE_BYTES or #line > SETTLE_BYTES + MAX_DETAIL then
     return 'BADLINE'
   end
-  local reason = byte(line, 20)
+  local captured, id, reason = sunpack('<I6c12B', line, 2)
   local outcome = reason >= 1 and reason < 20 and 'c' or reason >= 20 and reason < 40 and 'v' or reason == 40 and 'x'
   if not outcome or (outcome ~= 'c' and captured > 0) then
     return 'BADLINE'
