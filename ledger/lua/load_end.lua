@@ -70,7 +70,7 @@ for i = 8, 7 + 2 * hold_count, 2 do
     put_hold(ARGV[i], ARGV[i + 1])
   end
 end
-changed_accounts['a' .. account_id] = account
+changed_accounts = { ['a' .. account_id] = account }
 for i = 8 + 2 * hold_count, #ARGV do
   local answer = apply_control(account_id, account, ARGV[i])
   if answer ~= 'OK' and answer ~= 'OLD' then

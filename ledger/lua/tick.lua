@@ -29,7 +29,7 @@ It exists twice: so, and with `allow-oom` for calls that only settle.
 if #ARGV > 65 then
   return redis.error_reply('BADARG more than 64 lines')
 end
--- include constants
+-- include plain_constants
 -- include journal
 
 -- What the lines need is read in two calls: the holds they name, then accounts, keys, session.
@@ -62,7 +62,9 @@ for i = 2, #lines do
       local account_id, key_id = sunpack('<c7c7', line, 14)
       wanted[wanted_count + 1], wanted[wanted_count + 2] = 'a' .. account_id, 'k' .. key_id
       wanted_count = wanted_count + 2
-      any_hold = any_hold or kind == HOLD
+      if kind == HOLD then
+        any_hold = true
+      end
     else
       answers[i + 1] = false -- of no kind
     end

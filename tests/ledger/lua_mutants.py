@@ -610,7 +610,7 @@ MUTANTS = (
     Mutant(
         "plain hold: an account that is frozen",
         "parts/plain_hold",
-        "or ends ~= PLAIN_END + 1 or ",
+        "or ends ~= PLAIN_ACTIVE or ",
         "or ends < PLAIN_END or ",
     ),
     Mutant(
@@ -652,8 +652,8 @@ MUTANTS = (
     Mutant(
         "plain hold: aseq stays",
         "parts/plain_hold",
-        "aseq, remaining = aseq + 1, ",
-        "aseq, remaining = aseq, ",
+        "aseq, remaining, balance = aseq + 1, ",
+        "aseq, remaining, balance = aseq, ",
     ),
     Mutant(
         "plain settle: gives back twice",

@@ -6,9 +6,11 @@ local MAX_FACTS = 65535 -- what the two bytes of an entry's count can say
 if fact_count > MAX_FACTS then
   return redis.error_reply('BADARG more facts than one entry can count')
 end
-for field, account in pairs(changed_accounts) do
-  local count = #balances_written
-  balances_written[count + 1], balances_written[count + 2] = field, pack_account(account)
+if changed_accounts then
+  for field, account in pairs(changed_accounts) do
+    local count = #balances_written
+    balances_written[count + 1], balances_written[count + 2] = field, pack_account(account)
+  end
 end
 if fact_count > 0 then
   local entry_head
@@ -34,12 +36,15 @@ if fact_count > 0 then
   end
   q = q + fact_count
 end
-for first = 1, #balances_written, WRITES_AT_ONCE do
-  local last = math.min(first + WRITES_AT_ONCE - 1, #balances_written)
-  redis.call('HSET', KEYS[3], unpack(balances_written, first, last))
+local count = #balances_written
+for first = 1, count, WRITES_AT_ONCE do
+  local last = first + WRITES_AT_ONCE - 1
+  redis.call('HSET', KEYS[3], unpack(balances_written, first, last < count and last or count))
 end
-for first = 1, #holds_written, WRITES_AT_ONCE do
-  redis.call('HSET', KEYS[4], unpack(holds_written, first, math.min(first + WRITES_AT_ONCE - 1, #holds_written)))
+count = #holds_written
+for first = 1, count, WRITES_AT_ONCE do
+  local last = first + WRITES_AT_ONCE - 1
+  redis.call('HSET', KEYS[4], unpack(holds_written, first, last < count and last or count))
 end
 if fact_count > 0 then
   redis.call('SET', KEYS[1], pack_meta(epoch, q, posted_q, journal_cap, now, open_holds, frozen, chain, windows))

@@ -110,7 +110,7 @@ local function hold(line, kind, account_field, account_raw, key_field, key_raw)
       return format('TOOLARGE %.0f', windows[w + 4]) -- waiting would not help
     end
   end
-  if not only_check and (windows[w + 1] - windows[w + 3] + price > windows[w + 4] or windows[w + 1] > MAX_COUNT / 2
+  if not only_check and (windows[w + 1] - windows[w + 3] + price > windows[w + 4] or windows[w + 1] > MOST_HELD
       or fact_count > room - 2 * open_holds - SPARE_FACTS) then
     return 'BUSY'
   end

@@ -12,5 +12,5 @@ end
 
 local facts, fact_count = roomy(), 0 -- the entry's head, then the bytes of all facts, in pieces
 facts[1] = ''
-local changed_accounts = {} -- field -> account
+local changed_accounts -- field -> account; nil where none has changed
 local balances_written, holds_written = roomy(), roomy() -- field, value, field, value...

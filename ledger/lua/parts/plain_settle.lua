@@ -31,9 +31,10 @@ else
     sunpack('<BBI6I6I5BI6I5I6B', account_raw, #account_raw - 37)
   local from_lots, from_lot, _, _, amount = sunpack('<BI5BI6I6', raw, 62)
   local left = price - captured
-  if ends ~= PLAIN_END + 1 or #account_raw ~= PLAIN_BYTES + LOT_BYTES * lots or account_type ~= held_types[hold_at]
+  local balance = remaining + rest + left
+  if ends ~= PLAIN_ACTIVE or #account_raw ~= PLAIN_BYTES + LOT_BYTES * lots or account_type ~= held_types[hold_at]
       or soonest <= now or from_lots ~= 1 or from_lot ~= lot or amount ~= price
-      or remaining + rest + left > MAX_AMOUNT then
+      or balance > MAX_AMOUNT then
     break
   end
   aseq, remaining = aseq + 1, remaining + left
@@ -43,7 +44,7 @@ else
     spack(changes[lots] or format('<c%dI5I6B', #account_raw - 12), account_raw, aseq, remaining, ends)
   fresh[account_field] = place
   facts[#facts + 1] = spack('<c1Hc12c1I6c3c7BI5i8I6BI5I6c0', 'S', 39 + #line, id, 'c', captured,
-    sub(line, 20), account_ids[hold_at], account_type, aseq, remaining + rest, 0, 1, lot, left, sub(line, 23))
+    sub(line, 20), account_ids[hold_at], account_type, aseq, balance, 0, 1, lot, left, sub(line, 23))
 end
 fact_count = fact_count + 1
 windows[w + 2] = windows[w + 2] + price
