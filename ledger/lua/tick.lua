@@ -34,7 +34,7 @@ end
 
 -- What the lines need is read in two calls: the holds they name, then accounts, keys, session.
 local SETTLE, LATE, RENEW, OBSERVED, HOLD, CHECK = 83, 76, 82, 79, 72, 75 -- the letters
-local SETTLE_BYTES, FIRST_CAPTURE, FIRST_VOID = 22, 1, 20 -- of reasons, see parts/settle.lua
+local SETTLE_BYTES, FIRST_CAPTURE, FIRST_VOID, CAPTURE_MARK = 24, 1, 20, 25412 -- of reasons; 'Dc': see parts/settle.lua
 local SPARE_FACTS = 100 -- room in the journal for what must never wait: controls, late captures
 local room = journal_cap - q + posted_q -- facts that the journal may take; a hold wants two more
 -- By hold, its bytes as of this call, false where there is none; only of those that some line has dealt with.
@@ -72,10 +72,11 @@ for i = 2, #lines do
     named = named + 1
     local size = #line
     if size >= SETTLE_BYTES and size <= SETTLE_BYTES + MAX_DETAIL then
-      local captured, id, reason = sunpack('<I6c12B', line, 2)
-      wanted_holds[named], captures[named] = id, reason < FIRST_VOID and reason >= FIRST_CAPTURE and captured
+      local mark, captured, id, reason = sunpack('<HI6c12B', line, 2)
+      wanted_holds[named] = id
+      captures[named] = reason < FIRST_VOID and reason >= FIRST_CAPTURE and mark == CAPTURE_MARK and captured
     else
-      wanted_holds[named], captures[named] = sub(line, 8, 19), false
+      wanted_holds[named], captures[named] = sub(line, 10, 21), false
     end
   elseif kind == LATE or kind == RENEW then
     named = named + 1
@@ -86,7 +87,7 @@ if any_hold and named == 0 then
   -- Not to know the hold, but to meet a key of the wrong type before anything is written.
   named, wanted_holds[1] = 1, sub(lines[#lines], 2, 13)
 end
-local found = named > 0 and redis.call('HMGET', KEYS[4], unpack(wanted_holds, 1, named))
+local found = named > 0 and call('HMGET', KEYS[4], unpack(wanted_holds, 1, named))
 -- Of the holds that parts/plain_settle.lua may close: price, type, and who gets something back, where in `wanted` it is.
 local prices, held_types = { nil, nil, nil, nil, nil, nil, nil, nil }, { nil, nil, nil, nil, nil, nil, nil, nil }
 local account_ids, account_places = { nil, nil, nil, nil, nil, nil, nil, nil }, { nil, nil, nil, nil, nil, nil, nil, nil }
@@ -108,7 +109,7 @@ for k = 1, named do
     end
   end
 end
-local read = wanted_count > 1 and redis.call('HMGET', KEYS[3], unpack(wanted, 1, wanted_count)) or {}
+local read = wanted_count > 1 and call('HMGET', KEYS[3], unpack(wanted, 1, wanted_count)) or {}
 local session_raw = any_hold and read[1]
 if session_raw then
   -- false: there is such a session, but its bytes do not add up.

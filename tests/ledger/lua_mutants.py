@@ -682,8 +682,8 @@ MUTANTS = (
     Mutant(
         "plain settle: a void or an expiry captures",
         "tick",
-        "reason < FIRST_VOID and reason >= FIRST_CAPTURE and captured",
-        "captured",
+        "reason < FIRST_VOID and reason >= FIRST_CAPTURE and mark",
+        "mark",
     ),
     Mutant(
         "plain settle: more than was held",

@@ -39,13 +39,13 @@ end
 local count = #balances_written
 for first = 1, count, WRITES_AT_ONCE do
   local last = first + WRITES_AT_ONCE - 1
-  redis.call('HSET', KEYS[3], unpack(balances_written, first, last < count and last or count))
+  call('HSET', KEYS[3], unpack(balances_written, first, last < count and last or count))
 end
 count = #holds_written
 for first = 1, count, WRITES_AT_ONCE do
   local last = first + WRITES_AT_ONCE - 1
-  redis.call('HSET', KEYS[4], unpack(holds_written, first, last < count and last or count))
+  call('HSET', KEYS[4], unpack(holds_written, first, last < count and last or count))
 end
 if fact_count > 0 then
-  redis.call('SET', KEYS[1], pack_meta(epoch, q, posted_q, journal_cap, now, open_holds, frozen, chain, windows))
+  call('SET', KEYS[1], pack_meta(epoch, q, posted_q, journal_cap, now, open_holds, frozen, chain, windows))
 end

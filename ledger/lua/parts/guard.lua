@@ -6,7 +6,7 @@ if not ARGV[1] or #ARGV[1] ~= 28 then
   return redis.error_reply('BADARG the head must have 28 bytes')
 end
 local caller_epoch, watermark, caller_ms, session = sunpack('<dddI4', ARGV[1])
-local epoch, q, posted_q, journal_cap, clock, open_holds, frozen, chain, windows = read_meta(redis.call('GET', KEYS[1]))
+local epoch, q, posted_q, journal_cap, clock, open_holds, frozen, chain, windows = read_meta(call('GET', KEYS[1]))
 if not epoch then
   return { 'NOMETA', 0 }
 end
@@ -19,7 +19,7 @@ end
 if not (q >= watermark) then
   return { 'REGRESS', q }
 end
-local server_time = redis.call('TIME')
+local server_time = call('TIME')
 local now = server_time[1] * 1000 + floor(server_time[2] / 1000)
 if now < clock then
   now = clock

@@ -15,10 +15,10 @@ if captured == price then
   -- No balance moves: neither account nor key is touched, and there is no aseq.
   -- Its fact in two pieces: the head, of a length that nearly all have, and what the line has of it.
   if #line ~= head_of then
-    head_of, capture_head = #line, spack('<c1H', 'F', #line - 7)
+    head_of, capture_head = #line, spack('<c1H', 'F', #line - 9)
   end
   local pieces = #facts
-  facts[pieces + 1], facts[pieces + 2] = capture_head, sub(line, 8)
+  facts[pieces + 1], facts[pieces + 2] = capture_head, sub(line, 10)
 else
   local raw, at_account = found[hold_at], account_places[hold_at]
   local account_field = wanted[at_account]
@@ -43,13 +43,13 @@ else
   balances_written[place + 1] =
     spack(changes[lots] or format('<c%dI5I6B', #account_raw - 12), account_raw, aseq, remaining, ends)
   fresh[account_field] = place
-  facts[#facts + 1] = spack('<c1Hc12c1I6c3c7BI5i8I6BI5I6c0', 'S', 39 + #line, id, 'c', captured,
-    sub(line, 20), account_ids[hold_at], account_type, aseq, balance, 0, 1, lot, left, sub(line, 23))
+  facts[#facts + 1] = spack('<c1Hc12c1I6c3c7BI5i8I6BI5I6c0', 'S', 37 + #line, id, 'c', captured,
+    sub(line, 22), account_ids[hold_at], account_type, aseq, balance, 0, 1, lot, left, sub(line, 25))
 end
 fact_count = fact_count + 1
 windows[w + 2] = windows[w + 2] + price
 open_holds = open_holds > 0 and open_holds - 1 or 0
-local mark = 'Dc' .. sub(line, 2, 7)
+local mark = sub(line, 2, 9)
 hold_states[id] = mark
 local count = #holds_written
 holds_written[count + 1], holds_written[count + 2] = id, mark
