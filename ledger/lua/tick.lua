@@ -34,7 +34,7 @@ end
 
 -- What the lines need is read in two calls: the holds they name, then accounts, keys, session.
 local SETTLE, LATE, RENEW, OBSERVED, HOLD, CHECK = 83, 76, 82, 79, 72, 75 -- the letters
-local SETTLE_BYTES, FIRST_CAPTURE, FIRST_VOID, CAPTURE_MARK = 24, 1, 20, 25412 -- of reasons; 'Dc': see parts/settle.lua
+local SETTLE_BYTES, CAPTURE_MARK, FIRST_CAPTURE, FIRST_VOID = 24, 25412, 1, 20 -- 'Dc', and reasons: see parts/settle.lua
 local SPARE_FACTS = 100 -- room in the journal for what must never wait: controls, late captures
 local room = journal_cap - q + posted_q -- facts that the journal may take; a hold wants two more
 -- By hold, its bytes as of this call, false where there is none; only of those that some line has dealt with.
@@ -44,7 +44,7 @@ local fresh = {}
 local session_highest, session_used = nil, false
 
 local lines = ARGV
--- Beginning as the lines, so that it has a place for the answer to each; until then a line's kind stands there.
+-- Beginning as the lines, so that it has a place for the answer to each; until then the line's kind stands there.
 local answers = { 'OK', 0, unpack(lines, 2) }
 
 -- Holds by id, and what of each is captured; false where none is, in a line that says so plainly.

@@ -239,7 +239,10 @@ def test_lines_of_no_sense_are_refused(shard: HostileShard) -> None:
         *(settle_line(shard.opened, 1, reason) for reason in (20, 39, 40)),
         *(settle_line(shard.opened, 5, 1)[:end] for end in range(24)),
         settle_line(shard.opened, 5, 1, detail=b"x" * 1_024) + b"x",
-        *(b"S" + mark + settle_line(shard.opened, 5, 1)[3:] for mark in (b"Dv", b"Dl", b"Hc", bytes(2))),
+        *(
+            b"S" + mark + settle_line(shard.opened, 5, 1)[3:]
+            for mark in (b"Dv", b"Dl", b"Hc", bytes(2))
+        ),
         *(_late(shard, amount) for amount in TOO_MUCH),
         *(_late(shard, 5)[:end] for end in range(43)),
         _late(shard, 5) + b"x" * 1_025,

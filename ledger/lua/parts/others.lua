@@ -67,15 +67,15 @@ do
     end
   end
   for k = 1, named do
-    local raw, captured, id = found[k], captures[k], wanted_holds[k]
+    local raw, id = found[k], wanted_holds[k]
     if not prices[k] and hold_states[id] == nil then
       hold_states[id] = raw
     end
-    if raw and #raw >= 62 and not account_places[k] then
+    if not prices[k] and raw and #raw >= 62 then
       local length, _, _, _, _, price = sunpack('<Hc12I8I6BI6', raw, 2)
       more[#more + 1] = 'a' .. sub(raw, 16, 22)
       if length + 4 <= #raw then
-        limits().want_loans(raw, length + 4, captured == price)
+        limits().want_loans(raw, length + 4, captures[k] == price)
       end
     end
   end
