@@ -485,7 +485,7 @@ MUTANTS = (
         "load_limits: of another epoch",
         "load_limits",
         "~= epoch then",
-        "~= meta.epoch and false then",
+        "~= epoch and false then",
     ),
     Mutant(
         "reach: a limited lot is for every route",
