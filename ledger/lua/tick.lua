@@ -147,9 +147,9 @@ for i = 2, #lines do
     hold_at = hold_at + 1
   end
   if not answer then
-    if not others then
+    others = others or (function()
 -- include others
-    end
+    end)()
     if kind == SETTLE then
       local id = wanted_holds[hold_at]
       if hold_states[id] == nil then

@@ -1,5 +1,5 @@
 -- What deals with every line that is not plain: made by the first such line, since every function, and every name that
--- it takes from around it, costs time. Leaves behind `others`.
+-- it takes from around it, costs time. The body of a function, for what functions take from two around them costs less.
 -- include whole
 -- include account
 -- include saying
@@ -96,7 +96,7 @@ do
   end
 end
 
-others = {
+return {
   hold = hold, settle = settle, late = late, renew = renew, observed = observed, pack_account = pack_account,
   put_tallies = function()
     if made_limits then
