@@ -97,7 +97,7 @@ for k = 1, named do
   local size = raw and #raw or 0
   if captured and size >= 62 then
     local mark, length, raw_id, _, _, held_type, price = sunpack('<BHc12I8I6BI6', raw)
-    if mark == OPEN_MARK and length == size - 3 and raw_id == wanted_holds[k] and captured <= price
+    if mark == OPEN_MARK and length == size - 3 and raw_id == wanted_holds[k]
         and length >= 59 + 18 * byte(raw, 62) then
       prices[k], held_types[k] = price, held_type
       if captured < price then

@@ -611,7 +611,7 @@ MUTANTS = (
         "plain hold: an account that is frozen",
         "parts/plain_hold",
         "or ends ~= PLAIN_ACTIVE or ",
-        "or ends < PLAIN_END or ",
+        "or ends < PLAIN_ACTIVE or ",
     ),
     Mutant(
         "plain hold: from lots of another type",
@@ -688,8 +688,8 @@ MUTANTS = (
     Mutant(
         "plain settle: more than was held",
         "tick",
-        " and captured <= price",
-        "",
+        "if captured < price then",
+        "if captured ~= price then",
     ),
     Mutant(
         "plain settle: a hold that this call has closed",

@@ -1,6 +1,6 @@
 -- The end of a hold as nearly all are: captured, all of it or less, from one lot. What is different is left to
--- settle.lua and close_hold.lua, as in plain_hold.lua. `price` is there only where the line captures so much at most,
--- and where the hold is open and its bytes add up, without loans behind it.
+-- settle.lua and close_hold.lua, as in plain_hold.lua. `price` is there only where the line captures something
+-- and the hold is open and its bytes add up, without loans behind it; the account only where that is less.
 -- What an earlier line of this call has done to the hold is newer than what was read.
 if not price or hold_states[id] ~= nil then
   break
