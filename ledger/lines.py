@@ -27,7 +27,7 @@ LATE_CLAIMING = 64  # the same: behind them a claim
 
 _ORDER = struct.Struct("<c12s7s7sB6sIH")
 _HOLD_END = struct.Struct("<6sB5s6s")
-_SETTLE = struct.Struct("<c12s6sBH")
+_SETTLE = struct.Struct("<3s6s12sBH")
 _LATE_END = struct.Struct("<BH")
 _RENEW = struct.Struct("<c12s6s")
 _STATUS = struct.Struct("<H")
@@ -113,7 +113,7 @@ def settle_line(
     hold_id: bytes, captured: int, reason: int, status: int = 0, detail: bytes = b""
 ) -> bytes:
     """Return the line that ends a hold; the reason says how, see `ledger.reasons`."""
-    line = _SETTLE.pack(b"S", hold_id, captured.to_bytes(6, "little"), reason, status)
+    line = _SETTLE.pack(b"SDc", captured.to_bytes(6, "little"), hold_id, reason, status)
     return line + _checked(detail) if detail else line
 
 

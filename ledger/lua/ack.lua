@@ -16,35 +16,35 @@ Returns {word, q, answer}; answer: OK | FORK (the entry there is of another hist
 -- include meta
 -- include guard
 -- include whole
-local ID_BYTES, MARKS_AT_ONCE = 12, 1000
+local ID_BYTES, MARKS_AT_ONCE, CLOSED_MARK = 12, 1000, 68 -- 'D', see parts/open_hold.lua
 if #ARGV ~= 5 or #ARGV[2] ~= 8 or #ARGV[3] ~= 16 or #ARGV[4] % ID_BYTES ~= 0 or #ARGV[5] ~= 8 then
   return redis.error_reply('BADARG position, chain, ids, facts to keep')
 end
-local q, keep = sunpack('<d', ARGV[2]), sunpack('<d', ARGV[5])
-if not whole(q) or not whole(keep) then
+local acknowledged, keep = sunpack('<d', ARGV[2]), sunpack('<d', ARGV[5])
+if not whole(acknowledged) or not whole(keep) then
   return redis.error_reply('BADARG position and facts to keep are whole numbers')
 end
-local position = format('%.0f-%.0f', meta.epoch, q)
+local position = format('%.0f-%.0f', epoch, acknowledged)
 local found = redis.call('XRANGE', KEYS[2], position, position)[1]
 if not found then
-  return { 'OK', meta.q, 'OLD' }
+  return { 'OK', q, 'OLD' }
 end
 local entry = found[2][2]
 if sub(entry, 1, 16) ~= ARGV[3] then
-  return { 'OK', meta.q, 'FORK' }
+  return { 'OK', q, 'FORK' }
 end
 
 -- All is read before the first write; a mark is removed only if it is one, never an open hold.
-local marks = {}
+local marks, marked = {}, 0
 for first = 1, #ARGV[4], ID_BYTES * MARKS_AT_ONCE do
-  local ids = {}
-  for at = first, math.min(first + ID_BYTES * MARKS_AT_ONCE, #ARGV[4] + 1) - 1, ID_BYTES do
-    ids[#ids + 1] = sub(ARGV[4], at, at + ID_BYTES - 1)
-  end
-  local values = redis.call('HMGET', KEYS[4], unpack(ids))
-  for i = 1, #ids do
-    if values[i] and byte(values[i]) == byte('D') then
-      marks[#marks + 1] = ids[i]
+  local named = math.min((#ARGV[4] + 1 - first) / ID_BYTES, MARKS_AT_ONCE)
+  local ids = { sunpack(string.rep('c12', named), ARGV[4], first) }
+  local values = redis.call('HMGET', KEYS[4], unpack(ids, 1, named))
+  for i = 1, named do
+    local value = values[i]
+    if value and byte(value) == CLOSED_MARK then
+      marked = marked + 1
+      marks[marked] = ids[i]
     end
   end
 end
@@ -52,19 +52,18 @@ local _, _, _, count, at = sunpack('<dI4HB', entry, 33)
 for _ = 1, count do
   local credit_type, _, returned, next_at = sunpack('<Bdd', entry, at)
   at = next_at
-  local window = meta.by_type[credit_type]
-  if window and returned > window.K then
-    window.K = returned
+  local w = window_of(windows, credit_type)
+  if w and returned > windows[w + 3] then
+    windows[w + 3] = returned
   end
 end
-if q > meta.kq then
-  meta.kq = q
+if acknowledged > posted_q then
+  posted_q = acknowledged
 end
-meta.clock = now
-redis.call('SET', KEYS[1], pack_meta(meta))
-for first = 1, #marks, MARKS_AT_ONCE do
-  redis.call('HDEL', KEYS[4], unpack(marks, first, math.min(first + MARKS_AT_ONCE - 1, #marks)))
+redis.call('SET', KEYS[1], pack_meta(epoch, q, posted_q, journal_cap, now, open_holds, frozen, chain, windows))
+for first = 1, marked, MARKS_AT_ONCE do
+  redis.call('HDEL', KEYS[4], unpack(marks, first, math.min(first + MARKS_AT_ONCE - 1, marked)))
 end
 -- The entry named stays, so that a repeat finds it.
-redis.call('XTRIM', KEYS[2], 'MINID', format('%.0f-%.0f', meta.epoch, math.max(q - keep, 0)))
-return { 'OK', meta.q, 'OK' }
+redis.call('XTRIM', KEYS[2], 'MINID', format('%.0f-%.0f', epoch, math.max(acknowledged - keep, 0)))
+return { 'OK', q, 'OK' }

@@ -19,12 +19,12 @@ if #ARGV ~= 2 or #ARGV[2] ~= 7 then
 end
 local raw = redis.call('HGET', KEYS[3], 'a' .. ARGV[2])
 if not raw then
-  return { 'OK', meta.q, 'NOTLOADED' }
+  return { 'OK', q, 'NOTLOADED' }
 end
 local account = read_account(raw)
 if not account then
-  return { 'OK', meta.q, 'CORRUPT' }
+  return { 'OK', q, 'CORRUPT' }
 end
 account[1] = FROZEN
 redis.call('HSET', KEYS[3], 'a' .. ARGV[2], pack_account(account))
-return { 'OK', meta.q, 'OK' }
+return { 'OK', q, 'OK' }

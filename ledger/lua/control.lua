@@ -38,5 +38,5 @@ for i = 3, #ARGV do
 end
 put_tallies()
 -- include commit
-answers[2] = meta.q
+answers[2] = q
 return answers

@@ -24,15 +24,12 @@ for at = 1, #ARGV[3], 9 do
   if credit_type == 0 or not whole(units) then
     return redis.error_reply('BADARG a type from 1 on and a whole number')
   end
-  local window = meta.by_type[credit_type]
-  if not window then
-    window = { type = credit_type, H = 0, R = 0, K = 0 }
-    meta.windows[#meta.windows + 1] = window
-    meta.by_type[credit_type] = window
+  local w = window_of(windows, credit_type)
+  if not w then
+    w = #windows + 1
+    windows[w], windows[w + 1], windows[w + 2], windows[w + 3] = credit_type, 0, 0, 0
   end
-  window.X = units
+  windows[w + 4] = units
 end
-meta.J = cap
-meta.clock = now
-redis.call('SET', KEYS[1], pack_meta(meta))
-return { 'OK', meta.q, 'OK' }
+redis.call('SET', KEYS[1], pack_meta(epoch, q, posted_q, cap, now, open_holds, frozen, chain, windows))
+return { 'OK', q, 'OK' }

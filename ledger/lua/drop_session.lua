@@ -17,7 +17,7 @@ end
 local field = 's' .. ARGV[2]
 local stored = redis.call('HGET', KEYS[3], field)
 if stored and stored ~= ARGV[3] then
-  return { 'OK', meta.q, 'CHANGED' }
+  return { 'OK', q, 'CHANGED' }
 end
 redis.call('HDEL', KEYS[3], field)
-return { 'OK', meta.q, 'OK' }
+return { 'OK', q, 'OK' }

@@ -20,11 +20,11 @@ end
 local account_id = ARGV[2]
 local raw = redis.call('HGET', KEYS[3], 'a' .. account_id)
 if not raw then
-  return { 'OK', meta.q, 'NOTLOADED' }
+  return { 'OK', q, 'NOTLOADED' }
 end
 local account = read_account(raw)
 if not account then
-  return { 'OK', meta.q, 'CORRUPT' }
+  return { 'OK', q, 'CORRUPT' }
 end
 local p = 5
 for _ = 1, account[4] do
@@ -32,4 +32,4 @@ for _ = 1, account[4] do
   p = p + 4 + 4 * account[p + 3]
 end
 -- include commit
-return { 'OK', meta.q, 'OK' }
+return { 'OK', q, 'OK' }

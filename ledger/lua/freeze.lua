@@ -11,13 +11,12 @@ Returns {word, q}; word: OK | NOMETA | STALE (another epoch; nothing changed)
 if #ARGV ~= 1 or #ARGV[1] ~= 28 then
   return redis.error_reply('BADARG the head must have 28 bytes')
 end
-local meta = read_meta(redis.call('GET', KEYS[1]))
-if not meta then
+local epoch, q, posted_q, journal_cap, clock, open_holds, _, chain, windows = read_meta(redis.call('GET', KEYS[1]))
+if not epoch then
   return { 'NOMETA', 0 }
 end
-if meta.epoch ~= sunpack('<d', ARGV[1]) then
-  return { 'STALE', meta.q }
+if epoch ~= sunpack('<d', ARGV[1]) then
+  return { 'STALE', q }
 end
-meta.frozen = 1
-redis.call('SET', KEYS[1], pack_meta(meta))
-return { 'OK', meta.q }
+redis.call('SET', KEYS[1], pack_meta(epoch, q, posted_q, journal_cap, clock, open_holds, 1, chain, windows))
+return { 'OK', q }

@@ -17,7 +17,7 @@ if #ARGV ~= 3 or #ARGV[2] ~= 7 or #ARGV[3] == 0 then
   return redis.error_reply('BADARG an account of 7 bytes and a token')
 end
 if redis.call('HEXISTS', KEYS[3], 'a' .. ARGV[2]) == 1 then
-  return { 'OK', meta.q, 'LOADED' }
+  return { 'OK', q, 'LOADED' }
 end
 redis.call('SET', KEYS[5], ARGV[3], 'PX', TOKEN_MS)
-return { 'OK', meta.q, 'OK' }
+return { 'OK', q, 'OK' }

@@ -39,23 +39,23 @@ if not whole(hold_count) or 7 + 2 * hold_count > #ARGV then
   return redis.error_reply('BADARG the number of holds')
 end
 if redis.call('HEXISTS', KEYS[3], 'a' .. account_id) == 1 then
-  return { 'OK', meta.q, 'LOADED' }
+  return { 'OK', q, 'LOADED' }
 end
 if redis.call('GET', KEYS[5]) ~= ARGV[4] then
-  return { 'OK', meta.q, 'TOKEN' }
+  return { 'OK', q, 'TOKEN' }
 end
-if sunpack('<d', ARGV[2]) ~= meta.epoch then
-  return { 'OK', meta.q, 'STALE' }
+if sunpack('<d', ARGV[2]) ~= epoch then
+  return { 'OK', q, 'STALE' }
 end
 
 local account = read_account(ARGV[5])
 if not account then
-  return { 'OK', meta.q, 'CORRUPT' }
+  return { 'OK', q, 'CORRUPT' }
 end
 for at = 1, #ARGV[6], KEY_BYTES do
   local id, record = sub(ARGV[6], at, at + 6), sub(ARGV[6], at + 7, at + 29)
   if sub(record, 2, 8) ~= account_id then
-    return { 'OK', meta.q, 'CORRUPT' }
+    return { 'OK', q, 'CORRUPT' }
   end
   put_keys[id] = record
   put_balance('k' .. id, record)
@@ -63,21 +63,21 @@ end
 for i = 8, 7 + 2 * hold_count, 2 do
   local price = read_hold(ARGV[i + 1], ARGV[i])
   if not price or sub(ARGV[i + 1], 16, 22) ~= account_id or price > MAX_AMOUNT or not lots_of(ARGV[i + 1], price) then
-    return { 'OK', meta.q, 'CORRUPT' }
+    return { 'OK', q, 'CORRUPT' }
   end
   -- What this epoch knows of a hold is newer than the snapshot.
   if redis.call('HEXISTS', KEYS[4], ARGV[i]) == 0 then
     put_hold(ARGV[i], ARGV[i + 1])
   end
 end
-changed_accounts['a' .. account_id] = account
+changed_accounts = { ['a' .. account_id] = account }
 for i = 8 + 2 * hold_count, #ARGV do
   local answer = apply_control(account_id, account, ARGV[i])
   if answer ~= 'OK' and answer ~= 'OLD' then
-    return { 'OK', meta.q, 'CORRUPT' }
+    return { 'OK', q, 'CORRUPT' }
   end
 end
 put_tallies()
 -- include commit
 redis.call('DEL', KEYS[5])
-return { 'OK', meta.q, 'LOADED' }
+return { 'OK', q, 'LOADED' }

@@ -18,25 +18,24 @@ if #ARGV ~= 5 or #ARGV[2] ~= 8 or #ARGV[3] ~= 8 or #ARGV[4] % 17 ~= 0 or #ARGV[5
   return redis.error_reply('BADARG epoch, cap, types, open holds')
 end
 local epoch, cap, open = sunpack('<d', ARGV[2]), sunpack('<d', ARGV[3]), sunpack('<d', ARGV[5])
-local windows, seen = {}, {}
+local windows, seen = {}, {} -- see parts/meta.lua
 for at = 1, #ARGV[4], 17 do
   local credit_type, held, units = sunpack('<Bdd', ARGV[4], at)
   if credit_type == 0 or seen[credit_type] or not whole(held) or not whole(units) then
     return redis.error_reply('BADARG types from 1 on, each once, and whole numbers')
   end
   seen[credit_type] = true
-  windows[#windows + 1] = { type = credit_type, H = held, R = 0, K = 0, X = units }
+  local w = #windows + 1
+  windows[w], windows[w + 1], windows[w + 2], windows[w + 3], windows[w + 4] = credit_type, held, 0, 0, units
 end
 if not whole(epoch) or epoch < 1 or not whole(cap) or not whole(open) then
   return redis.error_reply('BADARG whole numbers, the epoch from 1 on')
 end
-local before = read_meta(redis.call('GET', KEYS[1]))
-if before and before.epoch >= epoch then
-  return { 'OK', before.q, 'OLD' }
+local before, q_before = read_meta(redis.call('GET', KEYS[1]))
+if before and before >= epoch then
+  return { 'OK', q_before, 'OLD' }
 end
 local time = redis.call('TIME')
-redis.call('SET', KEYS[1], pack_meta({
-  epoch = epoch, q = 0, kq = 0, J = cap, clock = time[1] * 1000 + floor(time[2] / 1000), open = open, frozen = 0,
-  chain = string.rep('0', 16), windows = windows,
-}))
+local now = time[1] * 1000 + floor(time[2] / 1000)
+redis.call('SET', KEYS[1], pack_meta(epoch, 0, 0, cap, now, open, 0, string.rep('0', 16), windows))
 return { 'OK', 0, 'OK' }

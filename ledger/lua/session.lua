@@ -15,4 +15,4 @@ if #ARGV ~= 2 or #ARGV[2] ~= 4 or sunpack('<I4', ARGV[2]) == 0 then
   return redis.error_reply('BADARG a session number of 4 bytes')
 end
 local opened = redis.call('HSETNX', KEYS[3], 's' .. ARGV[2], spack('<dd', 0, now))
-return { 'OK', meta.q, opened == 1 and 'OK' or 'KNOWN' }
+return { 'OK', q, opened == 1 and 'OK' or 'KNOWN' }

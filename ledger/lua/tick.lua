@@ -29,163 +29,87 @@ It exists twice: so, and with `allow-oom` for calls that only settle.
 if #ARGV > 65 then
   return redis.error_reply('BADARG more than 64 lines')
 end
--- include constants
+-- include plain_constants
 -- include journal
 
 -- What the lines need is read in two calls: the holds they name, then accounts, keys, session.
-local SETTLE, LATE, RENEW, OBSERVED, HOLD, CHECK = byte('SLROHK', 1, 6)
-local SETTLE_BYTES = 22
+local SETTLE, LATE, RENEW, OBSERVED, HOLD, CHECK = 83, 76, 82, 79, 72, 75 -- the letters
+local SETTLE_BYTES, CAPTURE_MARK, FIRST_CAPTURE, FIRST_VOID = 24, 25412, 1, 20 -- 'Dc', and reasons: see parts/settle.lua
 local SPARE_FACTS = 100 -- room in the journal for what must never wait: controls, late captures
-local room, open_holds = meta.J - meta.q + meta.kq, meta.open -- facts that the journal may take; a hold wants two more
-local stored, hold_states = {}, {} -- field -> bytes as they were read, or false where there is none
+local room = journal_cap - q + posted_q -- facts that the journal may take; a hold wants two more
+-- By hold, its bytes as of this call, false where there is none; only of those that some line has dealt with.
+local hold_states = {}
 -- By account field, where `balances_written` has what plain lines of this call have made of it; false once it is parsed.
 local fresh = {}
 local session_highest, session_used = nil, false
 
--- Every function, and every name that it takes from around it, costs time in every call. So what plain lines do stands
--- right in the loop below, and everything else is made by the first line that needs it.
-local made_limits, made_claims, made_others
+local lines = ARGV
+-- Beginning as the lines, so that it has a place for the answer to each; until then the line's kind stands there.
+local answers = { 'OK', 0, unpack(lines, 2) }
 
-local function others()
-  if made_others then
-    return made_others
-  end
--- include library
--- include constants
--- include whole
--- include account
--- include saying
--- include open_hold
--- include states
-
-  local limits, claims
-
-  function limits()
-    if made_limits then
-      return made_limits
-    end
--- include tallies
--- include limits
-    made_limits = {
-      fields = wanted_fields, want = want_limits, want_loans = want_loans, give_loans_back = give_loans_back, put = put_tallies,
-      asked_by = asked_by, kept_back = kept_back, allowance_for = allowance_for, caps_of = caps_of,
-      capped = capped, use = use_limits, standing = standing,
-    }
-    return made_limits
-  end
-
-  function claims()
-    if made_claims then
-      return made_claims
-    end
--- include claims
-    made_claims = {
-      want = want_claim, read = read_owners, of = claim_of, kept_by_owner = kept_by_owner, take = take_claim,
-      put = put_claims,
-    }
-    return made_claims
-  end
-
--- include lots
--- include reach
--- include hold_extras
--- include hold
--- include close_hold
--- include settle
--- include late
--- include renew
--- include observed
-  made_others = {
-    limits = limits, claims = claims,
-    state_of = state_of, read_mark = read_mark, hold = hold, settle = settle, late = late, renew = renew,
-    observed = observed, pack_account = pack_account,
-  }
-  return made_others
-end
-
--- Holds by id, and what of each is captured; false where nobody asks.
-local NOT_ALL = -1
-local wanted_holds, captures, named = roomy(), roomy(), 0
--- The session, then account and key of each line that holds or checks, then everything else.
-local session_field = 's' .. sub(ARGV[1], 25, 28)
-local wanted, more_wanted, any_hold, before_more = roomy(), {}, false, 1
+-- Holds by id, and what of each is captured; false where none is, in a line that says so plainly.
+local wanted_holds, captures, named = { nil, nil, nil, nil, nil, nil, nil, nil }, { nil, nil, nil, nil, nil, nil, nil, nil }, 0
+-- The session, then account and key of each line that holds or checks, then accounts that get something back.
+local session_field = 's' .. sub(lines[1], 25, 28)
+local wanted, wanted_count, any_hold = roomy(), 1, false
 wanted[1] = session_field
-for i = 2, #ARGV do
-  local line = ARGV[i]
+for i = 2, #lines do
+  local line = lines[i]
   local kind = byte(line)
+  answers[i + 1] = kind
   if kind == HOLD or kind == CHECK then
-    wanted[before_more + 1], wanted[before_more + 2] = 'a' .. sub(line, 14, 20), 'k' .. sub(line, 21, 27)
-    before_more = before_more + 2
-    if #line > HOLD_BYTES then -- limits and claims stand behind that
-      local scope = byte(line, 47)
-      if scope >= LIMITED then
-        others().limits().want(line)
+    if #line >= HOLD_BYTES then
+      local account_id, key_id = sunpack('<c7c7', line, 14)
+      wanted[wanted_count + 1], wanted[wanted_count + 2] = 'a' .. account_id, 'k' .. key_id
+      wanted_count = wanted_count + 2
+      if kind == HOLD then
+        any_hold = true
       end
-      if band(scope, CLAIMING) ~= 0 then
-        others().claims().want(line)
-      end
+    else
+      answers[i + 1] = false -- of no kind
     end
-    any_hold = any_hold or kind == HOLD
   elseif kind == SETTLE then
     named = named + 1
-    if #line >= SETTLE_BYTES then
-      wanted_holds[named], captures[named] = sunpack('<c12I6', line, 2)
+    local size = #line
+    if size >= SETTLE_BYTES and size <= SETTLE_BYTES + MAX_DETAIL then
+      local mark, captured, id, reason = sunpack('<HI6c12B', line, 2)
+      wanted_holds[named] = id
+      captures[named] = reason < FIRST_VOID and reason >= FIRST_CAPTURE and mark == CAPTURE_MARK and captured
     else
-      wanted_holds[named], captures[named] = sub(line, 2, 13), false
+      wanted_holds[named], captures[named] = sub(line, 10, 21), false
     end
   elseif kind == LATE or kind == RENEW then
     named = named + 1
-    wanted_holds[named], captures[named] = sub(line, 2, 13), kind == LATE and NOT_ALL
-    if kind == LATE then
-      more_wanted[#more_wanted + 1] = 'a' .. sub(line, 14, 20)
-      if band(byte(line, 41) or 0, LATE_CLAIMING) ~= 0 then
-        others().claims().want(line)
-      end
-    end
+    wanted_holds[named], captures[named] = sub(line, 2, 13), false
   end
 end
 if any_hold and named == 0 then
   -- Not to know the hold, but to meet a key of the wrong type before anything is written.
-  named, wanted_holds[1] = 1, sub(ARGV[#ARGV], 2, 13)
+  named, wanted_holds[1] = 1, sub(lines[#lines], 2, 13)
 end
-local found = named > 0 and redis.call('HMGET', KEYS[4], unpack(wanted_holds, 1, named))
-local prices, held_types, account_places = roomy(), roomy(), {} -- of the holds that parts/plain_settle.lua may close
+local found = named > 0 and call('HMGET', KEYS[4], unpack(wanted_holds, 1, named))
+-- Of the holds that parts/plain_settle.lua may close: price, type, and who gets something back, where in `wanted` it is.
+local prices, held_types = { nil, nil, nil, nil, nil, nil, nil, nil }, { nil, nil, nil, nil, nil, nil, nil, nil }
+local account_ids, account_places = { nil, nil, nil, nil, nil, nil, nil, nil }, { nil, nil, nil, nil, nil, nil, nil, nil }
+local first_more = wanted_count + 1
 for k = 1, named do
-  local raw, captured, id = found[k], captures[k], wanted_holds[k]
+  local raw, captured = found[k], captures[k]
   local size = raw and #raw or 0
   if captured and size >= 62 then
     local mark, length, raw_id, _, _, held_type, price = sunpack('<BHc12I8I6BI6', raw)
-    local captures_all = captured > 0 and captured == price
-    if not captures_all then
-      more_wanted[#more_wanted + 1] = 'a' .. sub(raw, 16, 22)
-      account_places[k] = before_more + #more_wanted
-    end
-    if length + 4 <= size then
-      others().limits().want_loans(raw, length + 4, captures_all)
-    elseif captured ~= NOT_ALL and mark == OPEN_MARK and length == size - 3 and raw_id == id and length >= 59 + 18 * byte(raw, 62) then
+    if mark == OPEN_MARK and length == size - 3 and raw_id == wanted_holds[k]
+        and length >= 59 + 18 * byte(raw, 62) then
       prices[k], held_types[k] = price, held_type
+      if captured < price then
+        local account_id = sub(raw, 16, 22)
+        wanted_count = wanted_count + 1
+        wanted[wanted_count] = 'a' .. account_id
+        account_ids[k], account_places[k] = account_id, wanted_count
+      end
     end
   end
-  if not prices[k] then
-    hold_states[id] = raw
-  end
 end
-if made_limits then
-  for field in pairs(made_limits.fields) do
-    more_wanted[#more_wanted + 1] = field
-  end
-end
-local last_wanted = before_more + #more_wanted
-for i = 1, #more_wanted do
-  wanted[before_more + i] = more_wanted[i]
-end
-local read = last_wanted > 1 and redis.call('HMGET', KEYS[3], unpack(wanted, 1, last_wanted)) or {}
-for i = before_more + 1, last_wanted do
-  stored[wanted[i]] = read[i]
-end
-if made_claims then
-  made_claims.read()
-end
+local read = wanted_count > 1 and call('HMGET', KEYS[3], unpack(wanted, 1, wanted_count)) or {}
 local session_raw = any_hold and read[1]
 if session_raw then
   -- false: there is such a session, but its bytes do not add up.
@@ -196,61 +120,68 @@ if session_raw then
 end
 
 local now_us = now * 1000
+local w = 1 -- the window of the line before: nearly always that of the next
 local head_of, capture_head -- of the last whole capture, see parts/plain_settle.lua
 -- By number of lots, how a plain account's end is put behind all that stays.
 local changes = { '<c50I5I6B', '<c68I5I6B', '<c86I5I6B', '<c104I5I6B' }
--- Beginning as the lines, so that it has a place for the answer to each.
-local answers = { 'OK', 0, unpack(ARGV, 2) }
-local at, hold_at = 2, 0 -- in `wanted`, of the next account; in `wanted_holds`, of the last hold named
-for i = 2, #ARGV do
-  local line = ARGV[i]
-  local kind = byte(line)
+local at, hold_at = 0, 0 -- in `wanted`, of the last account; in `wanted_holds`, of the last hold named
+local others -- what deals with every line that is not plain: parts/others.lua
+for i = 2, #lines do
+  local line, kind = lines[i], answers[i + 1]
   local answer
   if kind == SETTLE then
     hold_at = hold_at + 1
-    local id, captured = wanted_holds[hold_at], captures[hold_at]
+    local id, captured, price = wanted_holds[hold_at], captures[hold_at], prices[hold_at]
     repeat
 -- include plain_settle
     until true
-    if not answer then
-      if hold_states[id] == nil then
-        hold_states[id] = found[hold_at]
-      end
-      answer = others().settle(line, id, captured)
-    end
-  elseif kind == HOLD or kind == CHECK then
+  elseif kind == HOLD then
+    at = at + 2
     local account_field, key_field = wanted[at], wanted[at + 1]
     repeat
 -- include plain_hold
     until true
-    answer = answer or others().hold(line, kind, account_field, read[at], key_field, read[at + 1])
+  elseif kind == CHECK then
     at = at + 2
-  elseif kind == RENEW then
+  elseif kind == LATE or kind == RENEW then
     hold_at = hold_at + 1
-    answer = others().renew(line)
-  elseif kind == LATE then
-    hold_at = hold_at + 1
-    answer = others().late(line)
-  elseif kind == OBSERVED then
-    answer = others().observed(line)
-  else
-    answer = 'BADLINE'
+  end
+  if not answer then
+    others = others or (function()
+-- include others
+    end)()
+    if kind == SETTLE then
+      local id = wanted_holds[hold_at]
+      if hold_states[id] == nil then
+        hold_states[id] = found[hold_at]
+      end
+      answer = others.settle(line)
+    elseif kind == HOLD or kind == CHECK then
+      answer = others.hold(line, kind, wanted[at], read[at], wanted[at + 1], read[at + 1])
+    elseif kind == RENEW then
+      answer = others.renew(line)
+    elseif kind == LATE then
+      answer = others.late(line)
+    elseif kind == OBSERVED then
+      answer = others.observed(line)
+    else
+      answer = 'BADLINE'
+    end
   end
   answers[i + 1] = answer
 end
 
-if made_limits then
-  made_limits.put()
+if others then
+  others.put_tallies()
 end
 if session_used then
   local count = #balances_written
   balances_written[count + 1], balances_written[count + 2] = session_field, spack('<dd', session_highest, now)
 end
-meta.open = open_holds
-local pack_account = made_others and made_others.pack_account
+local pack_account = others and others.pack_account
 -- include commit
-if made_claims then
-  made_claims.put()
+if others then
+  others.put_claims()
 end
-answers[2] = meta.q
+answers[2] = q
 return answers

@@ -20,11 +20,11 @@ if #ARGV ~= 4 or #ARGV[2] ~= 7 or #ARGV[4] % KEY_BYTES ~= 0 or #ARGV[4] > KEY_BY
 end
 local stored = redis.call('HGET', KEYS[3], 'a' .. ARGV[2])
 if stored and stored ~= ARGV[3] then
-  return { 'OK', meta.q, 'CHANGED' }
+  return { 'OK', q, 'CHANGED' }
 end
 local fields = { 'a' .. ARGV[2] }
 for at = 1, #ARGV[4], KEY_BYTES do
   fields[#fields + 1] = 'k' .. sub(ARGV[4], at, at + KEY_BYTES - 1)
 end
 redis.call('HDEL', KEYS[3], unpack(fields))
-return { 'OK', meta.q, 'OK' }
+return { 'OK', q, 'OK' }

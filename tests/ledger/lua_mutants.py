@@ -43,7 +43,7 @@ MUTANTS = (
     Mutant(
         "tick: hold without the window check",
         "parts/hold",
-        "window.H - window.K + price > window.X or ",
+        "windows[w + 1] - windows[w + 3] + price > windows[w + 4] or ",
         "",
     ),
     Mutant(
@@ -163,7 +163,7 @@ MUTANTS = (
     Mutant(
         "tick: late without the window",
         "parts/late",
-        "window.H - window.K + taken > window.X or ",
+        "windows[w + 1] - windows[w + 3] + taken > windows[w + 4] or ",
         "",
     ),
     Mutant("tick: a hold may begin after it was booked late", "parts/late", "  pass(id)\n", ""),
@@ -179,20 +179,16 @@ MUTANTS = (
         "fact_count > room - 2 * open_holds - SPARE_FACTS",
         "false",
     ),
-    Mutant("guard: no epoch", "parts/guard", "if meta.epoch ~= caller_epoch then", "if false then"),
-    Mutant(
-        "guard: no watermark", "parts/guard", "if not (meta.q >= watermark) then", "if false then"
-    ),
-    Mutant("guard: no freeze", "parts/guard", "if meta.frozen == 1 then", "if false then"),
-    Mutant(
-        "guard: a clock that goes back", "parts/guard", "if now < meta.clock then", "if false then"
-    ),
-    Mutant("guard: no clock of the caller", "parts/guard", "<= MAX_SKEW_MS) then", "<= 9e15) then"),
+    Mutant("guard: no epoch", "parts/guard", "if epoch ~= caller_epoch then", "if false then"),
+    Mutant("guard: no watermark", "parts/guard", "if not (q >= watermark) then", "if false then"),
+    Mutant("guard: no freeze", "parts/guard", "if frozen == 1 then", "if false then"),
+    Mutant("guard: a clock that goes back", "parts/guard", "if now < clock then", "if false then"),
+    Mutant("guard: no clock of the caller", "parts/guard", "<= MAX_SKEW_MS and", "<= 9e15 and"),
     Mutant(
         "journal: not chained",
         "parts/commit",
-        "local entry_head = meta.chain ..",
-        "local entry_head = string.rep('0', 16) ..",
+        "spack('<c16dI4HB', chain, ",
+        "spack('<c16dI4HB', string.rep('0', 16), ",
     ),
     Mutant(
         "journal: aseq stays",
@@ -203,14 +199,14 @@ MUTANTS = (
     Mutant(
         "ack: added up, not absolute",
         "ack",
-        "    window.K = returned\n",
-        "    window.K = window.K + returned\n",
+        "    windows[w + 3] = returned\n",
+        "    windows[w + 3] = windows[w + 3] + returned\n",
     ),
     Mutant(
         "ack: an older one counts back",
         "ack",
-        "if window and returned > window.K then",
-        "if window then",
+        "if w and returned > windows[w + 3] then",
+        "if w then",
     ),
     Mutant(
         "ack: any chain will do", "ack", "if sub(entry, 1, 16) ~= ARGV[3] then", "if false then"
@@ -218,10 +214,12 @@ MUTANTS = (
     Mutant(
         "ack: open holds are removed too",
         "ack",
-        "if values[i] and byte(values[i]) == byte('D') then",
-        "if values[i] then",
+        "if value and byte(value) == CLOSED_MARK then",
+        "if value then",
     ),
-    Mutant("ack: trims what is to be kept", "ack", "math.max(q - keep, 0)", "q"),
+    Mutant(
+        "ack: trims what is to be kept", "ack", "math.max(acknowledged - keep, 0)", "acknowledged"
+    ),
     Mutant(
         "control: applied again",
         "parts/control",
@@ -262,7 +260,7 @@ MUTANTS = (
     Mutant(
         "load_end: a snapshot of any epoch",
         "load_end",
-        "if sunpack('<d', ARGV[2]) ~= meta.epoch then",
+        "if sunpack('<d', ARGV[2]) ~= epoch then",
         "if false then",
     ),
     Mutant(
@@ -293,17 +291,18 @@ MUTANTS = (
         "if stored and stored ~= ARGV[3] then",
         "if false then",
     ),
+    Mutant("dials: a new window forgets what is held", "dials", "if not w then", "if true then"),
+    Mutant("open: an older epoch", "open", "if before and before >= epoch then", "if false then"),
     Mutant(
-        "dials: a new window forgets what is held", "dials", "if not window then", "if true then"
+        "open: without what Postgres had open",
+        "open",
+        "credit_type, held, 0, 0, units",
+        "credit_type, 0, 0, 0, units",
     ),
-    Mutant(
-        "open: an older epoch", "open", "if before and before.epoch >= epoch then", "if false then"
-    ),
-    Mutant("open: without what Postgres had open", "open", "H = held, R = 0", "H = 0, R = 0"),
     Mutant(
         "freeze: of any epoch",
         "freeze",
-        "if meta.epoch ~= sunpack('<d', ARGV[1]) then",
+        "if epoch ~= sunpack('<d', ARGV[1]) then",
         "if false then",
     ),
     Mutant(
@@ -485,8 +484,8 @@ MUTANTS = (
     Mutant(
         "load_limits: of another epoch",
         "load_limits",
-        "~= meta.epoch then",
-        "~= meta.epoch and false then",
+        "~= epoch then",
+        "~= epoch and false then",
     ),
     Mutant(
         "reach: a limited lot is for every route",
@@ -551,7 +550,7 @@ MUTANTS = (
     Mutant(
         "plain hold: without the window check",
         "parts/plain_hold",
-        "window.H - window.K + ceiling > window.X or ",
+        "held - windows[w + 3] + ceiling > windows[w + 4] or ",
         "",
     ),
     Mutant(
@@ -611,8 +610,8 @@ MUTANTS = (
     Mutant(
         "plain hold: an account that is frozen",
         "parts/plain_hold",
-        "or ends ~= PLAIN_END + 1 or ",
-        "or ends < PLAIN_END or ",
+        "or ends ~= PLAIN_ACTIVE or ",
+        "or ends < PLAIN_ACTIVE or ",
     ),
     Mutant(
         "plain hold: from lots of another type",
@@ -653,8 +652,8 @@ MUTANTS = (
     Mutant(
         "plain hold: aseq stays",
         "parts/plain_hold",
-        "aseq, remaining = aseq + 1, ",
-        "aseq, remaining = aseq, ",
+        "aseq, remaining, balance = aseq + 1, ",
+        "aseq, remaining, balance = aseq, ",
     ),
     Mutant(
         "plain settle: gives back twice",
@@ -682,15 +681,15 @@ MUTANTS = (
     ),
     Mutant(
         "plain settle: a void or an expiry captures",
-        "parts/plain_settle",
-        " or reason < 1 or reason >= 20",
-        "",
+        "tick",
+        "reason < FIRST_VOID and reason >= FIRST_CAPTURE and mark",
+        "mark",
     ),
     Mutant(
         "plain settle: more than was held",
-        "parts/plain_settle",
-        "not price or captured > price or ",
-        "not price or ",
+        "tick",
+        "if captured < price then",
+        "if captured ~= price then",
     ),
     Mutant(
         "plain settle: a hold that this call has closed",

@@ -183,7 +183,7 @@ def test_the_window_bounds_what_postgres_does_not_know(each_redis_url: str, name
     first = rig.hold_line(30)
     assert rig.tick(first, rig.hold_line(21), rig.hold_line(20)) == ["HELD 70", "BUSY", "HELD 50"]
     # Held credit that came back is not spent, but Postgres has to know that first.
-    rig.tick(b"S" + first[1:13] + bytes(6) + bytes([20, 0, 0]))
+    rig.tick(b"SDc" + bytes(6) + first[1:13] + bytes([20, 0, 0]))
     assert rig.tick(rig.hold_line(1)) == ["BUSY"]
     assert rig.ack(rig.entries[-1]) == "OK"
     assert rig.tick(rig.hold_line(31), rig.hold_line(30)) == ["BUSY", "HELD 50"]

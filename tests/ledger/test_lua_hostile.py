@@ -228,6 +228,7 @@ def test_lines_of_no_sense_are_refused(shard: HostileShard) -> None:
     other = hold_id(1_000, SESSION + 1)
     wrong = [
         *(shard.hold_line()[:end] for end in range(58)),
+        *(b"K" + shard.hold_line()[1:end] for end in range(1, 58)),
         shard.hold_line(detail=b"x" * 1_024) + b"x",
         *(_ceiling(shard.hold_line(), amount) for amount in (0, 1_001, *TOO_MUCH)),
         shard.hold_line()[:1] + (MAX_N + 1).to_bytes(8, "big") + shard.hold_line()[9:],
@@ -236,8 +237,12 @@ def test_lines_of_no_sense_are_refused(shard: HostileShard) -> None:
         *(settle_line(shard.opened, amount, 1) for amount in (401, *TOO_MUCH)),
         *(settle_line(shard.opened, 0, reason) for reason in (0, 40, 41, 99, 255)),
         *(settle_line(shard.opened, 1, reason) for reason in (20, 39, 40)),
-        *(settle_line(shard.opened, 5, 1)[:end] for end in range(22)),
+        *(settle_line(shard.opened, 5, 1)[:end] for end in range(24)),
         settle_line(shard.opened, 5, 1, detail=b"x" * 1_024) + b"x",
+        *(
+            b"S" + mark + settle_line(shard.opened, 5, 1)[3:]
+            for mark in (b"Dv", b"Dl", b"Hc", bytes(2))
+        ),
         *(_late(shard, amount) for amount in TOO_MUCH),
         *(_late(shard, 5)[:end] for end in range(43)),
         _late(shard, 5) + b"x" * 1_025,

@@ -45,7 +45,7 @@ class Mutant:
     why: str = ""
 
 
-NO_WATERMARK = ("if not (meta.q >= watermark) then", "if false then")
+NO_WATERMARK = ("if not (q >= watermark) then", "if false then")
 NO_CHAIN_IN_ACK = ("if sub(entry, 1, 16) ~= ARGV[3] then", "if false then")
 NO_CHAIN_IN_POSTING = (
     posting,
@@ -187,8 +187,8 @@ MUTANTS = (
         "window",
         "holds are granted however much is not posted",
         lua=(
-            ("window.H - window.K + price > window.X", "false"),
-            ("window.H - window.K + ceiling > window.X", "false"),
+            ("windows[w + 1] - windows[w + 3] + price > windows[w + 4]", "false"),
+            ("held - windows[w + 3] + ceiling > windows[w + 4]", "false"),
         ),
     ),
     Mutant(
@@ -272,7 +272,7 @@ MUTANTS = (
     Mutant(
         "epoch of the snapshot",
         "an account is loaded from an older epoch's state",
-        lua=(("if sunpack('<d', ARGV[2]) ~= meta.epoch then", "if false then"),),
+        lua=(("if sunpack('<d', ARGV[2]) ~= epoch then", "if false then"),),
         expected=False,
         why="the load runs under the guard of its own epoch, and reads after it began",
     ),
@@ -367,14 +367,14 @@ MUTANTS = (
     Mutant(
         "two clocks",
         "a caller whose clock is far from Redis' is served",
-        lua=(("if not (math.abs(now - caller_ms) <= MAX_SKEW_MS) then", "if false then"),),
+        lua=(("if not (now - caller_ms <= MAX_SKEW_MS and caller_ms - now <= MAX_SKEW_MS) then", "if false then"),),
         expected=False,
         why="only the edges of deadlines and lots move; no sum does",
     ),
     Mutant(
         "clock that never goes back",
         "Redis' clock may go back",
-        lua=(("if now < meta.clock then", "if false then"),),
+        lua=(("if now < clock then", "if false then"),),
         expected=False,
         why="only the edges of deadlines and lots move; no sum does",
     ),

@@ -1,8 +1,8 @@
 -- Ends the open hold `id`, whose bytes are `raw`: `captured` of its price is spent, the rest goes back. `loans` is where
 -- they begin in `raw`; `ending` is reason, status and detail as they go into the fact. Returns the answer.
 local function close_hold(id, raw, price, credit_type, loans, outcome, captured, ending)
-  local window = meta.by_type[credit_type]
-  if not window then
+  local w = window_of(windows, credit_type)
+  if not w then
     return 'CORRUPT'
   end
   if captured == price and outcome == 'c' then
@@ -63,7 +63,7 @@ local function close_hold(id, raw, price, credit_type, loans, outcome, captured,
   if loans <= #raw then
     limits().give_loans_back(id, raw, loans, outcome, captured)
   end
-  window.R = window.R + price
+  windows[w + 2] = windows[w + 2] + price
   open_holds = open_holds > 0 and open_holds - 1 or 0
   local mark = spack('<c1c1I6', 'D', outcome, captured)
   hold_states[id] = mark

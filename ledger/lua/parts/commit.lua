@@ -6,39 +6,46 @@ local MAX_FACTS = 65535 -- what the two bytes of an entry's count can say
 if fact_count > MAX_FACTS then
   return redis.error_reply('BADARG more facts than one entry can count')
 end
-for field, account in pairs(changed_accounts) do
-  local count = #balances_written
-  balances_written[count + 1], balances_written[count + 2] = field, pack_account(account)
+if changed_accounts then
+  for field, account in pairs(changed_accounts) do
+    local count = #balances_written
+    balances_written[count + 1], balances_written[count + 2] = field, pack_account(account)
+  end
 end
 if fact_count > 0 then
-  local entry_head = meta.chain .. spack('<dI4HB', now, session, fact_count, #meta.windows)
-  for i = 1, #meta.windows do
-    local window = meta.windows[i]
-    entry_head = entry_head .. spack('<Bdd', window.type, window.H, window.R)
+  local entry_head
+  if #windows == A_TYPE then
+    entry_head = spack('<c16dI4HBBdd', chain, now, session, fact_count, 1, windows[1], windows[2], windows[3])
+  else
+    entry_head = spack('<c16dI4HB', chain, now, session, fact_count, #windows / A_TYPE)
+    for w = 1, #windows, A_TYPE do
+      entry_head = entry_head .. spack('<Bdd', windows[w], windows[w + 1], windows[w + 2])
+    end
   end
   -- All that is chained becomes one string at once: the longer a string, the more it costs to make.
-  facts[0] = entry_head
-  local rest = table.concat(facts, '', 0, #facts)
-  local before = meta.q
-  meta.q = before + fact_count
-  meta.chain = sub(redis.sha1hex(rest), 1, 16)
-  local added = redis.pcall('XADD', KEYS[2], format('%d-%d', meta.epoch, meta.q), 'f', meta.chain .. rest)
+  facts[1] = entry_head
+  local rest = table.concat(facts)
+  chain = sub(redis.sha1hex(rest), 1, 16)
+  local added = redis.pcall('XADD', KEYS[2], format('%d-%d', epoch, q + fact_count), 'f', chain .. rest)
   if type(added) == 'table' and added.err then
     if string.find(added.err, 'equal or smaller', 1, true) then
       -- The stream is ahead of the state: another history wrote these positions.
-      return { 'REGRESS', before }
+      return { 'REGRESS', q }
     end
     return added
   end
+  q = q + fact_count
 end
-for first = 1, #balances_written, WRITES_AT_ONCE do
-  local last = math.min(first + WRITES_AT_ONCE - 1, #balances_written)
-  redis.call('HSET', KEYS[3], unpack(balances_written, first, last))
+local count = #balances_written
+for first = 1, count, WRITES_AT_ONCE do
+  local last = first + WRITES_AT_ONCE - 1
+  call('HSET', KEYS[3], unpack(balances_written, first, last < count and last or count))
 end
-for first = 1, #holds_written, WRITES_AT_ONCE do
-  redis.call('HSET', KEYS[4], unpack(holds_written, first, math.min(first + WRITES_AT_ONCE - 1, #holds_written)))
+count = #holds_written
+for first = 1, count, WRITES_AT_ONCE do
+  local last = first + WRITES_AT_ONCE - 1
+  call('HSET', KEYS[4], unpack(holds_written, first, last < count and last or count))
 end
 if fact_count > 0 then
-  meta.clock = now
-  redis.call('SET', KEYS[1], pack_meta(meta))
+  call('SET', KEYS[1], pack_meta(epoch, q, posted_q, journal_cap, now, open_holds, frozen, chain, windows))
 end

@@ -9,9 +9,6 @@
 -- Every hold that parts/plain_hold.lua leaves. It gets the fields of account and key, and what was read of them; an
 -- earlier line of the call may have changed both.
 local function hold(line, kind, account_field, account_raw, key_field, key_raw)
-  if #line < HOLD_BYTES then
-    return 'BADLINE'
-  end
   local n, id_session, account_id, key_id, held_type, ceiling, _, _, _, scope, interval, burst =
     sunpack('>I8I4<c7c7BI6I4HI6BI5I6', line, 2)
   local id, only_check, detail_at = sub(line, 2, 13), kind == CHECK, HOLD_BYTES + 1
@@ -73,8 +70,8 @@ local function hold(line, kind, account_field, account_raw, key_field, key_raw)
   end
 
   -- What it costs, and whether there is enough for it.
-  local window = meta.by_type[held_type]
-  if not window then
+  local w = window_of(windows, held_type)
+  if not w then
     return 'NOTYPE'
   end
   local p, available, balance, due, barred = pool_of(account, held_type), 0, 0, 0, nil
@@ -109,11 +106,11 @@ local function hold(line, kind, account_field, account_raw, key_field, key_raw)
       answer = format('INSUFFICIENT %.0f', available)
       return asked and answer .. limits().standing(tat, interval, burst, asked) or answer
     end
-    if price > window.X then
-      return format('TOOLARGE %.0f', window.X) -- waiting would not help
+    if price > windows[w + 4] then
+      return format('TOOLARGE %.0f', windows[w + 4]) -- waiting would not help
     end
   end
-  if not only_check and (window.H - window.K + price > window.X or window.H > MAX_COUNT / 2
+  if not only_check and (windows[w + 1] - windows[w + 3] + price > windows[w + 4] or windows[w + 1] > MOST_HELD
       or fact_count > room - 2 * open_holds - SPARE_FACTS) then
     return 'BUSY'
   end
@@ -135,7 +132,7 @@ local function hold(line, kind, account_field, account_raw, key_field, key_raw)
   if due > 0 then
     expire_due(account_id, account, p)
   end
-  window.H = window.H + price
+  windows[w + 1] = windows[w + 1] + price
   open_holds = open_holds + 1
   session_highest = n
   session_used = true

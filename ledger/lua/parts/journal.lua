@@ -1,10 +1,16 @@
 -- What a call says to the journal, and what it writes with it (parts/commit.lua).
 
--- A list with places for what most calls put into it: to let it grow costs more than to fill it.
+-- A list with places for what a call puts into it, of few lines or of many: to let one grow costs more than to fill it.
+local many = #ARGV > 5
 local function roomy()
-  return { nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil }
+  if many then
+    return { nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil,
+      nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil }
+  end
+  return { nil, nil, nil, nil, nil, nil, nil, nil }
 end
 
-local facts, fact_count = roomy(), 0 -- the bytes of all facts, in pieces
-local changed_accounts = {} -- field -> account
+local facts, fact_count = roomy(), 0 -- the entry's head, then the bytes of all facts, in pieces
+facts[1] = ''
+local changed_accounts -- field -> account; nil where none has changed
 local balances_written, holds_written = roomy(), roomy() -- field, value, field, value...

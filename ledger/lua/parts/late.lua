@@ -76,8 +76,8 @@ local function late(line)
   if not account then
     return missing
   end
-  local window = meta.by_type[credit_type]
-  if not window then
+  local w = window_of(windows, credit_type)
+  if not w then
     return 'NOTYPE'
   end
   local others = claim and claims().kept_by_owner(claim, id)
@@ -93,7 +93,7 @@ local function late(line)
     return 'NEWREACH'
   end
   local taken = p and not others and math.max(math.min(amount, available_in(account, p) - units), 0) or 0
-  if window.H - window.K + taken > window.X or fact_count > room - 2 * open_holds then
+  if windows[w + 1] - windows[w + 3] + taken > windows[w + 4] or fact_count > room - 2 * open_holds then
     return 'BUSY'
   end
   local count, allocation, balance = 0, '', 0
@@ -102,8 +102,8 @@ local function late(line)
     count, allocation = take(account, p, taken, barred)
     balance = balance_of(account, p)
   end
-  window.H = window.H + taken
-  window.R = window.R + taken
+  windows[w + 1] = windows[w + 1] + taken
+  windows[w + 2] = windows[w + 2] + taken
   append('L', spack('<c12c7c7BI6I6I4HBHI5i8B', id, account_id, key_id, credit_type, taken, amount - taken, version,
     rule, reason, status, next_aseq(account_field, account), balance, count) .. allocation .. detail)
   local mark = spack('<c1c1I6', 'D', 'l', taken)

@@ -1,7 +1,7 @@
 -- A hold as nearly all are, in one go: nothing is asked besides the key's own rate, and the account's end has all that
 -- decides (parts/account.lua). Only what plainly passes is done here; hold.lua decides everything else, with
 -- its reasons. A part of the loop in tick.lua, as that is.
-if kind == CHECK or #line < HOLD_BYTES or #line > HOLD_BYTES + MAX_DETAIL then
+if #line > HOLD_BYTES + MAX_DETAIL then
   break
 end
 local place, key_place, account_raw, key_raw = fresh[account_field], nil, read[at], read[at + 1]
@@ -21,19 +21,23 @@ local n, id_session, account_id, _, held_type, ceiling, _, _, scope, interval, b
   sunpack('>I8I4<I7I7BI6I6I6BI5I6', line, 2)
 local account_type, lots, rest, soonest, lot, priority, expiry, aseq, remaining, ends =
   sunpack('<BBI6I6I5BI6I5I6B', account_raw, #account_raw - 37)
+local balance = remaining + rest
 local key_status, key_account, scopes, key_expiry, tat = sunpack('<BI7BI6d', key_raw)
-local window = meta.by_type[held_type]
+if windows[w] ~= held_type then
+  w = window_of(windows, held_type)
+end
+local held = w and windows[w + 1]
 if scope ~= SCOPE_CALL or not session_highest or n <= session_highest or n > MAX_N
-    or id_session ~= session or session == 0 or ceiling < 1 or not window
+    or id_session ~= session or session == 0 or ceiling < 1 or not w
     -- The account: in use, its bytes add up, nothing is due, its first lot has enough for all of it.
-    or ends ~= PLAIN_END + 1 or #account_raw ~= PLAIN_BYTES + LOT_BYTES * lots or account_type ~= held_type
-    or soonest <= now or remaining < ceiling or remaining + rest > MAX_AMOUNT
+    or ends ~= PLAIN_ACTIVE or #account_raw ~= PLAIN_BYTES + LOT_BYTES * lots or account_type ~= held_type
+    or soonest <= now or remaining < ceiling or balance > MAX_AMOUNT
     -- The key: of this account, in use, without caps, and within its rate.
     or key_account ~= account_id or account_id > MAX_COUNT or key_status ~= 1 or key_expiry <= now
     or scopes % 2 == 0 or scopes >= HAS_CAPS
     or not (tat >= 0 and tat <= MAX_COUNT and tat % 1 == 0) or interval > 0 and tat > now_us + burst
     -- The window and the journal have room.
-    or window.H - window.K + ceiling > window.X or window.H > MAX_COUNT / 2
+    or held - windows[w + 3] + ceiling > windows[w + 4] or held > MOST_HELD
     or fact_count > room - 2 * open_holds - SPARE_FACTS then
   break
 end
@@ -43,21 +47,21 @@ if interval > 0 then
   balances_written[key_place] = key_field
   balances_written[key_place + 1] = spack('<c15d', key_raw, (tat > now_us and tat or now_us) + interval)
 end
-aseq, remaining = aseq + 1, remaining - ceiling
+aseq, remaining, balance = aseq + 1, remaining - ceiling, balance - ceiling
 place = place or #balances_written + 1
 balances_written[place] = account_field
 balances_written[place + 1] =
   spack(changes[lots] or format('<c%dI5I6B', #account_raw - 12), account_raw, aseq, remaining, ends)
 fresh[account_field] = place
-window.H = window.H + ceiling
+windows[w + 1] = held + ceiling
 open_holds = open_holds + 1
 session_highest, session_used = n, true
 local id = sub(line, 2, 13)
 local detail = #line > HOLD_BYTES and sub(line, HOLD_BYTES + 1) or ''
-local fact = spack('<c1Hc45I5i8BI5BI6I6c0', 'H', 77 + #detail, sub(line, 2, 46), aseq, remaining + rest, 1,
+local fact = spack('<c1Hc45I5i8BI5BI6I6c0', 'H', 77 + #detail, sub(line, 2, 46), aseq, balance, 1,
   lot, priority, expiry, ceiling, detail)
 facts[#facts + 1] = fact
 fact_count = fact_count + 1
 local count = #holds_written
 holds_written[count + 1], holds_written[count + 2] = id, fact
-answer = remaining + rest
+answer = balance

@@ -1,23 +1,24 @@
 -- The end of a hold as nearly all are: captured, all of it or less, from one lot. What is different is left to
--- settle.lua and close_hold.lua, as in plain_hold.lua. `price` is there only where the hold is open and its bytes add
--- up, without loans behind it.
-local price, reason = prices[hold_at], byte(line, 20)
+-- settle.lua and close_hold.lua, as in plain_hold.lua. `price` is there only where the line captures something
+-- and the hold is open and its bytes add up, without loans behind it; the account only where that is less.
 -- What an earlier line of this call has done to the hold is newer than what was read.
-if not price or captured > price or reason < 1 or reason >= 20 or #line > SETTLE_BYTES + MAX_DETAIL or hold_states[id] ~= nil then
+if not price or hold_states[id] ~= nil then
   break
 end
-local window = meta.by_type[held_types[hold_at]]
-if not window then
+if windows[w] ~= held_types[hold_at] then
+  w = window_of(windows, held_types[hold_at])
+end
+if not w then
   break
 end
 if captured == price then
   -- No balance moves: neither account nor key is touched, and there is no aseq.
-  -- Its fact in three pieces that are there already: the head, of a length that nearly all have, id and ending.
+  -- Its fact in two pieces: the head, of a length that nearly all have, and what the line has of it.
   if #line ~= head_of then
-    head_of, capture_head = #line, spack('<c1H', 'F', #line - 7)
+    head_of, capture_head = #line, spack('<c1H', 'F', #line - 9)
   end
   local pieces = #facts
-  facts[pieces + 1], facts[pieces + 2], facts[pieces + 3] = capture_head, id, sub(line, 20)
+  facts[pieces + 1], facts[pieces + 2] = capture_head, sub(line, 10)
 else
   local raw, at_account = found[hold_at], account_places[hold_at]
   local account_field = wanted[at_account]
@@ -30,9 +31,10 @@ else
     sunpack('<BBI6I6I5BI6I5I6B', account_raw, #account_raw - 37)
   local from_lots, from_lot, _, _, amount = sunpack('<BI5BI6I6', raw, 62)
   local left = price - captured
-  if ends ~= PLAIN_END + 1 or #account_raw ~= PLAIN_BYTES + LOT_BYTES * lots or account_type ~= held_types[hold_at]
+  local balance = remaining + rest + left
+  if ends ~= PLAIN_ACTIVE or #account_raw ~= PLAIN_BYTES + LOT_BYTES * lots or account_type ~= held_types[hold_at]
       or soonest <= now or from_lots ~= 1 or from_lot ~= lot or amount ~= price
-      or remaining + rest + left > MAX_AMOUNT then
+      or balance > MAX_AMOUNT then
     break
   end
   aseq, remaining = aseq + 1, remaining + left
@@ -41,13 +43,13 @@ else
   balances_written[place + 1] =
     spack(changes[lots] or format('<c%dI5I6B', #account_raw - 12), account_raw, aseq, remaining, ends)
   fresh[account_field] = place
-  facts[#facts + 1] = spack('<c1Hc12c1I6c3c7BI5i8I6BI5I6c0', 'S', 39 + #line, id, 'c', captured,
-    sub(line, 20), sub(account_field, 2), account_type, aseq, remaining + rest, 0, 1, lot, left, sub(line, 23))
+  facts[#facts + 1] = spack('<c1Hc12c1I6c3c7BI5i8I6BI5I6c0', 'S', 37 + #line, id, 'c', captured,
+    sub(line, 22), account_ids[hold_at], account_type, aseq, balance, 0, 1, lot, left, sub(line, 25))
 end
 fact_count = fact_count + 1
-window.R = window.R + price
+windows[w + 2] = windows[w + 2] + price
 open_holds = open_holds > 0 and open_holds - 1 or 0
-local mark = 'Dc' .. sub(line, 14, 19)
+local mark = sub(line, 2, 9)
 hold_states[id] = mark
 local count = #holds_written
 holds_written[count + 1], holds_written[count + 2] = id, mark

@@ -7,6 +7,7 @@ end
 -- A fact of an account: the caller puts the number into the fact.
 local function next_aseq(field, account)
   account[3] = account[3] + 1
+  changed_accounts = changed_accounts or {}
   changed_accounts[field] = account
   return account[3]
 end

@@ -1,14 +1,15 @@
--- SETTLE: the one ending of a hold. Line 'S': id c12, captured I6, reason B, status H, detail.
+-- SETTLE: the one ending of a hold. Line 'S': the mark of a capture ('D', 'c', captured I6), id c12, reason B, status H,
+-- detail. So the line has in one piece each what a capture leaves behind: its mark, and from byte 10 on its fact.
 -- Reasons 1..19 capture, 20..39 void, 40 expires (only when the deadline has passed).
--- Bytes 20 on of the line, reason, status and detail, go into the fact as they are. Every settlement that
+-- Bytes 22 on of the line, reason, status and detail, go into any other fact as they are. Every settlement that
 -- parts/plain_settle.lua leaves; returns the answer.
-local function settle(line, id, captured)
+local function settle(line)
   if #line < SETTLE_BYTES or #line > SETTLE_BYTES + MAX_DETAIL then
     return 'BADLINE'
   end
-  local reason = byte(line, 20)
+  local mark, captured, id, reason = sunpack('<HI6c12B', line, 2)
   local outcome = reason >= 1 and reason < 20 and 'c' or reason >= 20 and reason < 40 and 'v' or reason == 40 and 'x'
-  if not outcome or (outcome ~= 'c' and captured > 0) then
+  if mark ~= CAPTURE_MARK or not outcome or (outcome ~= 'c' and captured > 0) then
     return 'BADLINE'
   end
   local raw = state_of(id)
@@ -29,5 +30,5 @@ local function settle(line, id, captured)
   elseif outcome == 'x' and sunpack('<I6', raw, 43) > now then
     return 'EARLY'
   end
-  return close_hold(id, raw, price, credit_type, loans, outcome, captured, sub(line, 20))
+  return close_hold(id, raw, price, credit_type, loans, outcome, captured, sub(line, 22))
 end
