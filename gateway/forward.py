@@ -204,6 +204,7 @@ class Exchange:
                 left -= len(piece)
                 ended = left == 0
             await self._body(piece, watch, more=not ended)
+            behind.show()
         if not ended:
             await self._body(b"", watch, more=False)
 
@@ -228,11 +229,10 @@ class Exchange:
 
 class _Behind:
     """
-    Shows a meter an answer as it passes, each piece when the next one comes.
+    Shows a meter an answer as it passes, each piece when it is written.
 
-    What is written leaves when its turn of the event loop ends, so to read a piece in that turn
-    would keep the client waiting, for the first one above all. However the block ends, the meter
-    has seen all that came.
+    To read it before would keep the client waiting, for the first piece above all. However the
+    block ends, the meter has seen all that came.
     """
 
     __slots__ = ("_head", "_last", "_meter")
@@ -246,22 +246,22 @@ class _Behind:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._show()
+        self.show()
 
     def passes(self, piece: bytes) -> None:
-        """Take a piece, and show the one before it."""
-        if self._last:
-            self._show()
+        """Take the piece that is written next."""
         self._last = piece
 
-    def _show(self) -> None:
+    def show(self) -> None:
+        """Show what is not shown yet; a repeat is harmless."""
         if self._meter is None:
             return
         if self._head is not None:
             self._meter.head(*self._head)
             self._head = None
         if self._last:
-            self._meter.feed(self._last)
+            piece, self._last = self._last, b""
+            self._meter.feed(piece)
 
 
 def _gone(upward: UpstreamRequest) -> End:

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.asgi import Receive, Scope, Send, turn_of
 from gateway.forward import WHOLE_BYTES, Exchange
+from gateway.framing import StrictHttpProtocol
 from gateway.headers import Headers
 from gateway.outcome import End
 from gateway.presence import Presence
@@ -331,19 +332,38 @@ async def test_a_large_metered_answer_is_not_waited_for() -> None:
 EVENT = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\ndata1\r\n"
 
 
-async def test_a_streams_first_piece_leaves_before_it_is_metered() -> None:
-    """To read it would keep the client waiting; the meter sees each piece when the next comes."""
+async def test_a_stream_is_written_before_it_is_metered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To read a piece before would keep the client waiting, for the first one above all."""
+    done = []
+
+    class Noting(Seen):
+        def head(self, status: int, headers: Headers) -> None:
+            done.append(b"head metered")
+            super().head(status, headers)
+
+        def feed(self, piece: bytes) -> None:
+            done.append(b"metered " + piece)
+            super().feed(piece)
+
+    write = StrictHttpProtocol.write
+
+    def noting(connection: StrictHttpProtocol, data: bytes) -> None:
+        done.append(b"written " + data[-7:-2])
+        write(connection, data)
+
+    monkeypatch.setattr(StrictHttpProtocol, "write", noting)
     go_on = asyncio.Event()
-    meter = Seen()
+    meter = Noting()
     script = [read_request(), EVENT, wait_for(go_on), b"5\r\ndata2\r\n0\r\n\r\n"]
     async with passing(script, meter=meter) as (app, client, _):
         await client.send(GET)
         await client.head()
         assert await client.reader.readexactly(10) == b"5\r\ndata1\r\n"
-        assert (meter.status, meter.body) == (0, b"")
         go_on.set()
         assert await app.end() == (End.COMPLETE, 200)
-        assert (meter.status, meter.body) == (200, b"data1data2")
+    first, second = done.index(b"written data1"), done.index(b"written data2")
+    assert done[first:][:3] == [b"written data1", b"head metered", b"metered data1"]
+    assert done[second:][:2] == [b"written data2", b"metered data2"]
 
 
 @pytest.mark.parametrize(
