@@ -38,14 +38,22 @@ MOST_ENTRIES = 1_000
 """Read at once; an entry has one fact at rest and sixteen or more under load: a transaction's."""
 
 GATHER_S = 0.05
-"""Rest after posting, so that the next transaction finds more: each costs the steward and Postgres
+"""Rest under load, so that the next transaction finds more: each costs the steward and Postgres
 a few milliseconds, whatever is in it."""
+
+ENOUGH_FACTS = 1_000
+"""What makes a transaction cheap. Where fewer come, the rest becomes longer: on a small machine the
+steward's work is in the way of the very requests that it posts."""
+
+LOW_WINDOW = 10
+"""Of a window, one part in so many may be used before posting rests no longer than under load:
+a full one refuses calls."""
 
 PROMPT_S = 0.02
 """Rest where strict routes wait for what there is to post."""
 
-LONGEST_REST_S = 0.1
-"""Rest when nothing happens; a charge is in Postgres well within two seconds."""
+LONGEST_REST_S = 0.2
+"""Rest when little happens; a charge is in Postgres well within two seconds."""
 
 KEPT_FACTS = 20_000
 """Acknowledged facts that stay in the journal, for a Postgres that lost its last commits."""
@@ -76,6 +84,7 @@ class Poster:
         """Look every `PROMPT_S`, also at rest: strict routes wait for what there is to post."""
         self.behind = 0
         """Facts that were in the journal and not in Postgres when last looked at."""
+        self._low = False  # some window, when last looked at
 
     async def run(self) -> None:
         """
@@ -92,8 +101,10 @@ class Poster:
                 continue
             if self.prompt:
                 rest_s = PROMPT_S
+            elif facts >= ENOUGH_FACTS or (facts and self._low):
+                rest_s = GATHER_S
             else:
-                rest_s = GATHER_S if facts else min(rest_s * 2, LONGEST_REST_S)
+                rest_s = min(rest_s * 2, LONGEST_REST_S)
             await self._clock.sleep(rest_s)
 
     async def step(self) -> int:
@@ -121,6 +132,7 @@ class Poster:
             await self._look()
             return 0
         self.behind = meta.q - row.last_q
+        self._low = any((one.held - one.posted) * LOW_WINDOW > one.window for one in meta.types)
         facts = 0
         if tail:
             facts = await self._post(link, row, tail)

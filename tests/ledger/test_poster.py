@@ -63,7 +63,7 @@ async def test_what_is_posted_reopens_the_window_and_loses_its_mark(parts: Parts
     assert (await customer.balance()).used == 10
 
 
-@pytest.mark.parametrize(("prompt", "longest_s"), [(False, 0.1), (True, 0.02)])
+@pytest.mark.parametrize(("prompt", "longest_s"), [(False, 0.2), (True, 0.02)])
 async def test_at_rest_it_looks_more_often_where_strict_routes_wait(
     parts: Parts, monkeypatch: pytest.MonkeyPatch, prompt: bool, longest_s: float
 ) -> None:
@@ -81,6 +81,38 @@ async def test_at_rest_it_looks_more_often_where_strict_routes_wait(
     with pytest.raises(asyncio.CancelledError):
         await parts.poster.run()
     assert max(rests) == longest_s
+
+
+@pytest.mark.parametrize(
+    ("calls", "units", "rests_s"),
+    [(1, 100_000, [0.04, 0.08, 0.16, 0.2, 0.2]), (1, 100_001, [0.05] * 5), (500, 1, [0.05] * 5)],
+)
+async def test_few_facts_wait_for_more_unless_they_fill_a_window(
+    parts: Parts,
+    monkeypatch: pytest.MonkeyPatch,
+    calls: int,
+    units: int,
+    rests_s: list[float],
+) -> None:
+    customer = await parts.customer(1_000_000)
+    await parts.post_all()
+    rests: list[float] = []
+
+    async def come() -> None:
+        """So many calls, of two facts each, as if they came while the poster rests."""
+        await asyncio.gather(*(customer.spend(units) for _ in range(calls)))
+
+    async def rest(seconds: float) -> None:
+        rests.append(seconds)
+        if len(rests) == len(rests_s):
+            raise asyncio.CancelledError
+        await come()
+
+    monkeypatch.setattr(parts.poster._clock, "sleep", rest)
+    await come()
+    with pytest.raises(asyncio.CancelledError):
+        await parts.poster.run()
+    assert rests == rests_s
 
 
 async def test_an_open_hold_keeps_its_units_in_the_window(parts: Parts) -> None:
