@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from statistics import median
 
 from bench.found import Found
 from bench.peers import PEERS, Peer
@@ -12,6 +13,10 @@ from bench.turns import Rounds, charged, in_turns, table
 
 USUAL, MANY, ONE = 32, 256, 1
 """Connections: what is compared, where growth shows, and where latency does."""
+
+SHORT = 3
+"""At one connection a round is cut into so many, in turns with the peers': what a machine is like
+from minute to minute moves a lone request more than what is compared."""
 
 
 async def cpu(run: Run) -> Found:
@@ -25,20 +30,35 @@ async def cpu(run: Run) -> Found:
         peers = {name: await stack.enter_async_context(PEERS[name](shared)) for name in run.peers}
         run.say("warming up")
         [warm] = await in_turns(peers, shared.upstream, connections=[USUAL], rounds=1, seconds=1)
-        run.say(" and ".join(f"{at:,}" for at in run.connections) + " connections")
-        seen = await in_turns(
-            peers,
-            shared.upstream,
-            connections=run.connections,
-            rounds=run.rounds,
-            seconds=run.seconds,
-        )
-        measured = dict(zip(run.connections, seen, strict=True))
+        measured = {}
+        if ONE in run.connections:
+            run.say("1 connection")  # first: after many, the steward posts for a while
+            [measured[ONE]] = await in_turns(
+                peers,
+                shared.upstream,
+                connections=[ONE],
+                rounds=run.rounds * SHORT,
+                seconds=run.seconds // SHORT,
+            )
+        more = [at for at in run.connections if at != ONE]
+        if more:
+            run.say(" and ".join(f"{at:,}" for at in more) + " connections")
+            seen = await in_turns(
+                peers,
+                shared.upstream,
+                connections=more,
+                rounds=run.rounds,
+                seconds=run.seconds,
+            )
+            measured |= dict(zip(more, seen, strict=True))
         for connections, by_peer in measured.items():
             plural = "" if connections == ONE else "s"
             found.tables.append(table(f"{connections} connection{plural}", by_peer))
-        forwarded = {name: sum(one[name].forwarded for one in (warm, *seen)) for name in run.peers}
-        slack = USUAL + run.rounds * sum(run.connections)
+        forwarded = {
+            name: sum(one[name].forwarded for one in (warm, *measured.values()))
+            for name in run.peers
+        }
+        slack = USUAL + run.rounds * sum(at * SHORT if at == ONE else at for at in run.connections)
         found.counts = await charged(peers, forwarded, price=1, slack=slack)
         found.notes = [
             f"memory of {name} afterwards: {memory_bytes(peer.pids) / 1e6:.0f} MB"
@@ -65,10 +85,18 @@ def _figures(measured: dict[int, dict[str, Rounds]]) -> dict[str, float]:
         if many := measured.get(MANY):
             figures["growth"] = (many["farebox"].us_per_request / ours - 1) * 100
     if (one := measured.get(ONE)) and {"backend", "nginx+lua"} <= one.keys():
-        alone = one["backend"].median_s
-        lua = one["nginx+lua"].median_s - alone
-        figures["latency"] = (one["farebox"].median_s - alone) / max(lua, 1e-6)
+        figures["latency"] = _added(one)
     return figures
+
+
+def _added(one: dict[str, Rounds]) -> float:
+    """Our added median latency against nginx + Lua's: of each round, and of those the median."""
+    names = ("farebox", "nginx+lua", "backend")
+    ours, lua, alone = ([load.median_s for load in one[name].loads] for name in names)
+    return median(
+        (here - least) / max(there - least, 1e-6)
+        for here, there, least in zip(ours, lua, alone, strict=True)
+    )
 
 
 async def _bytes_per_charge(ours: Peer, charges: int) -> float:
