@@ -23,7 +23,7 @@ from ledger.ports import Clock
 from ledger.redis_address import RedisAddress, parse_address
 from ledger.redis_errors import RedisError, ResponseError, error_of
 
-__all__ = ["Link", "LinkFull", "LinkLost", "RedisError", "ResponseError"]
+__all__ = ["Link", "LinkFull", "LinkLost", "RedisError", "ResponseError", "packed"]
 
 Word: TypeAlias = str | bytes | float
 
@@ -52,6 +52,12 @@ class Replied(Protocol):
 
     def set_exception(self, error: RedisError, /) -> None:
         """Take the error; raises nothing."""
+
+
+def packed(*args: Word) -> bytes:
+    """Return a command as it is sent."""
+    command: bytes = hiredis.pack_command(args)  # type: ignore[arg-type]
+    return command
 
 
 class Link(asyncio.Protocol):
@@ -116,20 +122,20 @@ class Link(asyncio.Protocol):
     def send(self, *args: Word) -> "asyncio.Future[Any]":
         """Queue one command for the write at the end of this turn; see `call`."""
         future: asyncio.Future[Any] = self._loop.create_future()
-        self._queue(future, args)
+        self._queue(future, packed(*args))
         return future
 
-    def ask(self, taker: "Replied", *args: Word) -> None:
-        """Send one command now; `taker` is told what `call` returns or raises, when it comes."""
-        self._queue(taker, args, now=True)
+    def ask(self, taker: "Replied", command: bytes) -> None:
+        """
+        Send one command now; `taker` is told what `call` returns or raises, when it comes.
+
+        `command` is what `packed` returns.
+        """
+        self._queue(taker, command, now=True)
         self._flush()
 
     def _queue(
-        self,
-        taker: "Replied | asyncio.Future[Any]",
-        args: tuple[Word, ...],
-        *,
-        now: bool = False,
+        self, taker: "Replied | asyncio.Future[Any]", command: bytes, *, now: bool = False
     ) -> None:
         if self.closed:
             # Certainly not sent, but callers treat a lost connection in one way only.
@@ -140,7 +146,7 @@ class Link(asyncio.Protocol):
             return
         if not (self._unsent or now):
             self._loop.call_soon(self._flush)
-        self._unsent.append(hiredis.pack_command(args))  # type: ignore[arg-type]
+        self._unsent.append(command)
         self._waiting.append((taker, self._clock.monotonic()))
         if self._sweep is None:
             self._sweep = self._loop.call_later(self._timeout_s / SWEEPS_PER_LIMIT, self._look)

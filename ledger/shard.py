@@ -23,10 +23,11 @@ from ledger.asks import (
     Waiting,
     expire,
 )
+from ledger.call_bytes import CallBytes
 from ledger.claims import Claim
 from ledger.errors import LedgerUnavailable
 from ledger.keys import Keys
-from ledger.link import Link, LinkFull, LinkLost, RedisError
+from ledger.link import Link, LinkFull, LinkLost, RedisError, packed
 from ledger.ports import Clock
 from ledger.redis_errors import (
     BusyLoadingError,
@@ -79,8 +80,7 @@ class Shard:
         self._waiting = Waiting()
         self._tick: Tick | None = None  # that is under way
         self._next_comes = False
-        self._keys: tuple[str, ...] = ()  # KEYS of nearly all calls, written for this epoch
-        self._keys_epoch = 0
+        self._calls = CallBytes(keys, self._scripts)
         self._settling_since = 0.0  # the settlement that waits longest; time of the loop
         self._pressing: asyncio.TimerHandle | None = None
         self._sweep: asyncio.TimerHandle | None = None
@@ -238,7 +238,8 @@ class Shard:
         link, standing = verified.link, verified.standing
         if epoch not in (None, standing.epoch):
             raise LedgerUnavailable("another epoch has begun")
-        command = self._command(name, standing, args, account=account)
+        keys = keys_of(self.keys, standing.epoch, account)
+        command = evalsha(self._scripts[name], keys, self._head(standing), args)
         try:
             reply = read_reply(await link.call(*command))
         except (LinkLost, LinkFull) as error:
@@ -315,10 +316,13 @@ class Shard:
         self._tick = tick = Tick(self, link, standing, asks)
         try:
             said = lines_of(asks)
-            command = self._command(
-                said.script, standing, said.lines, session=said.session, claims=said.claims
-            )
-            link.ask(tick, *command)
+            head = self._head(standing, said.session)
+            if said.claims:
+                keys = keys_of(self.keys, standing.epoch, claims=said.claims)
+                command = packed(*evalsha(self._scripts[said.script], keys, head, said.lines))
+            else:
+                command = self._calls.of(said.script, standing.epoch, head, said.lines)
+            link.ask(tick, command)
         except Exception as error:  # noqa: BLE001 - said loudly, and nobody waits for ever
             self.over(tick, error)
 
@@ -382,25 +386,9 @@ class Shard:
         for ask in asks:
             ask.fail(str(error))
 
-    def _command(
-        self,
-        name: str,
-        standing: Standing,
-        args: Sequence[bytes],
-        *,
-        session: int = 0,
-        account: int | None = None,
-        claims: Sequence[Claim] = (),
-    ) -> tuple[str | bytes | int, ...]:
+    def _head(self, standing: Standing, session: int = 0) -> bytes:
         watermark = self._connection.watermark
-        head = HEAD.pack(standing.epoch, watermark, self._clock.now_ms(), session)
-        if claims or account is not None:
-            keys = keys_of(self.keys, standing.epoch, account, claims)
-        else:
-            if standing.epoch != self._keys_epoch:
-                self._keys_epoch, self._keys = standing.epoch, self.keys.of(standing.epoch)
-            keys = self._keys
-        return evalsha(self._scripts[name], keys, head, args)
+        return HEAD.pack(standing.epoch, watermark, self._clock.now_ms(), session)
 
     def _look(self) -> None:
         """Tell those who have waited long enough. One sweep for all of them."""

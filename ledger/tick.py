@@ -95,10 +95,14 @@ def lines_of(asks: list[Ask]) -> Lines:
 
 
 def give_out(tick: Tick, reply: Reply) -> bool:
-    """Tell everybody who asked; return whether the connection's own session is there still."""
+    """
+    Tell everybody who asked; return whether the connection's own session is there still.
+
+    From the last to the first: those that hold stand last, and a client waits for them.
+    """
     q, epoch = reply.q, tick.standing.epoch
     in_session = True
-    for ask, said in zip(tick.asks, reply.answers, strict=True):
+    for ask, said in zip(reversed(tick.asks), reversed(reply.answers), strict=True):
         words: list[Any]
         if isinstance(said, bytes):
             words = said.split()

@@ -114,7 +114,7 @@ async def test_a_warm_request_makes_no_task_no_timer_no_log_call_and_two_writes(
         tasks[coroutine.__qualname__] += 1
         return asyncio.Task(coroutine, loop=loop, **more)
 
-    usual_write, usual_send = Socket.write, Link.send
+    usual_write, usual_queue = Socket.write, Link._queue
 
     def count_write(transport: Any, data: bytes) -> None:
         protocol = transport.get_protocol()
@@ -123,9 +123,9 @@ async def test_a_warm_request_makes_no_task_no_timer_no_log_call_and_two_writes(
             writes[f"to the {to}"] += 1
         usual_write(transport, data)
 
-    def count_command(link: Link, *words: Any) -> Any:
+    def count_command(link: Link, *asked: Any, **more: Any) -> None:
         writes["Redis commands"] += 1
-        return usual_send(link, *words)
+        usual_queue(link, *asked, **more)
 
     call_at = loop.call_at
 
@@ -136,7 +136,7 @@ async def test_a_warm_request_makes_no_task_no_timer_no_log_call_and_two_writes(
         return call_at(when, callback, *args, **more)
 
     monkeypatch.setattr(Socket, "write", count_write)
-    monkeypatch.setattr(Link, "send", count_command)
+    monkeypatch.setattr(Link, "_queue", count_command)
     monkeypatch.setattr(loop, "call_at", count_timer)
     logging.getLogger().addHandler(records)
     loop.set_task_factory(count_task)
@@ -149,7 +149,7 @@ async def test_a_warm_request_makes_no_task_no_timer_no_log_call_and_two_writes(
     assert served == REQUESTS
     assert writes["to the client"] == REQUESTS
     assert writes["to the upstream"] == REQUESTS
-    assert writes["Redis commands"] <= 2 * REQUESTS
+    assert 0 < writes["Redis commands"] <= 2 * REQUESTS
     assert records.count < REQUESTS
     # Jobs beside the requests have tasks and timers, by the clock; no request has one of its own.
     assert [name for name, count in tasks.items() if count >= REQUESTS] == []

@@ -31,6 +31,7 @@ from ledger.records import (
 from ledger.scripts import SETTLING, Scripts
 from ledger.shard import Shard
 from ledger.standing import Standing
+from tests.ledger.command_words import words_in
 
 ACCOUNT, KEY, TYPE = 12, 7, 1
 CLOCK = SystemClock()
@@ -120,9 +121,10 @@ class Flaky:
             raise LinkLost("played: reply lost")
         return reply
 
-    def ask(self, taker: Replied, *args: Any) -> None:
+    def ask(self, taker: Replied, command: bytes) -> None:
         """As `Link.ask`, by way of `call`."""
-        task = asyncio.ensure_future(self._tell(taker, *args))
+        name, sha, keys, *more = words_in(command)
+        task = asyncio.ensure_future(self._tell(taker, name, sha.decode(), int(keys), *more))
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
 

@@ -13,9 +13,10 @@ import pytest
 import redis.asyncio
 
 from ledger import redis_errors
-from ledger.link import MAX_WAITING, Link, LinkFull, LinkLost, Replied
+from ledger.link import MAX_WAITING, Link, LinkFull, LinkLost, Replied, packed
 from ledger.ports import SystemClock
 from ledger.redis_errors import NoScriptError, RedisError, ResponseError
+from tests.ledger.command_words import words_in
 from tests.ledger.loops import LOOPS
 
 pytestmark = pytest.mark.anyio
@@ -33,7 +34,7 @@ TIMEOUT_MS = 200
 class Client(Protocol):
     async def call(self, *args: str | bytes | float) -> Any: ...
 
-    def ask(self, taker: Replied, *args: str | bytes | float) -> None: ...
+    def ask(self, taker: Replied, command: bytes) -> None: ...
 
     def close(self) -> None: ...
 
@@ -81,10 +82,10 @@ class RedisPy:
             except redis.exceptions.ResponseError as error:
                 raise getattr(redis_errors, type(error).__name__)(str(error)) from error
 
-    def ask(self, taker: Replied, *args: str | bytes | float) -> None:
+    def ask(self, taker: Replied, command: bytes) -> None:
         async def tell() -> None:
             try:
-                reply = await self.call(*args)
+                reply = await self.call(*words_in(command))
             except RedisError as error:
                 taker.set_exception(error)
             else:
@@ -162,10 +163,10 @@ async def test_a_caller_that_goes_away_does_not_shift_the_replies(redis_url: str
 async def test_who_asks_is_told_the_reply_or_the_error(client: Client) -> None:
     takers = [Taker() for _ in range(4)]
     takers[3].gone = True
-    client.ask(takers[0], "ECHO", "first")
-    client.ask(takers[3], "ECHO", "to nobody")
-    client.ask(takers[1], "NOSUCHCOMMAND")
-    client.ask(takers[2], "ECHO", "last")
+    client.ask(takers[0], packed("ECHO", "first"))
+    client.ask(takers[3], packed("ECHO", "to nobody"))
+    client.ask(takers[1], packed("NOSUCHCOMMAND"))
+    client.ask(takers[2], packed("ECHO", "last"))
 
     assert await takers[0].told == b"first"
     with pytest.raises(ResponseError):
@@ -178,7 +179,7 @@ async def test_who_asks_is_told_in_the_turn_that_brings_the_reply(redis_url: str
     link = await Link.connect(redis_url, clock=SystemClock())
     taker = Taker()
     waiting = link.send("ECHO", "queued")
-    link.ask(taker, "ECHO", "asked")
+    link.ask(taker, packed("ECHO", "asked"))
 
     await waiting  # both replies came together: a future's waiter goes on in the next turn
 
@@ -190,9 +191,9 @@ async def test_who_asks_is_told_in_the_turn_that_brings_the_reply(redis_url: str
 async def test_who_asks_when_the_connection_has_ended_is_told_so_at_once(redis_url: str) -> None:
     link = await Link.connect(redis_url, clock=SystemClock())
     before, after = Taker(), Taker()
-    link.ask(before, "BLPOP", "nothing", 5)
+    link.ask(before, packed("BLPOP", "nothing", 5))
     link.close()
-    link.ask(after, "ECHO", "too late")
+    link.ask(after, packed("ECHO", "too late"))
 
     for taker in (before, after):
         assert isinstance(taker.told.exception(), LinkLost)

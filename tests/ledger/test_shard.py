@@ -366,7 +366,7 @@ async def test_a_tick_that_cannot_be_written_leaves_nobody_waiting(
         raise ValueError("played")
 
     with monkeypatch.context() as patched:
-        patched.setattr("ledger.shard.evalsha", fail)
+        patched.setattr("ledger.shard.lines_of", fail)
         with pytest.raises(LedgerUnavailable):
             await rig.shard.hold(line(rig))
     assert (await rig.shard.hold(line(rig))).words[0] == b"HELD"

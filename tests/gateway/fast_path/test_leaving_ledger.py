@@ -19,6 +19,7 @@ from ledger.ports import SystemClock
 from tests.charging import Customer
 from tests.gateway.fast_path.rig import Answer, Warm, client_of, get, ledger_waits
 from tests.gateway.serving import until
+from tests.ledger.command_words import words_in
 from tests.upstreams import Connection, answer
 
 pytestmark = pytest.mark.anyio
@@ -294,8 +295,8 @@ def lost_reply(warm: Warm) -> Iterator[asyncio.Event]:
     link, connect = connection.now.link, connection._connect
     back = asyncio.Event()
 
-    def lose(taker: Replied, *command: Any) -> None:
-        done = link.send(*command)
+    def lose(taker: Replied, command: bytes) -> None:
+        done = link.send(*words_in(command))
         done.add_done_callback(lambda _: taker.set_exception(LinkLost("played by the test")))
 
     async def wait() -> Link:
