@@ -22,6 +22,11 @@ FLUSH_EVERY_S = 0.1  # seen soon enough to be read along; what waits takes memor
 LINES_AT_ONCE = 200  # some 60 KB of text: what is made at once stays in the process for good
 MAX_WAITING = 20_000  # some seconds at full speed; beyond it a stuck reader costs lines, not memory
 
+_DOCUMENT = (
+    '{"at":"%s.%06d+00:00","id":"%s"%s,"captured":%d,"reason":%s'
+    ',"ms":%d.%03d,"sent_bytes":%d,"client":%s}\n'
+)
+
 _log = logging.getLogger(__name__)
 
 
@@ -107,14 +112,22 @@ def render(lines: list[Line]) -> bytes:
 
 
 def _document(line: Line) -> str:
-    # Written out: `json.dumps` of the same fields costs three times as much, on every request.
-    second, microsecond = divmod(line.at_us, 1_000_000)
-    asked = _asked(line.method, line.route, line.status, line.account, line.key)
-    return (
-        f'{{"at":"{_moment(second)}.{microsecond:06}+00:00","id":"{line.request_id}"'
-        f'{asked},"captured":{line.captured},"reason":{_quoted(line.reason)}'
-        f',"ms":{line.duration_us / 1000},"sent_bytes":{line.sent_bytes}'
-        f',"client":{_quoted(line.client)}}}\n'
+    # Written out, without a float or a format of its own for any field: `json.dumps` of the same
+    # costs four times as much, on every request.
+    at_us, request_id, method, route, status, account, key, captured, reason, us, sent, client = (
+        line
+    )
+    return _DOCUMENT % (
+        _moment(at_us // 1_000_000),
+        at_us % 1_000_000,
+        request_id,
+        _asked(method, route, status, account, key),
+        captured,
+        _quoted(reason),
+        us // 1_000,
+        us % 1_000,
+        sent,
+        _quoted(client),
     )
 
 

@@ -12,7 +12,7 @@ from ledger.controls import Added, Grant
 from ledger.database import Connection, Queries
 from ledger.errors import AlreadyRefunded, Conflict, NotFound
 from ledger.facts import NEVER
-from ledger.ids import hold_id, hold_text, minted_us
+from ledger.ids import HOLD_ID_BYTES, hold_id, hold_text, minted_us
 from ledger.inputs import check_amount, check_limit, clean_text
 from ledger.reaches import MOST_ROUTES
 from ledger.reasons import word_of
@@ -145,8 +145,8 @@ async def closed_of(connection: Connection, ids: Sequence[bytes]) -> set[bytes]:
     """Return those of the charges that Postgres shows captured, void, late or observed."""
     if not ids:
         return set()
-    rows = await connection.fetch(_SQL.closed_of, list(ids), min(ids), max(ids))
-    return {row["id"] for row in rows}
+    closed = await connection.fetchval(_SQL.closed_of, b"".join(ids), min(ids), max(ids)) or b""
+    return {closed[at : at + HOLD_ID_BYTES] for at in range(0, len(closed), HOLD_ID_BYTES)}
 
 
 async def open_among(connection: Connection, ids: Collection[bytes], shard: int = 0) -> OpenAmong:

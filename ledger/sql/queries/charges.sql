@@ -4,8 +4,10 @@ SELECT s.epoch, s.last_q, c.state
  WHERE s.id = $2
 
 -- name: closed_of
-SELECT id FROM charges
- WHERE id = ANY ($1::bytea[]) AND id >= $2 AND id <= $3 AND state IN (2, 3, 5, 6)
+-- Every request is asked after, so the ids go and come as one string: over a list the driver takes three times as long.
+SELECT string_agg(id, ''::bytea) FROM charges
+ WHERE id = ANY (ARRAY(SELECT substring($1::bytea FROM n FOR 12) FROM generate_series(1, length($1::bytea), 12) n))
+   AND id >= $2 AND id <= $3 AND state IN (2, 3, 5, 6)
 
 -- name: open_among
 -- One statement, one moment: in an epoch later than the hold's, what is not there will never come.
