@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 LAUNCHER = Path(__file__).with_name("launcher.py")
@@ -22,6 +22,9 @@ STOP_LIMIT_S = 30
 
 POLL_S = 0.02
 """How often a starting or stopping store is looked at."""
+
+SHORT_PATH = Path("/tmp")  # noqa: S108 - a private folder is made in it
+"""Where sockets are: their paths must be short, which a temporary folder of one's own is not."""
 
 UNPRIVILEGED = ("postgres", "nobody", "daemon")
 """Users that exist on nearly every Unix, the first one found is taken when we are root."""
@@ -157,8 +160,17 @@ def socket_folder(user: str | None) -> Path:
 
     `user` owns it, if given, so that a server that is not root can make its socket there.
     """
-    folder = Path(tempfile.mkdtemp(prefix="fbx-", dir="/tmp"))  # short on purpose
+    _sweep()
+    folder = Path(tempfile.mkdtemp(prefix="fbx-", dir=SHORT_PATH))
     if user is not None:
         entry = pwd.getpwnam(user)
         os.chown(folder, entry.pw_uid, entry.pw_gid)
     return folder
+
+
+def _sweep() -> None:
+    """Remove empty folders of those who were killed: servers take their sockets along, no more."""
+    for folder in SHORT_PATH.glob("fbx-*"):
+        with suppress(OSError):  # in use, somebody else's, or gone
+            if time.time() - folder.stat().st_mtime > 2 * START_LIMIT_S:
+                folder.rmdir()
