@@ -1,6 +1,7 @@
 """What clients do that is not usual: leave, send ahead, read slowly; and a server that ends."""
 
 import asyncio
+import gc
 import logging
 from collections.abc import Iterator
 from typing import ClassVar
@@ -8,7 +9,11 @@ from typing import ClassVar
 import pytest
 
 from gateway.app import App
-from gateway.framing import StrictHttpProtocol
+from gateway.fast_path.passage import Passage
+from gateway.fast_path.prepare import Prepared
+from gateway.framing import Block, Head, StrictHttpProtocol, Turn
+from gateway.request import Request
+from gateway.visit import Visit
 from tests.charging import Stores, charging
 from tests.gateway.fast_path.conftest import PRICES
 from tests.gateway.fast_path.rig import (
@@ -56,6 +61,34 @@ def gated(backend: Played, path: str = "/ten") -> asyncio.Event:
 
     backend.plays[path] = wait
     return gate
+
+
+@pytest.mark.parametrize("path", ["/ten", "/chat"])
+async def test_a_connection_that_has_ended_leaves_nothing_to_the_collector(
+    warm: Warm, path: str
+) -> None:
+    """It seldom comes by, and until then all that is known of a connection lies about."""
+    customer = await warm.customer()
+    warm.backend.plays["/chat"] = answer(200, b'{"total": 7}', b"content-type: application/json")
+    request = get(customer, path, method="POST" if path == "/chat" else "GET")
+    parts = (StrictHttpProtocol, Block, Head, Passage, Prepared, Request, Turn, Visit)
+
+    def alive() -> set[int]:
+        return {id(one) for one in gc.get_objects() if isinstance(one, parts)}
+
+    gc.collect()
+    before = alive()
+    gc.disable()
+    try:
+        async with client_of(warm.gateway) as client:
+            for _ in range(3):
+                answered = await client.ask(request)
+                assert answered.status == 200
+            assert alive() - before
+        await warm.gateway.quiet()
+        await until(lambda: not alive() - before)
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("rude", [False, True])
