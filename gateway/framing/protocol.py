@@ -408,10 +408,8 @@ class StrictHttpProtocol(asyncio.Protocol):
             self._let_go()
 
     def _part(self) -> None:
-        """Let go of what knows this connection, or itself: the collector seldom comes by."""
+        """Let go of what knows this connection: the collector seldom comes by."""
         self._passage = self._turn = self._answering = None
-        if self._head is not None:
-            self._head.block.reading = None
 
     def _forget(self, successor: Successor) -> None:
         """Note the end of a connection that was given away: until then it is one of those here."""
