@@ -2,7 +2,8 @@
 One JSON line per request, written in batches.
 
 A logging call per request costs as much as a tenth of the request, so a request only appends
-a tuple here; lines are made and written together a few times a second, off the event loop.
+a tuple here; lines are made and written together, off the event loop: a few times a second, and
+whenever many wait.
 The fields are an allow-list: no header, no query, no body and no path but the route's
 own, so that no key, token or name a client sends can end in the log.
 """
@@ -11,15 +12,16 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple
 
 from ledger.ids import account_text, key_text
-from ledger.ports import Clock
 
-FLUSH_EVERY_S = 0.1  # seen soon enough to be read along; what waits takes memory
+FLUSH_EVERY_S = 0.1  # seen soon enough to be read along
 LINES_AT_ONCE = 200  # some 60 KB of text: what is made at once stays in the process for good
+MANY = 400  # some 120 KB, which stay in the process as well: they are written now
 MAX_WAITING = 20_000  # some seconds at full speed; beyond it a stuck reader costs lines, not memory
 
 _DOCUMENT = (
@@ -65,14 +67,18 @@ class AccessLog:
         write: Takes the bytes of whole lines; called in a thread, one call at a time.
     """
 
-    def __init__(self, write: Callable[[bytes], object], *, clock: Clock) -> None:
+    def __init__(self, write: Callable[[bytes], object]) -> None:
         self._write = write
-        self._clock = clock
         self._waiting: list[Line] = []
+        self._many = asyncio.Event()
         self._dropped = 0
 
     def add(self, line: Line) -> None:
         """Queue a line; never blocks. Dropped, and counted, while MAX_WAITING wait."""
+        if len(self._waiting) < MANY:
+            self._waiting.append(line)
+            return
+        self._many.set()
         if len(self._waiting) < MAX_WAITING:
             self._waiting.append(line)
         else:
@@ -81,7 +87,9 @@ class AccessLog:
     async def run(self) -> None:
         """Write what waits, for ever."""
         while True:
-            await self._clock.sleep(FLUSH_EVERY_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FLUSH_EVERY_S):
+                    await self._many.wait()
             await self.flush()
 
     async def flush(self) -> None:
@@ -89,6 +97,7 @@ class AccessLog:
         if not self._waiting:
             return
         lines, self._waiting = self._waiting, []
+        self._many.clear()
         lost, error = await asyncio.to_thread(self._write_all, lines)
         if error is not None:
             _log.warning("the access log cannot be written: %s; %d lines lost", error, lost)

@@ -77,7 +77,7 @@ class App:
         self._link_secret = link_secret
         self._upstreams = upstream_client(prices)
         self._presence = Presence(self._clock)
-        self._access_log = AccessLog(write_log, clock=self._clock)
+        self._access_log = AccessLog(write_log)
         self._metrics = Metrics()
         self._control = Control(
             ledger=ledger,

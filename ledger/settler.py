@@ -20,7 +20,7 @@ asks again.
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Container, Coroutine
 from math import inf
 from typing import Final, Protocol
 
@@ -45,15 +45,17 @@ LONGEST_RETRY_S: Final = 2.0
 CONFIRM_S: Final = 1.0
 """One query for all that is kept; a charge is usually in Postgres well before."""
 
-CONFIRM_MANY_S: Final = 0.2
-"""The same where many are kept: each takes memory until it is forgotten."""
-
 CONFIRM_DRAINING_S: Final = 0.1
 SETTLE_AGAIN_S: Final = 5.0
 """Kept for so long without Postgres showing it closed: ask Redis again, doubling up to a minute."""
 
 LONGEST_SETTLE_AGAIN_S: Final = 60.0
 IDS_AT_ONCE: Final = 1_000
+NEWEST: Final = 1_000
+MANY: Final = NEWEST + IDS_AT_ONCE
+"""Each that is kept takes memory: from so many on Postgres is asked with each step, but not about
+the newest, which are hardly posted yet."""
+
 LOOKS_AT_ONCE: Final = 64
 """Settlements looked up in Postgres at the same time; after a new epoch all of them come."""
 
@@ -105,7 +107,7 @@ class Settler:
         reaches: Reaches,
         *,
         charge_state: Callable[[bytes], Awaitable[tuple[int, int | None, int]]],
-        closed_of: Callable[[list[bytes]], Awaitable[Iterable[bytes]]],
+        closed_of: Callable[[list[bytes]], Awaitable[Container[bytes]]],
         claim_of: Callable[[Claim], Awaitable[There]],
         clock: Clock,
         chance: random.Random,
@@ -136,10 +138,11 @@ class Settler:
         self._chance = chance
         self._asked: dict[bytes, Settlement] = {}  # a line is on its way
         self._waiting: dict[bytes, Settlement] = {}  # for a retry, or to be looked up
-        self._kept: dict[bytes, Settlement] = {}  # booked in Redis, not yet seen in Postgres
+        self._kept: list[Settlement] = []  # booked in Redis, not yet seen in Postgres
         self._wake = asyncio.Event()
         self._confirm_s = CONFIRM_S
         self._confirmed_at = -inf
+        self._away = False  # Postgres, when it was asked last about what is kept
         self._now = 0.0  # of the last step, or when something was kept again
         self._task: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
@@ -274,7 +277,7 @@ class Settler:
             again_s = min(again_s * 2 ** min(settlement.attempts, 4), LONGEST_SETTLE_AGAIN_S)
         settlement.due = self._now + again_s
         settlement.booked_in = epoch
-        self._kept[settlement.hold_id] = settlement
+        self._kept.append(settlement)
 
     def _wait(self, settlement: Settlement, delay_s: float | None = None) -> None:
         self._asked.pop(settlement.hold_id, None)
@@ -305,11 +308,14 @@ class Settler:
         looks = [settlement for settlement in due if settlement.look][:LOOKS_AT_ONCE]
         if looks and (self._looking is None or self._looking.done()):
             self._looking = self._spawn(self._look_all(looks))
-        every_s = self._confirm_s if len(self._kept) < IDS_AT_ONCE else CONFIRM_MANY_S
-        if self._kept and now - self._confirmed_at >= min(every_s, self._confirm_s):
-            self._confirmed_at = now
-            if self._confirming is None or self._confirming.done():
-                self._confirming = self._spawn(self._confirm())
+        if self._confirming is None or self._confirming.done():
+            kept = len(self._kept)
+            if kept and now - self._confirmed_at >= self._confirm_s:
+                self._confirmed_at = now
+                self._confirming = self._spawn(self._confirm(kept))
+            elif kept >= MANY and not self._away:
+                older = kept - NEWEST
+                self._confirming = self._spawn(self._confirm(older - older % IDS_AT_ONCE))
 
     def _spawn(self, work: Coroutine[None, None, None]) -> "asyncio.Task[None]":
         task = asyncio.get_running_loop().create_task(work)
@@ -364,26 +370,36 @@ class Settler:
             self._waiting.pop(settlement.hold_id, None)
             self._send_late(settlement, epoch)
 
-    async def _confirm(self) -> None:
+    async def _confirm(self, oldest: int) -> None:
         """Forget what Postgres shows closed; settle again what it should show by now."""
-        ids = list(self._kept)
         try:
-            for first in range(0, len(ids), IDS_AT_ONCE):
-                for closed in await self._closed_of(ids[first : first + IDS_AT_ONCE]):
-                    self._kept.pop(bytes(closed), None)
+            for first in range(0, oldest, IDS_AT_ONCE):
+                asked = self._kept[: min(oldest - first, IDS_AT_ONCE)]
+                closed = await self._closed_of([each.hold_id for each in asked])
+                left = [
+                    each
+                    for each in asked
+                    if each.hold_id not in closed and not self._is_again(each)
+                ]
+                # Nothing else takes any out, so these still stand before what was kept meanwhile.
+                del self._kept[: len(asked)]
+                self._kept += left
+                if len(left) == len(asked):
+                    break  # Postgres has not come so far: those behind these are newer
+            self._away = False
         except AWAY as error:
+            self._away = True
             log.warning("settlements cannot be confirmed: %s: %s", type(error).__name__, error)
-            return
-        now = self._clock.monotonic()
-        for hold_id in ids:
-            settlement = self._kept.get(hold_id)
-            if settlement is None:
-                continue
-            if settlement.due <= now or settlement.booked_in != self._shard.epoch:
-                del self._kept[hold_id]
-                settlement.attempts += 1
-                settlement.look = settlement.booked_in != self._shard.epoch
-                self._wait(settlement, 0.0)
+
+    def _is_again(self, settlement: Settlement) -> bool:
+        """Settle it again, if it should be in Postgres by now or an epoch began without it."""
+        lost = settlement.booked_in != self._shard.epoch
+        if settlement.due > self._clock.monotonic() and not lost:
+            return False
+        settlement.attempts += 1
+        settlement.look = lost
+        self._wait(settlement, 0.0)
+        return True
 
     def _name(self, settlement: Settlement) -> str:
         return f"charge {hold_text(settlement.hold_id)} of account {settlement.order.account}"

@@ -2,7 +2,7 @@
 
 from typing import Final, NamedTuple
 
-from config import BadPath, Match, Route, Unpriceable, canonical_path
+from config import BadPath, Match, RequestFacts, Route, Unpriceable, canonical_path
 from gateway.admission import check_head, find_route
 from gateway.asgi import AsgiTurn
 from gateway.fast_path.terms import KeptTerms, NotUsual, Priced, Terms
@@ -52,7 +52,7 @@ class Prepared:
         surely: A kept connection must be known to stand: they cannot be repeated.
     """
 
-    __slots__ = ("_facts", "_priced", "_visit", "head", "method", "prices", "surely", "terms")
+    __slots__ = ("_by_body", "_priced", "head", "method", "prices", "surely", "terms")
 
     def __init__(self, visit: Visit, match: Match, terms: Terms, path: bytes) -> None:
         """
@@ -63,11 +63,14 @@ class Prepared:
             Unpriceable: As the main flow will say.
         """
         request = visit.request
-        self._visit = visit
-        self._facts = facts_of(request, match, None)
+        facts = facts_of(request, match, None)
         self._priced: Priced | None = None
-        if not terms.route.price.needs_body:
-            self._priced = terms.price(visit, self._facts)
+        self._by_body: tuple[Visit, RequestFacts] | None = None
+        if terms.route.price.needs_body:
+            self._by_body = visit, facts
+        else:
+            # The visit is not kept: it knows the header lines, and they will know this.
+            self._priced = terms.price(visit, facts)
         self.terms = terms
         self.prices = visit.prices
         self.method = request.method.decode()
@@ -79,13 +82,14 @@ class Prepared:
 
     def price(self, body: bytes) -> Priced | None:
         """Return what is held for one with this body; None where the main flow has to say it."""
-        if self._priced is not None:
+        if self._by_body is None:
             return self._priced
+        visit, facts = self._by_body
         route = self.terms.route
         if len(body) > (route.max_body or route.price.body_limit):
             return None
         try:
-            return self.terms.price(self._visit, self._facts._replace(body=body))
+            return self.terms.price(visit, facts._replace(body=body))
         except (NotUsual, Unpriceable):
             return None
 

@@ -124,6 +124,7 @@ class StrictHttpProtocol(asyncio.Protocol):
         self.resume_writing()
         if self._answering is not None:
             self._answering.end()
+        self._part()
 
     def data_received(self, data: bytes) -> None:
         """Take what the framing understands."""
@@ -405,6 +406,10 @@ class StrictHttpProtocol(asyncio.Protocol):
         self._drained_bytes += more_bytes
         if self._drained_bytes > self.limits.drain_bytes:
             self._let_go()
+
+    def _part(self) -> None:
+        """Let go of what knows this connection: the collector seldom comes by."""
+        self._passage = self._turn = self._answering = None
 
     def _forget(self, successor: Successor) -> None:
         """Note the end of a connection that was given away: until then it is one of those here."""

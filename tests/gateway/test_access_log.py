@@ -1,12 +1,14 @@
 """One JSON line per request, in batches, with allow-listed fields."""
 
+import asyncio
 import json
 import logging
 
 import pytest
 
-from gateway.access_log import LINES_AT_ONCE, MAX_WAITING, AccessLog, Line
-from ledger.ports import SystemClock
+from gateway import access_log
+from gateway.access_log import LINES_AT_ONCE, MANY, MAX_WAITING, AccessLog, Line
+from tests.gateway.serving import until
 
 pytestmark = pytest.mark.anyio
 
@@ -30,7 +32,7 @@ def line(request_id: str = "a" * 24) -> Line:
 
 async def test_lines_are_written_together() -> None:
     written: list[bytes] = []
-    log = AccessLog(written.append, clock=SystemClock())
+    log = AccessLog(written.append)
     log.add(line("1" * 24))
     log.add(line("2" * 24))
 
@@ -42,7 +44,7 @@ async def test_lines_are_written_together() -> None:
 
 async def test_a_line_has_these_fields_and_no_others() -> None:
     written: list[bytes] = []
-    log = AccessLog(written.append, clock=SystemClock())
+    log = AccessLog(written.append)
     log.add(line())
     await log.flush()
     assert json.loads(written[0]) == {
@@ -63,13 +65,41 @@ async def test_a_line_has_these_fields_and_no_others() -> None:
 
 async def test_nothing_to_write_is_not_written() -> None:
     written: list[bytes] = []
-    await AccessLog(written.append, clock=SystemClock()).flush()
+    await AccessLog(written.append).flush()
     assert written == []
+
+
+async def test_many_lines_are_written_before_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits takes memory, and how much waited once stays in the process."""
+    monkeypatch.setattr(access_log, "FLUSH_EVERY_S", 600)
+    written: list[bytes] = []
+    log = AccessLog(written.append)
+    running = asyncio.create_task(log.run())
+    await asyncio.sleep(0)
+    for _ in range(2):
+        for _ in range(MANY):
+            log.add(line())
+        await asyncio.sleep(0.05)
+        assert written == []  # nobody is in a hurry yet
+        log.add(line())
+        await until(lambda: len(b"".join(written).splitlines()) > MANY)
+        written.clear()
+    running.cancel()
+
+
+async def test_few_lines_are_written_after_a_while() -> None:
+    written: list[bytes] = []
+    log = AccessLog(written.append)
+    running = asyncio.create_task(log.run())
+    for times in (1, 2):
+        log.add(line())
+        await until(lambda times=times: len(written) == times)
+    running.cancel()
 
 
 async def test_a_slow_reader_costs_lines_and_not_memory(caplog: pytest.LogCaptureFixture) -> None:
     written: list[bytes] = []
-    log = AccessLog(written.append, clock=SystemClock())
+    log = AccessLog(written.append)
     for _ in range(MAX_WAITING + 7):
         log.add(line())
     with caplog.at_level(logging.WARNING):
@@ -88,7 +118,7 @@ async def test_a_writer_that_fails_does_not_stop_the_log(caplog: pytest.LogCaptu
             raise BrokenPipeError("gone")
         written.append(lines)
 
-    log = AccessLog(write, clock=SystemClock())
+    log = AccessLog(write)
     log.add(line())
     with caplog.at_level(logging.WARNING):
         await log.flush()
@@ -108,7 +138,7 @@ async def test_lines_that_were_written_before_it_failed_are_not_lost(
             raise BrokenPipeError("gone")
         written.append(lines)
 
-    log = AccessLog(write, clock=SystemClock())
+    log = AccessLog(write)
     for _ in range(2 * LINES_AT_ONCE + 5):
         log.add(line())
     with caplog.at_level(logging.WARNING):

@@ -1,7 +1,8 @@
 """Every hold gets its ending, whatever Redis, Postgres or the epoch do meanwhile."""
 
+import asyncio
 import random
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Container
 from dataclasses import replace
 
 import pytest
@@ -44,6 +45,9 @@ class Books:
         self.down = False
         self.missing = False
         self.there: There | None = None
+        self.looked: list[list[bytes]] = []
+        self.answers = asyncio.Event()
+        self.answers.set()
 
     async def charge_state(self, hold_id: bytes) -> tuple[int, int | None, int]:
         self.asked += 1
@@ -53,7 +57,9 @@ class Books:
         epoch = self.rig.shard.epoch if self.epoch is None else self.epoch
         return epoch, rows.get(hold_id), self.last_q
 
-    async def closed_of(self, ids: list[bytes]) -> Iterable[bytes]:
+    async def closed_of(self, ids: list[bytes]) -> Container[bytes]:
+        self.looked.append(ids)
+        await self.answers.wait()
         if self.down:
             raise LedgerUnavailable("played: Postgres is down")
         rows = await self.rig.states() if self.rows is None else self.rows
@@ -161,6 +167,124 @@ async def test_a_capture_is_kept_until_postgres_shows_it(
     books.rows[settlement.hold_id] = ChargeState.CAPTURED
     assert await settler.drain(5) == 0
     assert settler.unconfirmed == 0
+
+
+@pytest.fixture
+def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two at once, six are many, and only many are looked at before their time."""
+    monkeypatch.setattr("ledger.settler.IDS_AT_ONCE", 2)
+    monkeypatch.setattr("ledger.settler.NEWEST", 2)
+    monkeypatch.setattr("ledger.settler.MANY", 6)
+    monkeypatch.setattr("ledger.settler.CONFIRM_S", 600.0)
+
+
+async def put_many(rig: ShardRig, settler: Settler, count: int) -> list[bytes]:
+    """Put so many, one after another; give their ids."""
+    ids = []
+    before = settler.unconfirmed
+    for number in range(1, count + 1):
+        settlement = await held(rig, ceiling=40)
+        ids.append(settlement.hold_id)
+        settler.put(settlement)
+        await until(lambda number=number: settler.unconfirmed == before + number)
+    return ids
+
+
+@pytest.mark.usefixtures("few_are_many")
+async def test_of_many_all_but_the_newest_are_looked_at_before_their_time(
+    rig: ShardRig, books: Books, settler: Settler
+) -> None:
+    books.rows = {}
+    ids = await put_many(rig, settler, 5)
+    await asyncio.sleep(0.5)
+    assert books.looked == [ids[:1]]  # when the first was kept; these are not many
+
+    ids += await put_many(rig, settler, 1)
+    books.rows = dict.fromkeys(ids, ChargeState.CAPTURED)
+    await until(lambda: settler.unconfirmed == 2)
+    assert books.looked[-2:] == [ids[:2], ids[2:4]]
+    assert not any(ids[4] in looked or ids[5] in looked for looked in books.looked)
+
+    assert await settler.drain(5) == 0
+    assert settler.unconfirmed == 0
+
+
+@pytest.mark.usefixtures("few_are_many")
+async def test_what_postgres_does_not_show_stays_kept_and_holds_up_no_other(
+    rig: ShardRig, books: Books, settler: Settler
+) -> None:
+    books.rows = {}
+    ids = await put_many(rig, settler, 10)
+    books.rows = dict.fromkeys(ids[3:], ChargeState.CAPTURED)
+    await settler.drain(1)
+    assert settler.unconfirmed == 3
+
+    books.rows = dict.fromkeys(ids, ChargeState.CAPTURED)
+    assert await settler.drain(5) == 0
+    assert settler.unconfirmed == 0
+
+
+@pytest.mark.usefixtures("few_are_many")
+async def test_what_is_kept_while_postgres_is_asked_stays_kept(
+    rig: ShardRig, books: Books, settler: Settler
+) -> None:
+    books.rows = {}
+    await put_many(rig, settler, 3)
+    books.answers.clear()
+    asked = len(books.looked)
+    draining = asyncio.create_task(settler.drain(5))
+    await until(lambda: len(books.looked) > asked)
+    late = await put_many(rig, settler, 2)
+    books.rows = {one: ChargeState.CAPTURED for one in await rig.states() if one not in late}
+    books.answers.set()
+    await until(lambda: settler.unconfirmed == 2)
+
+    books.rows = None
+    assert await draining == 0
+    assert settler.unconfirmed == 0
+
+
+@pytest.mark.usefixtures("few_are_many")
+async def test_while_postgres_lags_it_is_asked_about_a_few_at_a_time(
+    rig: ShardRig, books: Books, settler: Settler
+) -> None:
+    books.rows = {}
+    ids = await put_many(rig, settler, 8)
+    before = len(books.looked)
+    await until(lambda: len(books.looked) > before + 8)
+
+    assert settler.unconfirmed == 8
+    assert all(len(looked) <= 2 for looked in books.looked)
+    assert {one for looked in books.looked[before:] for one in looked} == set(ids)
+
+
+@pytest.mark.usefixtures("few_are_many")
+async def test_postgres_that_is_down_is_not_asked_with_each_step(
+    rig: ShardRig, books: Books, settler: Settler
+) -> None:
+    books.rows = {}
+    await put_many(rig, settler, 5)
+    books.down = True
+    before = len(books.looked)
+    await put_many(rig, settler, 3)
+    await until(lambda: len(books.looked) > before)
+    await asyncio.sleep(0.5)
+
+    assert len(books.looked) == before + 1
+    assert settler.unconfirmed == 8
+
+
+@pytest.mark.usefixtures("few_are_many")
+async def test_many_that_were_lost_with_their_epoch_are_all_presented_again(
+    rig: ShardRig, books: Books, settler: Settler
+) -> None:
+    books.rows = {}
+    ids = await put_many(rig, settler, 8)
+    await new_epoch(rig)
+    books.rows = None
+
+    assert await settler.drain(5) == 0
+    assert await rig.states() == dict.fromkeys(ids, ChargeState.LATE)
 
 
 async def test_a_void_is_forgotten_once_it_is_booked(

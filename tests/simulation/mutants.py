@@ -135,7 +135,7 @@ MUTANTS = (
     Mutant(
         "settle until confirmed",
         "a settlement is forgotten when Redis has it",
-        python=((Settler, "_booked", "self._kept[settlement.hold_id] = settlement", "pass"),),
+        python=((Settler, "_booked", "self._kept.append(settlement)", "pass"),),
     ),
     Mutant(
         "Postgres read before LATE",

@@ -584,11 +584,12 @@ class World:
         if member.kind != "gateway" or member.ledger is None:
             return ""
         settler, fates = member.ledger.settler, Counter[str]()
+        kept = {settlement.hold_id: settlement for settlement in settler._kept}
         for hold, served in self.served.items():
             if served.gateway is not member:
                 continue
-            if hold in settler._kept:
-                served.fate, served.booked_in = "kept", settler._kept[hold].booked_in
+            if hold in kept:
+                served.fate, served.booked_in = "kept", kept[hold].booked_in
             elif (
                 hold in settler._asked
                 or hold in settler._waiting

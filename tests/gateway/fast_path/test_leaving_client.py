@@ -1,14 +1,21 @@
 """What clients do that is not usual: leave, send ahead, read slowly; and a server that ends."""
 
 import asyncio
+import gc
 import logging
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 import pytest
 
 from gateway.app import App
-from gateway.framing import StrictHttpProtocol
+from gateway.fast_path.passage import Passage
+from gateway.fast_path.prepare import Prepared
+from gateway.framing import Block, Head, StrictHttpProtocol, Turn
+from gateway.request import Request
+from gateway.visit import Visit
 from tests.charging import Stores, charging
 from tests.gateway.fast_path.conftest import PRICES
 from tests.gateway.fast_path.rig import (
@@ -56,6 +63,51 @@ def gated(backend: Played, path: str = "/ten") -> asyncio.Event:
 
     backend.plays[path] = wait
     return gate
+
+
+KNOWN_OF_A_CONNECTION = (StrictHttpProtocol, Block, Head, Passage, Prepared, Request, Turn, Visit)
+
+
+@contextmanager
+def uncollected() -> Iterator[Callable[[], Counter[type]]]:
+    """Count what has come since of what is known of a connection; the collector does not work."""
+    gc.collect()
+    before = {id(one) for one in gc.get_objects() if isinstance(one, KNOWN_OF_A_CONNECTION)}
+    gc.disable()
+    try:
+        yield lambda: Counter(
+            type(one)
+            for one in gc.get_objects()
+            if isinstance(one, KNOWN_OF_A_CONNECTION) and id(one) not in before
+        )
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("path", ["/ten", "/chat"])
+async def test_a_connection_that_has_ended_leaves_nothing_to_the_collector(
+    warm: Warm, path: str
+) -> None:
+    """It seldom comes by, and until then all that is known of a connection lies about."""
+    customer = await warm.customer()
+    warm.backend.plays["/chat"] = answer(200, b'{"total": 7}', b"content-type: application/json")
+    request = get(customer, path, method="POST" if path == "/chat" else "GET")
+    with uncollected() as known:
+        async with client_of(warm.gateway) as client:
+            for _ in range(3):
+                assert (await client.ask(request)).status == 200
+            assert known()[Block] == 1
+        await warm.gateway.quiet()
+        await until(lambda: not known())
+
+
+async def test_header_lines_that_another_request_has_replaced_are_forgotten(warm: Warm) -> None:
+    customer = await warm.customer()
+    with uncollected() as known:
+        async with client_of(warm.gateway) as client:
+            for number in range(5):
+                assert (await client.ask(get(customer, "/ten", f"x-n: {number}"))).status == 200
+            assert (known()[Block], known()[Prepared]) == (1, 1)
 
 
 @pytest.mark.parametrize("rude", [False, True])
