@@ -31,6 +31,7 @@ from ledger import (
 )
 from ledger.facts import NEVER
 from ledger.grants import LIVE_LOTS
+from ledger.ids import HOLD_ID_BYTES
 from tests.simulation.postgres import Row, Statement, Transaction
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -650,8 +651,10 @@ def _(tx: Transaction, hold: bytes, shard: int) -> list[Row]:
 
 
 @answers(charges._SQL.closed_of)
-def _(tx: Transaction, ids: list[bytes], *_: bytes) -> list[Row]:
-    return in_state(tx, ids, (2, 3, 5, 6))
+def _(tx: Transaction, ids: bytes, *_: bytes) -> list[Row]:
+    each = [ids[at : at + HOLD_ID_BYTES] for at in range(0, len(ids), HOLD_ID_BYTES)]
+    closed = sorted(row["id"] for row in in_state(tx, each, (2, 3, 5, 6)))
+    return [{"string_agg": b"".join(closed) or None}]
 
 
 @answers(charges._SQL.ended_of)
