@@ -83,24 +83,30 @@ for i = 2, #lines do
     wanted_holds[named], captures[named] = sub(line, 2, 13), false
   end
 end
-if any_hold and named == 0 then
-  -- Not to know the hold, but to meet a key of the wrong type before anything is written.
-  named, wanted_holds[1] = 1, sub(lines[#lines], 2, 13)
-end
-local found = named > 0 and call('HMGET', KEYS[4], unpack(wanted_holds, 1, named))
--- Of the holds that parts/plain_settle.lua may close: price, type, and who gets something back, where in `wanted` it is.
-local prices, held_types = { nil, nil, nil, nil, nil, nil, nil, nil }, { nil, nil, nil, nil, nil, nil, nil, nil }
-local account_ids, account_places = { nil, nil, nil, nil, nil, nil, nil, nil }, { nil, nil, nil, nil, nil, nil, nil, nil }
+-- Of the holds that parts/plain_settle.lua may close: the type; and of those that it captures less of than they hold,
+-- which few calls have, the price, who gets something back, and where in `wanted` that is.
+local found, held_types, prices, account_ids, account_places
 local first_more = wanted_count + 1
+if named > 0 then
+  found = named == 1 and { call('HGET', KEYS[4], wanted_holds[1]) } or call('HMGET', KEYS[4], unpack(wanted_holds, 1, named))
+  held_types = { nil, nil, nil, nil, nil, nil, nil, nil }
+elseif any_hold then
+  call('HLEN', KEYS[4]) -- to meet a key of the wrong type before anything is written
+end
 for k = 1, named do
   local raw, captured = found[k], captures[k]
   local size = raw and #raw or 0
   if captured and size >= 62 then
     local mark, length, raw_id, _, _, held_type, price = sunpack('<BHc12I8I6BI6', raw)
     if mark == OPEN_MARK and length == size - 3 and raw_id == wanted_holds[k]
-        and length >= 59 + 18 * byte(raw, 62) then
-      prices[k], held_types[k] = price, held_type
+        and length >= 59 + 18 * byte(raw, 62) and captured <= price then
+      held_types[k] = held_type
       if captured < price then
+        if not prices then
+          prices, account_ids, account_places = { nil, nil, nil, nil, nil, nil, nil, nil },
+            { nil, nil, nil, nil, nil, nil, nil, nil }, { nil, nil, nil, nil, nil, nil, nil, nil }
+        end
+        prices[k] = price
         local account_id = sub(raw, 16, 22)
         wanted_count = wanted_count + 1
         wanted[wanted_count] = 'a' .. account_id
@@ -109,7 +115,7 @@ for k = 1, named do
     end
   end
 end
-local read = wanted_count > 1 and call('HMGET', KEYS[3], unpack(wanted, 1, wanted_count)) or {}
+local read = wanted_count > 1 and call('HMGET', KEYS[3], unpack(wanted, 1, wanted_count))
 local session_raw = any_hold and read[1]
 if session_raw then
   -- false: there is such a session, but its bytes do not add up.
@@ -131,7 +137,7 @@ for i = 2, #lines do
   local answer
   if kind == SETTLE then
     hold_at = hold_at + 1
-    local id, captured, price = wanted_holds[hold_at], captures[hold_at], prices[hold_at]
+    local id, captured, held_type = wanted_holds[hold_at], captures[hold_at], held_types[hold_at]
     repeat
 -- include plain_settle
     until true

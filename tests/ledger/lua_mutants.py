@@ -688,8 +688,8 @@ MUTANTS = (
     Mutant(
         "plain settle: more than was held",
         "tick",
-        "if captured < price then",
-        "if captured ~= price then",
+        " and captured <= price then",
+        " then",
     ),
     Mutant(
         "plain settle: a hold that this call has closed",

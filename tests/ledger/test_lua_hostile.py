@@ -156,6 +156,23 @@ def test_keys_that_are_missing_or_of_another_type_are_refused(
         shard.restore()
 
 
+@pytest.mark.parametrize("at", range(4))
+def test_a_hold_alone_meets_keys_of_another_type_before_anything_is_written(
+    shard: HostileShard, at: int
+) -> None:
+    """It reads no hold; what is where the holds should be is noticed all the same."""
+    client, key = shard.rig.client, shard.valid("tick").keys[at]
+    client.delete(key)
+    client.sadd(key, "of another type")
+    before = shard.dump()
+
+    answer = shard.tell(shard.valid("tick").after_head(shard.hold_line()))
+
+    assert isinstance(answer, redis.ResponseError)
+    assert shard.dump() == before
+    client.delete(key)
+
+
 def _doubles(name: str) -> dict[int, Sequence[float]]:
     """Arguments that are one double, and what each may not be."""
     return {

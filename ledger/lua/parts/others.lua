@@ -68,10 +68,10 @@ do
   end
   for k = 1, named do
     local raw, id = found[k], wanted_holds[k]
-    if not prices[k] and hold_states[id] == nil then
+    if not held_types[k] and hold_states[id] == nil then
       hold_states[id] = raw
     end
-    if not prices[k] and raw and #raw >= 62 then
+    if not held_types[k] and raw and #raw >= 62 then
       local length, _, _, _, _, price = sunpack('<Hc12I8I6BI6', raw, 2)
       more[#more + 1] = 'a' .. sub(raw, 16, 22)
       if length + 4 <= #raw then
