@@ -71,7 +71,7 @@ for i = 2, #lines do
 -- of holds
   elseif kind == HOLD or kind == CHECK then
     if #line >= HOLD_BYTES then
-      local account_id, key_id = sunpack('<c7c7', line, 14)
+      local account_id, key_id = sunpack('<c7c7', line, 16)
       wanted[wanted_count + 1], wanted[wanted_count + 2] = 'a' .. account_id, 'k' .. key_id
       wanted_count = wanted_count + 2
       if kind == HOLD then

@@ -62,7 +62,7 @@ local function want_limits(line)
   if not set then
     return
   end
-  local fields, account_id, key_id = {}, sub(line, 14, 20), sub(line, 21, 27)
+  local fields, account_id, key_id = {}, sub(line, 16, 22), sub(line, 23, 29)
   for i = 1, #set.places do
     local field = tally_field(set.places[i].whose, set.places[i].route, account_id, key_id)
     fields[i] = field

@@ -68,7 +68,7 @@ do
       end
 -- of holds
     elseif (kind == HOLD or kind == CHECK) and #line > HOLD_BYTES then -- limits and claims stand behind that
-      local scope = byte(line, 47)
+      local scope = byte(line, 49)
       if scope >= LIMITED then
         limits().want(line)
       end
