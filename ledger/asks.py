@@ -21,8 +21,8 @@ MAX_WAITING: Final = 10_000
 HOLD_LIMIT_S: Final = 1.0
 """How long a hold waits for its answer; the caller answers 503 then."""
 
-_SESSION: Final = slice(9, 13)
-"""Where a line has its hold id's session."""
+_SESSION: Final = slice(11, 15)
+"""Where the line of a hold or a check has its hold id's session."""
 
 HOLD: Final = ord("H")
 """How the line of a hold begins; a check's begins with K."""
@@ -93,7 +93,7 @@ class Ask:
 
 
 def session_in(line: bytes) -> int:
-    """Return the session of the hold id that a line begins with."""
+    """Return the session of the hold id in the line of a hold or a check."""
     return int.from_bytes(line[_SESSION], "big")
 
 

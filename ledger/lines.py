@@ -25,6 +25,7 @@ CLAIMING = 16  # the same: behind that a claim
 LATE_REACHING = 128  # beside the reason of a late line: reaches stand before its detail
 LATE_CLAIMING = 64  # the same: behind them a claim
 
+_HOLD = struct.Struct("<cH12s7s7sB6sIH")
 _ORDER = struct.Struct("<c12s7s7sB6sIH")
 _HOLD_END = struct.Struct("<6sB5s6s")
 _SETTLE = struct.Struct("<3s6s12sBH")
@@ -32,6 +33,8 @@ _LATE_END = struct.Struct("<BH")
 _RENEW = struct.Struct("<c12s6s")
 _STATUS = struct.Struct("<H")
 _DOUBLE = struct.Struct("<d")
+_PLAIN_FACT_BYTES = 77
+"""Of the fact that a hold leaves which one lot covers, behind its length and besides the detail."""
 
 
 class Rate(NamedTuple):
@@ -74,6 +77,7 @@ def hold_line(
     that it was priced by; None: it does not matter which. `claim`: a `claims.There.block`; a check
     claims nothing.
     """
+    detail = _checked(detail)
     planned = b""
     if limits:
         scope |= LIMITED
@@ -85,8 +89,9 @@ def hold_line(
     if claim:
         scope |= CLAIMING
     return (
-        _ORDER.pack(
+        _HOLD.pack(
             b"K" if only_check else b"H",
+            _PLAIN_FACT_BYTES + len(detail),
             hold_id,
             account.to_bytes(7, "little"),
             key.to_bytes(7, "little"),
@@ -105,7 +110,7 @@ def hold_line(
         + reaches
         + planned
         + claim
-        + _checked(detail)
+        + detail
     )
 
 

@@ -19,8 +19,8 @@ from ledger.settler import Settler
 from ledger.shard import Shard
 
 _NO_ID: Final = bytes(HOLD_ID_BYTES)
-_ID: Final = slice(1, 1 + HOLD_ID_BYTES)
-_DEADLINE: Final = slice(40, 46)
+_ID: Final = slice(3, 3 + HOLD_ID_BYTES)
+_DEADLINE: Final = slice(42, 48)
 
 
 class QuickHold:
@@ -34,7 +34,7 @@ class QuickHold:
         known: How many reaches were known then.
     """
 
-    __slots__ = ("_after", "_before", "epoch", "known", "lifetime_ms", "order")
+    __slots__ = ("_after", "_before", "_head", "epoch", "known", "lifetime_ms", "order")
 
     def __init__(self, order: HoldOrder) -> None:
         if order.claim is not None or not 1 <= order.ceiling <= MAX_AMOUNT:
@@ -43,7 +43,7 @@ class QuickHold:
         self.lifetime_ms = order.lifetime_ms
         self.known = -1
         self.epoch = -1
-        self._before = self._after = b""
+        self._head = self._before = self._after = b""
 
     def write(self, reaches: Reaches, epoch: int) -> None:
         """Write the line for an epoch, with the reaches that are known in it."""
@@ -51,6 +51,7 @@ class QuickHold:
         self.known, self.epoch = reaches.known, epoch
         block = reaches.block(order.route, epoch) if reaches.known else b""
         line = line_of(order, _NO_ID, 0, reaches=block)
+        self._head = line[: _ID.start]
         self._before = line[_ID.stop : _DEADLINE.start]
         self._after = line[_DEADLINE.stop :]
 
@@ -59,7 +60,7 @@ class QuickHold:
         if self.known != reaches.known or self.epoch != epoch:
             self.write(reaches, epoch)
         deadline = deadline_ms.to_bytes(6, "little")
-        return b"".join((b"H", hold_id, self._before, deadline, self._after))
+        return b"".join((self._head, hold_id, self._before, deadline, self._after))
 
 
 class QuickHolds:

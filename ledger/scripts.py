@@ -4,6 +4,8 @@ The Lua scripts: read from `ledger/lua` once, named by their hash, run by EVALSH
 `-- include NAME` on a line of its own stands for `ledger/lua/parts/NAME.lua`, in parts too.
 The tick is there twice from one source: as written, so that it is refused first when memory
 is full, and as `tick_settling` with the flag `allow-oom`, for calls that only give back or book.
+That one is without what stands between `-- of holds` and `-- end of holds`: Lua's collector goes
+through all that is loaded again and again.
 """
 
 import hashlib
@@ -23,6 +25,7 @@ HEAD = struct.Struct("<dddI")
 SETTLING = "tick_settling"
 
 _INCLUDE = re.compile(r"^-- include (\w+)$", re.MULTILINE)
+_OF_HOLDS = re.compile(r"^-- of holds\n.*?^-- end of holds\n", re.MULTILINE | re.DOTALL)
 
 
 class Caller(Protocol):
@@ -150,6 +153,11 @@ def resolved(folder: Traversable, text: str) -> str:
     return _INCLUDE.sub(part, text)
 
 
+def without_holds(text: str) -> str:
+    """Return the text of a script, or of a part, without what only holds and checks need."""
+    return _OF_HOLDS.sub("", text)
+
+
 def _read_all() -> list[Script]:
     folder = files("ledger").joinpath("lua")
     scripts = [
@@ -158,7 +166,8 @@ def _read_all() -> list[Script]:
         if source.name.endswith(".lua")
     ]
     tick = next(script for script in scripts if script.name == "tick")
-    scripts.append(_script(SETTLING, tick.text.replace("#!lua\n", "#!lua flags=allow-oom\n", 1)))
+    flagged = tick.text.replace("#!lua\n", "#!lua flags=allow-oom\n", 1)
+    scripts.append(_script(SETTLING, without_holds(flagged)))
     return scripts
 
 

@@ -15,6 +15,7 @@ Returns {word, q, answer}; answer: OK | FORK (the entry there is of another hist
 ]]
 -- include meta
 -- include guard
+-- include windows
 -- include whole
 local ID_BYTES, MARKS_AT_ONCE, CLOSED_MARK = 12, 1000, 68 -- 'D', see parts/open_hold.lua
 if #ARGV ~= 5 or #ARGV[2] ~= 8 or #ARGV[3] ~= 16 or #ARGV[4] % ID_BYTES ~= 0 or #ARGV[5] ~= 8 then

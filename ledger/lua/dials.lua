@@ -11,6 +11,7 @@ Returns {word, q, answer}; answer: OK
 ]]
 -- include meta
 -- include guard
+-- include windows
 -- include whole
 if #ARGV ~= 3 or #ARGV[2] ~= 8 or #ARGV[3] % 9 ~= 0 then
   return redis.error_reply('BADARG the cap and windows of 9 bytes')

@@ -8,6 +8,7 @@ ARGV[1] head; only its epoch counts
 Returns {word, q}; word: OK | NOMETA | STALE (another epoch; nothing changed)
 ]]
 -- include meta
+-- include windows
 if #ARGV ~= 1 or #ARGV[1] ~= 28 then
   return redis.error_reply('BADARG the head must have 28 bytes')
 end

@@ -14,10 +14,7 @@ Returns {word, q, answer}; answer: OK (there, now or before) | STALE (snapshot o
 -- include meta
 -- include guard
 -- include whole
--- include journal
--- include saying
-local stored = {}
--- include tallies
+-- include tally_kinds
 local FIELD_BYTES, MOST_ARGS = 13, 4002
 if #ARGV < 2 or #ARGV[2] ~= 8 or #ARGV % 2 > 0 or #ARGV > MOST_ARGS then
   return redis.error_reply('BADARG an epoch, fields and values')

@@ -13,6 +13,7 @@ ARGV[5] number of those holds, <d
 Returns {word, q, answer}; answer: OK | OLD (this epoch or a later one is open; nothing changed)
 ]]
 -- include meta
+-- include windows
 -- include whole
 if #ARGV ~= 5 or #ARGV[2] ~= 8 or #ARGV[3] ~= 8 or #ARGV[4] % 17 ~= 0 or #ARGV[5] ~= 8 then
   return redis.error_reply('BADARG epoch, cap, types, open holds')

@@ -22,7 +22,8 @@ Returns {word, q, answer of each line}; word: OK | NOMETA | STALE | FROZEN | REG
 HELD, PASS and INSUFFICIENT of a line with limits go on with two words for each (the key's rate
 first, where there is one): what is left, seconds until all is back. LIMITED names the limit.
 
-It exists twice: so, and with `allow-oom` for calls that only settle.
+It exists twice: so, and with `allow-oom` for calls that only settle. That one is without what stands between
+`-- of holds` and `-- end of holds`, here and in parts: H and K are no lines there.
 ]]
 -- include meta
 -- include guard
@@ -57,18 +58,7 @@ for i = 2, #lines do
   local line = lines[i]
   local kind = byte(line)
   answers[i + 1] = kind
-  if kind == HOLD or kind == CHECK then
-    if #line >= HOLD_BYTES then
-      local account_id, key_id = sunpack('<c7c7', line, 14)
-      wanted[wanted_count + 1], wanted[wanted_count + 2] = 'a' .. account_id, 'k' .. key_id
-      wanted_count = wanted_count + 2
-      if kind == HOLD then
-        any_hold = true
-      end
-    else
-      answers[i + 1] = false -- of no kind
-    end
-  elseif kind == SETTLE then
+  if kind == SETTLE then
     named = named + 1
     local size = #line
     if size >= SETTLE_BYTES and size <= SETTLE_BYTES + MAX_DETAIL then
@@ -78,29 +68,50 @@ for i = 2, #lines do
     else
       wanted_holds[named], captures[named] = sub(line, 10, 21), false
     end
+-- of holds
+  elseif kind == HOLD or kind == CHECK then
+    if #line >= HOLD_BYTES then
+      local account_id, key_id = sunpack('<c7c7', line, 16)
+      wanted[wanted_count + 1], wanted[wanted_count + 2] = 'a' .. account_id, 'k' .. key_id
+      wanted_count = wanted_count + 2
+      if kind == HOLD then
+        any_hold = true
+      end
+    else
+      answers[i + 1] = false -- of no kind
+    end
+-- end of holds
   elseif kind == LATE or kind == RENEW then
     named = named + 1
     wanted_holds[named], captures[named] = sub(line, 2, 13), false
   end
 end
-if any_hold and named == 0 then
-  -- Not to know the hold, but to meet a key of the wrong type before anything is written.
-  named, wanted_holds[1] = 1, sub(lines[#lines], 2, 13)
-end
-local found = named > 0 and call('HMGET', KEYS[4], unpack(wanted_holds, 1, named))
--- Of the holds that parts/plain_settle.lua may close: price, type, and who gets something back, where in `wanted` it is.
-local prices, held_types = { nil, nil, nil, nil, nil, nil, nil, nil }, { nil, nil, nil, nil, nil, nil, nil, nil }
-local account_ids, account_places = { nil, nil, nil, nil, nil, nil, nil, nil }, { nil, nil, nil, nil, nil, nil, nil, nil }
+-- Of the holds that parts/plain_settle.lua may close: the type; and of those that it captures less of than they hold,
+-- which few calls have, the price, who gets something back, and where in `wanted` that is.
+local found, held_types, prices, account_ids, account_places
 local first_more = wanted_count + 1
+if named > 0 then
+  found = named == 1 and { call('HGET', KEYS[4], wanted_holds[1]) } or call('HMGET', KEYS[4], unpack(wanted_holds, 1, named))
+  held_types = { nil, nil, nil, nil, nil, nil, nil, nil }
+-- of holds
+elseif any_hold then
+  call('HLEN', KEYS[4]) -- to meet a key of the wrong type before anything is written
+-- end of holds
+end
 for k = 1, named do
   local raw, captured = found[k], captures[k]
   local size = raw and #raw or 0
   if captured and size >= 62 then
     local mark, length, raw_id, _, _, held_type, price = sunpack('<BHc12I8I6BI6', raw)
     if mark == OPEN_MARK and length == size - 3 and raw_id == wanted_holds[k]
-        and length >= 59 + 18 * byte(raw, 62) then
-      prices[k], held_types[k] = price, held_type
+        and length >= 59 + 18 * byte(raw, 62) and captured <= price then
+      held_types[k] = held_type
       if captured < price then
+        if not prices then
+          prices, account_ids, account_places = { nil, nil, nil, nil, nil, nil, nil, nil },
+            { nil, nil, nil, nil, nil, nil, nil, nil }, { nil, nil, nil, nil, nil, nil, nil, nil }
+        end
+        prices[k] = price
         local account_id = sub(raw, 16, 22)
         wanted_count = wanted_count + 1
         wanted[wanted_count] = 'a' .. account_id
@@ -109,7 +120,8 @@ for k = 1, named do
     end
   end
 end
-local read = wanted_count > 1 and call('HMGET', KEYS[3], unpack(wanted, 1, wanted_count)) or {}
+local read = wanted_count > 1 and call('HMGET', KEYS[3], unpack(wanted, 1, wanted_count))
+-- of holds
 local session_raw = any_hold and read[1]
 if session_raw then
   -- false: there is such a session, but its bytes do not add up.
@@ -120,6 +132,7 @@ if session_raw then
 end
 
 local now_us = now * 1000
+-- end of holds
 local w = 1 -- the window of the line before: nearly always that of the next
 local head_of, capture_head -- of the last whole capture, see parts/plain_settle.lua
 -- By number of lots, how a plain account's end is put behind all that stays.
@@ -131,10 +144,11 @@ for i = 2, #lines do
   local answer
   if kind == SETTLE then
     hold_at = hold_at + 1
-    local id, captured, price = wanted_holds[hold_at], captures[hold_at], prices[hold_at]
+    local id, captured, held_type = wanted_holds[hold_at], captures[hold_at], held_types[hold_at]
     repeat
 -- include plain_settle
     until true
+-- of holds
   elseif kind == HOLD then
     at = at + 2
     local account_field, key_field = wanted[at], wanted[at + 1]
@@ -143,6 +157,7 @@ for i = 2, #lines do
     until true
   elseif kind == CHECK then
     at = at + 2
+-- end of holds
   elseif kind == LATE or kind == RENEW then
     hold_at = hold_at + 1
   end
@@ -156,8 +171,10 @@ for i = 2, #lines do
         hold_states[id] = found[hold_at]
       end
       answer = others.settle(line)
+-- of holds
     elseif kind == HOLD or kind == CHECK then
       answer = others.hold(line, kind, wanted[at], read[at], wanted[at + 1], read[at + 1])
+-- end of holds
     elseif kind == RENEW then
       answer = others.renew(line)
     elseif kind == LATE then

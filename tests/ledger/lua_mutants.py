@@ -23,7 +23,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from gateway.stores import EmbeddedRedis
 from ledger.errors import LedgerError
-from ledger.scripts import Script, Scripts, resolved
+from ledger.scripts import SETTLING, Script, Scripts, resolved, without_holds
 from tests.ledger.shard_machine import ShardMachine, Tally
 
 MOST_HISTORIES, STEPS = 300, 100
@@ -361,13 +361,13 @@ MUTANTS = (
     ),
     Mutant(
         "limits: a void keeps the quota",
-        "parts/tallies",
+        "parts/loans",
         "if outcome == 'c' and kind ~= 'F' then",
         "if kind ~= 'F' then",
     ),
     Mutant(
         "limits: a capture gives the quota back",
-        "parts/tallies",
+        "parts/loans",
         "amount - captured or 0",
         "amount - captured or amount",
     ),
@@ -379,7 +379,7 @@ MUTANTS = (
     ),
     Mutant(
         "limits: what comes back late counts for today",
-        "parts/tallies",
+        "parts/loans",
         "if counted_in == window and whole(value) then",
         "if whole(value) then",
     ),
@@ -397,7 +397,7 @@ MUTANTS = (
     ),
     Mutant(
         "limits: a cap of another type",
-        "parts/limits",
+        "parts/caps",
         " and byte(raw, at + 2) == credit_type then",
         " then",
     ),
@@ -501,7 +501,7 @@ MUTANTS = (
     ),
     Mutant(
         "reach: taken from lots of other routes",
-        "parts/account",
+        "parts/taking",
         " and not (barred and barred[account[k]])",
         "",
     ),
@@ -688,8 +688,8 @@ MUTANTS = (
     Mutant(
         "plain settle: more than was held",
         "tick",
-        "if captured < price then",
-        "if captured ~= price then",
+        " and captured <= price then",
+        " then",
     ),
     Mutant(
         "plain settle: a hold that this call has closed",
@@ -751,6 +751,8 @@ class MutantScripts(Scripts):
             broken_source = source.replace(mutant.text, mutant.instead)
             whole = (resolved(folder, source), resolved(folder, broken_source))
             broken = {script.name: script.text.replace(*whole) for script in self._scripts.values()}
+            whole = (without_holds(whole[0]), without_holds(whole[1]))
+            broken[SETTLING] = self[SETTLING].text.replace(*whole)
         else:
             names = {mutant.file, f"{mutant.file}_settling"} & set(self._scripts)
             # Its own text follows what it includes, where the same may stand.

@@ -207,7 +207,7 @@ class Rig:
         line = self.hold_line(ceiling, **values)  # type: ignore[arg-type]
         (answer,) = self.tick(line)
         assert answer.startswith("HELD"), answer
-        return line[1:13]
+        return line[3:15]
 
     def ack(self, entry: Entry, ids: Sequence[bytes] = (), keep: int = 0) -> str:
         return self.answer("ack", ack_args(entry.last_q, entry.chain, ids, keep))

@@ -51,7 +51,7 @@ def granted(rig: Rig, claim: Claim = CLAIM, *there: object) -> bytes:
     line = claiming(rig, claim, *there)  # type: ignore[arg-type]
     [answer] = rig.tick(line, claims=[claim])
     assert answer.startswith("HELD"), answer
-    return line[1:13]
+    return line[3:15]
 
 
 def late(
@@ -87,10 +87,10 @@ def test_a_key_that_nobody_has_is_the_holds_and_a_fact_says_so(rig: Rig) -> None
 
     held, claimed = rig.facts[-2:]
     assert isinstance(held, HoldFact)
-    assert (held.hold_id, held.price, held.detail) == (line[1:13], 10, b'{"r":1}')
-    assert claimed == ClaimFact(line[1:13], ACCOUNT, CLAIM.key_hash, CLAIM.fingerprint)
+    assert (held.hold_id, held.price, held.detail) == (line[3:15], 10, b'{"r":1}')
+    assert claimed == ClaimFact(line[3:15], ACCOUNT, CLAIM.key_hash, CLAIM.fingerprint)
     name = rig.keys.claim(rig.epoch, ACCOUNT, CLAIM.key_hash)
-    assert rig.client.get(name) == CLAIM.key_hash + CLAIM.fingerprint + line[1:13] + b"\0"
+    assert rig.client.get(name) == CLAIM.key_hash + CLAIM.fingerprint + line[3:15] + b"\0"
     assert A_DAY_MS - 60_000 < rig.client.pttl(name) <= A_DAY_MS
 
 
@@ -135,9 +135,9 @@ def test_of_two_in_one_call_the_first_has_the_key(rig: Rig) -> None:
     """And an ending in the same call counts."""
     first, second, another = claiming(rig), claiming(rig), claiming(rig, OTHER_KEY)
     answers = rig.tick(first, second, another, claims=[CLAIM, CLAIM, OTHER_KEY])
-    assert answers == ["HELD 90", f"RUNNING {first[1:13].hex()}", "HELD 80"]
+    assert answers == ["HELD 90", f"RUNNING {first[3:15].hex()}", "HELD 80"]
 
-    answers = rig.tick(settle_line(first[1:13], 0, STATUS), claiming(rig), claims=[CLAIM])
+    answers = rig.tick(settle_line(first[3:15], 0, STATUS), claiming(rig), claims=[CLAIM])
     assert answers == ["DONE v 0", "HELD 80"]
 
 
@@ -248,6 +248,6 @@ def test_a_claim_with_limits_and_detail_is_read_behind_them(rig: Rig) -> None:
     limits = limits_block([Limit("a", ALL_ROUTES, b"F1..", "F", 1)])
     line = claiming(rig, limits=limits, detail=b"{}")
     assert rig.tick(line, claims=[CLAIM]) == ["HELD 90 0 0"]
-    assert ask(rig) == f"RUNNING {line[1:13].hex()}"
+    assert ask(rig) == f"RUNNING {line[3:15].hex()}"
     [held] = [fact for fact in rig.facts if isinstance(fact, HoldFact)]
     assert held.detail == b"{}"

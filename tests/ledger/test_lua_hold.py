@@ -27,7 +27,7 @@ def test_a_hold_reserves_its_ceiling_and_says_what_is_left(rig: Rig) -> None:
 
     assert rig.tick(line) == ["HELD 40"]
     fact = HoldFact(
-        hold_id=line[1:13],
+        hold_id=line[3:15],
         account=ACCOUNT,
         key=KEY,
         credit_type=TYPE,
@@ -41,10 +41,30 @@ def test_a_hold_reserves_its_ceiling_and_says_what_is_left(rig: Rig) -> None:
         detail=b'{"u":[1]}',
     )
     assert rig.facts[-1] == fact
-    assert rig.kept(line[1:13]) == fact
+    assert rig.kept(line[3:15]) == fact
     assert rig.lots() == {9: 40}
     assert rig.meta.open_holds == 1
     assert rig.meta.types[0].held == 60
+
+
+@pytest.mark.parametrize("detail", [b"", b'{"u":[1]}'])
+def test_the_length_in_a_line_is_its_facts_and_a_wrong_one_harms_nothing(
+    rig: Rig, detail: bytes
+) -> None:
+    right = rig.hold_line(1, detail=detail)
+    for length in (read_length(right), 0, 76, 78, 2**16 - 1):
+        line = rig.hold_line(1, detail=detail)
+        line = line[:1] + length.to_bytes(2, "little") + line[3:]
+
+        assert rig.tick(line)[0].startswith("HELD")
+        raw = rig.client.hget(rig.keys.holds(1), line[3:15])
+        assert read_length(raw) == read_length(right) == len(raw) - 3
+        assert raw[3:48] == line[3:48]
+        assert rig.facts[-1] == rig.kept(line[3:15])
+
+
+def read_length(raw: bytes) -> int:
+    return int.from_bytes(raw[1:3], "little")
 
 
 def test_lots_are_used_by_priority_then_expiry_then_age(rig: Rig) -> None:
@@ -183,7 +203,7 @@ def test_the_window_bounds_what_postgres_does_not_know(each_redis_url: str, name
     first = rig.hold_line(30)
     assert rig.tick(first, rig.hold_line(21), rig.hold_line(20)) == ["HELD 70", "BUSY", "HELD 50"]
     # Held credit that came back is not spent, but Postgres has to know that first.
-    rig.tick(b"SDc" + bytes(6) + first[1:13] + bytes([20, 0, 0]))
+    rig.tick(b"SDc" + bytes(6) + first[3:15] + bytes([20, 0, 0]))
     assert rig.tick(rig.hold_line(1)) == ["BUSY"]
     assert rig.ack(rig.entries[-1]) == "OK"
     assert rig.tick(rig.hold_line(31), rig.hold_line(30)) == ["BUSY", "HELD 50"]
@@ -272,7 +292,7 @@ def test_a_corrupt_account_is_the_answer_of_its_lines_only(rig: Rig) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    [b"", b"H", b"Z" + bytes(60), b"H" + bytes(57), b"K" + bytes(2000), b"S" + bytes(5)],
+    [b"", b"H", b"Z" + bytes(60), b"H" + bytes(58), b"K" + bytes(2000), b"S" + bytes(5)],
 )
 def test_what_is_no_line_changes_nothing(rig: Rig, line: bytes) -> None:
     before = rig.dump()
@@ -284,7 +304,7 @@ def test_what_is_no_line_changes_nothing(rig: Rig, line: bytes) -> None:
 def test_numbers_out_of_range_are_no_line(rig: Rig) -> None:
     lines = [rig.hold_line(0), rig.hold_line(MAX_AMOUNT + 1)]
     huge = rig.hold_line(1)
-    huge = huge[:1] + b"\xff" * 8 + huge[9:]
+    huge = huge[:3] + b"\xff" * 8 + huge[11:]
 
     assert rig.tick(*lines, huge) == ["BADLINE"] * 3
 

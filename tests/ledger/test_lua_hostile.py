@@ -156,6 +156,23 @@ def test_keys_that_are_missing_or_of_another_type_are_refused(
         shard.restore()
 
 
+@pytest.mark.parametrize("at", range(4))
+def test_a_hold_alone_meets_keys_of_another_type_before_anything_is_written(
+    shard: HostileShard, at: int
+) -> None:
+    """It reads no hold; what is where the holds should be is noticed all the same."""
+    client, key = shard.rig.client, shard.valid("tick").keys[at]
+    client.delete(key)
+    client.sadd(key, "of another type")
+    before = shard.dump()
+
+    answer = shard.tell(shard.valid("tick").after_head(shard.hold_line()))
+
+    assert isinstance(answer, redis.ResponseError)
+    assert shard.dump() == before
+    client.delete(key)
+
+
 def _doubles(name: str) -> dict[int, Sequence[float]]:
     """Arguments that are one double, and what each may not be."""
     return {
@@ -227,13 +244,13 @@ def test_controls_of_no_sense_are_refused(shard: HostileShard) -> None:
 def test_lines_of_no_sense_are_refused(shard: HostileShard) -> None:
     other = hold_id(1_000, SESSION + 1)
     wrong = [
-        *(shard.hold_line()[:end] for end in range(58)),
-        *(b"K" + shard.hold_line()[1:end] for end in range(1, 58)),
+        *(shard.hold_line()[:end] for end in range(60)),
+        *(b"K" + shard.hold_line()[1:end] for end in range(1, 60)),
         shard.hold_line(detail=b"x" * 1_024) + b"x",
         *(_ceiling(shard.hold_line(), amount) for amount in (0, 1_001, *TOO_MUCH)),
-        shard.hold_line()[:1] + (MAX_N + 1).to_bytes(8, "big") + shard.hold_line()[9:],
-        shard.hold_line()[:1] + b"\xff" * 8 + shard.hold_line()[9:],
-        shard.hold_line()[:1] + other + shard.hold_line()[13:],
+        shard.hold_line()[:3] + (MAX_N + 1).to_bytes(8, "big") + shard.hold_line()[11:],
+        shard.hold_line()[:3] + b"\xff" * 8 + shard.hold_line()[11:],
+        shard.hold_line()[:3] + other + shard.hold_line()[15:],
         *(settle_line(shard.opened, amount, 1) for amount in (401, *TOO_MUCH)),
         *(settle_line(shard.opened, 0, reason) for reason in (0, 40, 41, 99, 255)),
         *(settle_line(shard.opened, 1, reason) for reason in (20, 39, 40)),
@@ -414,13 +431,13 @@ def _spoilt(call: Call, data: st.DataObject) -> Call:
 
 
 def _ceiling(line: bytes, amount: int) -> bytes:
-    return line[:28] + amount.to_bytes(6, "little") + line[34:]
+    return line[:30] + amount.to_bytes(6, "little") + line[36:]
 
 
 def _late(shard: HostileShard, amount: int) -> bytes:
     line = shard.hold_line()
     return (
-        b"L" + hold_id(9, 2) + line[13:28] + amount.to_bytes(6, "little") + line[34:40] + b"\1\0\0"
+        b"L" + hold_id(9, 2) + line[15:30] + amount.to_bytes(6, "little") + line[36:42] + b"\1\0\0"
     )
 
 

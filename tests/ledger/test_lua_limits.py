@@ -344,7 +344,7 @@ def test_an_allowance_is_used_before_credits(noon: Rig) -> None:
     facts = [fact for fact in noon.facts if isinstance(fact, HoldFact)]
     assert [(fact.price, fact.balance) for fact in facts] == [(0, 100), (0, 100), (30, 70)]
     assert uses(noon) == [(False, "A", 1)] * 2
-    assert noon.tick(settle_line(line[1:13], 0, 1), session=0) == ["DONE c 0"]
+    assert noon.tick(settle_line(line[3:15], 0, 1), session=0) == ["DONE c 0"]
     assert noon.tick(settle_line(facts[0].hold_id, 1, 1), session=0) == ["TOOMUCH 0"]
     assert tallies(noon, "a", ACCOUNT, ROAD)[window_id("A", "month")] == Tally(
         window_id("A", "month"), "A", MONTH, 2
@@ -367,7 +367,7 @@ def test_what_cost_nothing_ends_as_any_hold(
     hold = noon.hold_line(30, limits=limits_block([allowance(1)]))
     assert noon.tick(hold) == ["FREE 100"]
     noon.at(noon.now + 60_000)
-    said = settle_line(hold[1:13], captured, reason)
+    said = settle_line(hold[3:15], captured, reason)
 
     assert noon.tick(said, session=0) == [f"DONE {word} 0"]
     assert noon.tick(said, session=0) == [f"DONE {word} 0"]

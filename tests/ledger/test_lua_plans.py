@@ -83,7 +83,7 @@ def test_a_line_that_announces_a_plan_and_has_none_is_refused(rig: Rig) -> None:
     whole = rig.hold_line(10, plan=0)
     assert rig.tick(whole[:-1]) == ["BADLINE"]
     plain = bytearray(rig.hold_line(10))
-    plain[46] |= PLANNED
+    plain[48] |= PLANNED
     assert rig.tick(bytes(plain)) == ["BADLINE"]
 
 

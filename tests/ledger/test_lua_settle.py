@@ -102,7 +102,7 @@ def test_a_settlement_again_answers_as_the_first(rig: Rig) -> None:
 
 def test_a_hold_and_its_ending_in_one_tick_happen_once(rig: Rig) -> None:
     line = rig.hold_line(60)
-    end = settle_line(line[1:13], 10, DELIVERED)
+    end = settle_line(line[3:15], 10, DELIVERED)
 
     assert rig.tick(line, end, end) == ["HELD 40", "DONE c 10", "DONE c 10"]
     assert rig.lots() == {9: 90}
@@ -255,7 +255,7 @@ def test_late_work_again_is_booked_once(rig: Rig) -> None:
 def test_a_hold_that_was_booked_late_does_not_begin_any_more(rig: Rig) -> None:
     """Not in the same call, nor in a later one; of the session's other ids nothing changes."""
     before, first, second, after = (rig.hold_line(1) for _ in range(4))
-    lates = [late(rig, line[1:13], 10) for line in (second, first)]
+    lates = [late(rig, line[3:15], 10) for line in (second, first)]
 
     assert rig.tick(before) == ["HELD 99"]
     assert rig.tick(lates[0], first) == ["DONE l 10", "GONE"]

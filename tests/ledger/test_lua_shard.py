@@ -198,6 +198,23 @@ def test_an_epoch_that_began_is_not_begun_again(rig: Rig, epoch: int) -> None:
     assert rig.dump() == before
 
 
+def test_the_tick_that_settles_holds_nothing(rig: Rig) -> None:
+    """It runs although memory is full: a hold's line is none of it, nor is a check's."""
+    hold = rig.hold(60)
+    before = rig.dump()
+
+    reply = rig.run(
+        SETTLING, [rig.hold_line(1), rig.hold_line(1, only_check=True)], session=SESSION
+    )
+
+    assert reply.answers == [b"BADLINE", b"BADLINE"]
+    assert rig.dump() == before
+    assert rig.run(SETTLING, [rig.hold_line(1), settle_line(hold, 10, 1)]).answers == [
+        b"BADLINE",
+        10,
+    ]
+
+
 def test_full_memory_refuses_holds_and_still_settles(rig: Rig) -> None:
     hold = rig.hold(60)
     rig.client.config_set("maxmemory", 1)

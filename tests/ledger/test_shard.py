@@ -79,7 +79,7 @@ async def test_settlements_go_before_holds_and_neither_starves(rig: ShardRig) ->
     rig.link.gate = asyncio.Event()
     first = asyncio.ensure_future(rig.shard.hold(line(rig)))
     await until(lambda: rig.link.ticks)
-    settled = [rig.shard.settle(settle_line(one[1:13], 1, 1)) for one in held]
+    settled = [rig.shard.settle(settle_line(one[3:15], 1, 1)) for one in held]
     holds = [asyncio.ensure_future(rig.shard.hold(line(rig))) for _ in range(60)]
     await asyncio.sleep(0)
     rig.link.gate.set()
@@ -126,7 +126,7 @@ async def test_a_lost_settlement_is_booked_once(rig: ShardRig) -> None:
     held = line(rig, 10)
     await rig.shard.hold(held)
     rig.link.lose_reply = True
-    answer = await rig.shard.settle(settle_line(held[1:13], 4, 1))
+    answer = await rig.shard.settle(settle_line(held[3:15], 4, 1))
 
     assert answer.words == [b"DONE", b"c", 4]
     assert len(await rig.facts()) == 3
@@ -245,7 +245,7 @@ async def test_full_memory_refuses_holds_and_still_settles(rig: ShardRig) -> Non
     await rig.side.call("CONFIG", "SET", "maxmemory", "1")
     try:
         hold = asyncio.ensure_future(rig.shard.hold(line(rig)))
-        settled = rig.shard.settle(settle_line(held[1:13], 1, 1))
+        settled = rig.shard.settle(settle_line(held[3:15], 1, 1))
         with pytest.raises(LedgerUnavailable) as refused:
             await hold
         assert not refused.value.unknown
@@ -324,11 +324,11 @@ async def test_a_settlement_waits_its_own_moment_for_a_hold(
     rig.link.ticks.clear()
     loop = asyncio.get_running_loop()
 
-    first = rig.shard.settle(settle_line(held[0][1:13], 1, 1))
+    first = rig.shard.settle(settle_line(held[0][3:15], 1, 1))
     await asyncio.sleep(wait_s / 2)
     await rig.shard.hold(line(rig))
     began = loop.time()
-    second = rig.shard.settle(settle_line(held[1][1:13], 1, 1))
+    second = rig.shard.settle(settle_line(held[1][3:15], 1, 1))
     assert first.done()
     await second
 

@@ -124,6 +124,9 @@ class Store:
     def do_hexists(self, key: bytes, field: bytes) -> int:
         return int(field in self._hash(key))
 
+    def do_hlen(self, key: bytes) -> int:
+        return len(self._hash(key))
+
     def do_hmget(self, key: bytes, *fields: bytes) -> list[bytes | None]:
         found = self._hash(key)
         return [found.get(field) for field in fields]

@@ -154,6 +154,7 @@ def test_the_commands_answer_as_on_a_real_server(both: Both, seed: int) -> None:
                 ("HSETNX", key, field, value),
                 ("HGET", key, field),
                 ("HEXISTS", key, field),
+                ("HLEN", key),
                 ("HMGET", key, field, "other", "none"),
                 ("HDEL", key, field, "none"),
                 ("HSCAN", key, 0, "MATCH", "f*", "COUNT", 500),

@@ -628,12 +628,15 @@ class World:
                 self.wrong(f"more came back than was held: {new}")
 
     def _told(self, line: bytes) -> str:
-        kind, hold = line[:1].decode(), self.short(line[1:13])
+        kind = line[:1].decode()
         if kind == "S":
-            return f"settle {hold} {int.from_bytes(line[13:19], 'little')}"
+            return f"settle {self.short(line[9:21])} {int.from_bytes(line[3:9], 'little')}"
+        if kind in "HK":
+            return f"{'hold' if kind == 'H' else kind} {self.short(line[3:15])}"
+        hold = self.short(line[1:13])
         if kind == "L":
             return f"late {hold} {int.from_bytes(line[28:34], 'little')}"
-        return f"{ {'H': 'hold', 'R': 'renew'}.get(kind, kind) } {hold}"
+        return f"{'renew' if kind == 'R' else kind} {hold}"
 
     def short(self, hold: bytes) -> str:
         """A hold's name in the story: microseconds since the beginning, and the session."""

@@ -10,7 +10,20 @@
 --   c cap             of key `object` on `type`, `amount` in window `priority`; flags 1 set, 0 lifted
 -- Its fact carries its number, so a rollback rolls back "applied" together with the balance.
 local CONTROL_BYTES, MAX_LOT, MAX_PLAN = 27, 2 ^ 40, 2 ^ 32 - 1
+local CAPPED = 4 -- among a key's scopes: it has caps on what it spends
 local put_keys = {} -- key bytes -> record as of this call
+
+-- How many of a pool's lots are in use, of those that are limited or of those that are not: lots that
+-- no request of some routes can use up must not keep others from entering.
+local function places_used(account, p, limited)
+  local used, reaches = 0, account.reaches
+  for k = p + 4, p + 4 * account[p + 3], 4 do
+    if account[k + 3] > 0 and (reaches and reaches[account[k]] ~= nil or false) == limited then
+      used = used + 1
+    end
+  end
+  return used
+end
 
 local function apply_grant(account, control)
   local lot, reach = control.object % MAX_LOT, floor(control.object / MAX_LOT)
@@ -92,6 +105,15 @@ local function apply_spent(control, line)
     put_use(field, 'C' .. string.char(control.priority, control.type, 0), 'C', control.amount)
   end
   return { balance = 0, result = 'a', paid = 0, added = 0, count = 0, taken = '' }
+end
+
+local function drop_use(field, id)
+  local raw = tallies[field]
+  local at = place_of(raw, id)
+  if at then
+    tallies[field] = sub(raw, 1, at - 1) .. sub(raw, at + TALLY_BYTES)
+    counted[field] = true
+  end
 end
 
 -- The key says whether there is a cap, so that those without one are asked for nothing.

@@ -1,17 +1,18 @@
 -- HOLD and the check of a free request. Line, 'H' or 'K':
---   id c12 (n >I8, session >I4) account I7 key I7 type B ceiling I6 version I4 rule H
+--   length H, id c12 (n >I8, session >I4) account I7 key I7 type B ceiling I6 version I4 rule H
 --   deadline I6 scope B rate_interval_us I5 rate_burst_us I6, then detail (<= 1024 bytes)
 -- Rate is GCRA: a request passes while the key's tat is at most burst ahead of now, and moves
 -- it by interval; interval 0 is no limit. A refused hold leaves tat as it was. What bits of the
 -- scope say stands before the detail: parts/hold_extras.lua.
--- Bytes 2 to 46 of the line begin the fact as they are.
+-- Bytes 4 to 48 of the line are the fact's as they are. Where the length is that of the fact of a plain hold, as
+-- gateways write it, the fact begins with all 48: that is parts/plain_hold.lua's; here the length does not matter.
 -- A key, field 'k' + I7 of `b`: <B c7 B I6 d  status, account, scopes, expiry ms, tat us
 -- Every hold that parts/plain_hold.lua leaves. It gets the fields of account and key, and what was read of them; an
 -- earlier line of the call may have changed both.
 local function hold(line, kind, account_field, account_raw, key_field, key_raw)
   local n, id_session, account_id, key_id, held_type, ceiling, _, _, _, scope, interval, burst =
-    sunpack('>I8I4<c7c7BI6I4HI6BI5I6', line, 2)
-  local id, only_check, detail_at = sub(line, 2, 13), kind == CHECK, HOLD_BYTES + 1
+    sunpack('>I8I4<c7c7BI6I4HI6BI5I6', line, 4)
+  local id, only_check, detail_at = sub(line, 4, 15), kind == CHECK, HOLD_BYTES + 1
   local asked, reach_at, plan, claim
   if scope >= CLAIMING then
     scope, detail_at, asked, reach_at, plan, claim = read_extras(line, scope, only_check)
@@ -136,7 +137,7 @@ local function hold(line, kind, account_field, account_raw, key_field, key_raw)
   open_holds = open_holds + 1
   session_highest = n
   session_used = true
-  local order = sub(line, 2, 46)
+  local order = sub(line, 4, 48)
   if price ~= ceiling then
     order = sub(order, 1, 27) .. spack('<I6', price) .. sub(order, 34)
   end

@@ -53,3 +53,15 @@ local function repeated_hold(id, account_field, account_raw, credit_type, line, 
   end
   return price > 0 and left or format('FREE %.0f', left)
 end
+
+-- What a hold must remember of the lots it took from; see parts/reach.lua.
+local function lend_reaches(account, allocation)
+  local lent = ''
+  for at = 1, #allocation, 18 do
+    local lot = sunpack('<I5', allocation, at)
+    if account.reaches[lot] then
+      lent = lent .. spack('<c1c4c4c1I4I6', 'l', NO_PLACE, NO_PLACE, 'L', account.reaches[lot], lot)
+    end
+  end
+  return lent
+end

@@ -1,9 +1,9 @@
 -- What a call says to the journal, and what it writes with it (parts/commit.lua).
+-- include windows
 
 -- A list with places for what a call puts into it, of few lines or of many: to let one grow costs more than to fill it.
-local many = #ARGV > 5
 local function roomy()
-  if many then
+  if #ARGV > 5 then
     return { nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil,
       nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil }
   end

@@ -31,7 +31,7 @@ local function spend_late(id, account_id, key_id, credit_type, taken)
   if not raw or #raw ~= KEY_BYTES or sub(raw, 2, 8) ~= account_id or bit.band(byte(raw, 9), HAS_CAPS) == 0 then
     return
   end
-  local _, uses, count = limits().use(nil, false, nil, limits().caps_of(key_id, credit_type) or {}, taken)
+  local uses, count = limits().use_caps(limits().caps_of(key_id, credit_type) or {}, taken)
   if count > 0 then
     append('U', spack('<c12c7c7BB', id, account_id, key_id, 0, count) .. uses)
   end

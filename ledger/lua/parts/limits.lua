@@ -62,7 +62,7 @@ local function want_limits(line)
   if not set then
     return
   end
-  local fields, account_id, key_id = {}, sub(line, 14, 20), sub(line, 21, 27)
+  local fields, account_id, key_id = {}, sub(line, 16, 22), sub(line, 23, 29)
   for i = 1, #set.places do
     local field = tally_field(set.places[i].whose, set.places[i].route, account_id, key_id)
     fields[i] = field
@@ -116,28 +116,6 @@ local function allowance_for(asked)
   end
 end
 
--- The caps of a key on this credit type; false where they cannot be read.
-local function caps_of(key_id, credit_type)
-  local caps, field = {}, tally_field('k', ALL_ROUTES, nil, key_id)
-  local raw = tally_of(field)
-  for at = 1, raw and #raw or 0, TALLY_BYTES do
-    if byte(raw, at + 4) == A_CAP and byte(raw, at + 2) == credit_type then
-      local id = 'C' .. sub(raw, at + 1, at + 3)
-      local spent, most = used(raw, id), sunpack('<d', raw, at + 9)
-      if not spent or not whole(most) then
-        return false
-      end
-      caps[#caps + 1] = { field = field, id = id, spent = spent, most = most }
-    end
-  end
-  if #caps > 1 then
-    table.sort(caps, function(a, b)
-      return a.id < b.id
-    end)
-  end
-  return raw and caps
-end
-
 -- What to answer if a cap of the key leaves no room: until when (0: for ever), type, and which window.
 local function capped(caps, price, credit_type)
   local longest, which
@@ -183,13 +161,9 @@ local function use_limits(asked, only_check, allowance, caps, price)
       put_use(asked.fields[limit.place], id, kind, value)
     end
   end
-  for i = 1, #caps do
-    local cap = caps[i]
-    put_use(cap.field, cap.id, 'C', cap.spent + price)
-    lasting = lasting .. spack('<c1c4c4c1I4I6', 'k', ALL_ROUTES, cap.id, 'C', period_of(cap.id).number, price)
-    count = count + 1
-  end
-  return passing .. lasting, lasting, count
+  local spent, cap_count = use_caps(caps, price)
+  lasting = lasting .. spent
+  return passing .. lasting, lasting, count + cap_count
 end
 
 local function of_rate(tat, interval, burst)

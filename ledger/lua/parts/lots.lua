@@ -21,18 +21,6 @@ local function filled_lots(account, p)
   return filled
 end
 
--- How many of a pool's lots are in use, of those that are limited or of those that are not: lots that
--- no request of some routes can use up must not keep others from entering.
-local function places_used(account, p, limited)
-  local used, reaches = 0, account.reaches
-  for k = p + 4, p + 4 * account[p + 3], 4 do
-    if account[k + 3] > 0 and (reaches and reaches[account[k]] ~= nil or false) == limited then
-      used = used + 1
-    end
-  end
-  return used
-end
-
 local function forget_empty_lots(account, p)
   for k = p + 4 * account[p + 3], p + 4, -4 do
     if account[k + 3] == 0 then

@@ -2,6 +2,7 @@
 -- it takes from around it, costs time. The body of a function, for what functions take from two around them costs less.
 -- include whole
 -- include account
+-- include taking
 -- include saying
 -- include open_hold
 -- include states
@@ -14,11 +15,18 @@ local function limits()
     return made_limits
   end
 -- include tallies
+-- include loans
+-- include caps
+-- of holds
 -- include limits
+-- end of holds
   made_limits = {
-    fields = wanted_fields, want = want_limits, want_loans = want_loans, give_loans_back = give_loans_back, put = put_tallies,
-    asked_by = asked_by, kept_back = kept_back, allowance_for = allowance_for, caps_of = caps_of,
-    capped = capped, use = use_limits, standing = standing,
+    fields = wanted_fields, want_loans = want_loans, give_loans_back = give_loans_back, put = put_tallies,
+    caps_of = caps_of, use_caps = use_caps,
+-- of holds
+    want = want_limits, asked_by = asked_by, kept_back = kept_back, allowance_for = allowance_for, capped = capped,
+    use = use_limits, standing = standing,
+-- end of holds
   }
   return made_limits
 end
@@ -37,8 +45,10 @@ end
 
 -- include lots
 -- include reach
+-- of holds
 -- include hold_extras
 -- include hold
+-- end of holds
 -- include close_hold
 -- include settle
 -- include late
@@ -51,27 +61,29 @@ do
   for i = 2, #lines do
     local line = lines[i]
     local kind = byte(line)
-    if (kind == HOLD or kind == CHECK) and #line > HOLD_BYTES then -- limits and claims stand behind that
-      local scope = byte(line, 47)
+    if kind == LATE then
+      more[#more + 1] = 'a' .. sub(line, 14, 20)
+      if band(byte(line, 41) or 0, LATE_CLAIMING) ~= 0 then
+        claims().want(line)
+      end
+-- of holds
+    elseif (kind == HOLD or kind == CHECK) and #line > HOLD_BYTES then -- limits and claims stand behind that
+      local scope = byte(line, 49)
       if scope >= LIMITED then
         limits().want(line)
       end
       if band(scope, CLAIMING) ~= 0 then
         claims().want(line)
       end
-    elseif kind == LATE then
-      more[#more + 1] = 'a' .. sub(line, 14, 20)
-      if band(byte(line, 41) or 0, LATE_CLAIMING) ~= 0 then
-        claims().want(line)
-      end
+-- end of holds
     end
   end
   for k = 1, named do
     local raw, id = found[k], wanted_holds[k]
-    if not prices[k] and hold_states[id] == nil then
+    if not held_types[k] and hold_states[id] == nil then
       hold_states[id] = raw
     end
-    if not prices[k] and raw and #raw >= 62 then
+    if not held_types[k] and raw and #raw >= 62 then
       local length, _, _, _, _, price = sunpack('<Hc12I8I6BI6', raw, 2)
       more[#more + 1] = 'a' .. sub(raw, 16, 22)
       if length + 4 <= #raw then
@@ -97,7 +109,10 @@ do
 end
 
 return {
-  hold = hold, settle = settle, late = late, renew = renew, observed = observed, pack_account = pack_account,
+-- of holds
+  hold = hold,
+-- end of holds
+  settle = settle, late = late, renew = renew, observed = observed, pack_account = pack_account,
   put_tallies = function()
     if made_limits then
       made_limits.put()

@@ -17,8 +17,8 @@ end
 if place == false or not account_raw or #account_raw < PLAIN_BYTES or not key_raw or #key_raw ~= KEY_BYTES then
   break
 end
-local n, id_session, account_id, _, held_type, ceiling, _, _, scope, interval, burst =
-  sunpack('>I8I4<I7I7BI6I6I6BI5I6', line, 2)
+local length, n, id_session, account_id, _, held_type, ceiling, _, _, scope, interval, burst =
+  sunpack('<H>I8I4<I7I7BI6I6I6BI5I6', line, 2)
 local account_type, lots, rest, soonest, lot, priority, expiry, aseq, remaining, ends =
   sunpack('<BBI6I6I5BI6I5I6B', account_raw, #account_raw - 37)
 local balance = remaining + rest
@@ -29,6 +29,7 @@ end
 local held = w and windows[w + 1]
 if scope ~= SCOPE_CALL or not session_highest or n <= session_highest or n > MAX_N
     or id_session ~= session or session == 0 or ceiling < 1 or not w
+    or length ~= PLAIN_FACT + #line - HOLD_BYTES -- with it the line begins as the fact
     -- The account: in use, its bytes add up, nothing is due, its first lot has enough for all of it.
     or ends ~= PLAIN_ACTIVE or #account_raw ~= PLAIN_BYTES + LOT_BYTES * lots or account_type ~= held_type
     or soonest <= now or remaining < ceiling or balance > MAX_AMOUNT
@@ -56,10 +57,9 @@ fresh[account_field] = place
 windows[w + 1] = held + ceiling
 open_holds = open_holds + 1
 session_highest, session_used = n, true
-local id = sub(line, 2, 13)
+local id = sub(line, 4, 15)
 local detail = #line > HOLD_BYTES and sub(line, HOLD_BYTES + 1) or ''
-local fact = spack('<c1Hc45I5i8BI5BI6I6c0', 'H', 77 + #detail, sub(line, 2, 46), aseq, balance, 1,
-  lot, priority, expiry, ceiling, detail)
+local fact = spack('<c48I5i8BI5BI6I6c0', line, aseq, balance, 1, lot, priority, expiry, ceiling, detail)
 facts[#facts + 1] = fact
 fact_count = fact_count + 1
 local count = #holds_written

@@ -1,17 +1,19 @@
 -- The end of a hold as nearly all are: captured, all of it or less, from one lot. What is different is left to
--- settle.lua and close_hold.lua, as in plain_hold.lua. `price` is there only where the line captures something
--- and the hold is open and its bytes add up, without loans behind it; the account only where that is less.
+-- settle.lua and close_hold.lua, as in plain_hold.lua. `held_type` is there only where the line captures something
+-- and the hold is open and its bytes add up, without loans behind it; its price and account only where that is less.
 -- What an earlier line of this call has done to the hold is newer than what was read.
-if not price or hold_states[id] ~= nil then
+if not held_type or hold_states[id] ~= nil then
   break
 end
-if windows[w] ~= held_types[hold_at] then
-  w = window_of(windows, held_types[hold_at])
+if windows[w] ~= held_type then
+  w = window_of(windows, held_type)
 end
 if not w then
   break
 end
-if captured == price then
+local price = prices and prices[hold_at]
+if not price then
+  price = captured
   -- No balance moves: neither account nor key is touched, and there is no aseq.
   -- Its fact in two pieces: the head, of a length that nearly all have, and what the line has of it.
   if #line ~= head_of then
@@ -32,7 +34,7 @@ else
   local from_lots, from_lot, _, _, amount = sunpack('<BI5BI6I6', raw, 62)
   local left = price - captured
   local balance = remaining + rest + left
-  if ends ~= PLAIN_ACTIVE or #account_raw ~= PLAIN_BYTES + LOT_BYTES * lots or account_type ~= held_types[hold_at]
+  if ends ~= PLAIN_ACTIVE or #account_raw ~= PLAIN_BYTES + LOT_BYTES * lots or account_type ~= held_type
       or soonest <= now or from_lots ~= 1 or from_lot ~= lot or amount ~= price
       or balance > MAX_AMOUNT then
     break

@@ -40,18 +40,6 @@ local function out_of_reach(account, p, line, at)
   return barred, units, unknown
 end
 
--- What a hold must remember of the lots it took from; see reach_lent.
-local function lend_reaches(account, allocation)
-  local lent = ''
-  for at = 1, #allocation, 18 do
-    local lot = sunpack('<I5', allocation, at)
-    if account.reaches[lot] then
-      lent = lent .. spack('<c1c4c4c1I4I6', 'l', NO_PLACE, NO_PLACE, 'L', account.reaches[lot], lot)
-    end
-  end
-  return lent
-end
-
 -- The reach of a lot of an open hold, which the account has forgotten with the empty lot; nil if none.
 local function reach_lent(raw, loans, lot)
   for at = loans, #raw, 20 do
