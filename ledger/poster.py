@@ -41,7 +41,7 @@ GATHER_S = 0.05
 """Rest under load, so that the next transaction finds more: each costs the steward and Postgres
 a few milliseconds, whatever is in it."""
 
-ENOUGH_FACTS = 1_000
+ENOUGH_FACTS = 4_000
 """What makes a transaction cheap. Where fewer come, the rest becomes longer: on a small machine the
 steward's work is in the way of the very requests that it posts."""
 
