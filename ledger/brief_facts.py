@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 from ledger.allocation import LOT_BYTES, read_lots
 from ledger.fact_bytes import HEAD_BYTES, HOLD_BYTES, SETTLE_BYTES, WHOLE_BYTES, read_fact
 from ledger.facts import Fact, HoldFact, LotAmount, SettleFact, WholeCapture
-from ledger.records import Entry
+from ledger.journal_entry import Entry
 
 HOLD, SETTLE, WHOLE = b"HSF"
 

@@ -28,7 +28,7 @@ from ledger.fold_checks import Place, Poison, refuse
 from ledger.fold_claims import claim
 from ledger.fold_controls import QUARANTINED, apply_control, expire_lot
 from ledger.fold_uses import use
-from ledger.records import Entry
+from ledger.journal_entry import Entry
 
 _LATEST_MS = 253_402_300_799_000
 

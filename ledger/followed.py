@@ -7,8 +7,8 @@ record in Redis, and only so that the two can be compared while one is ahead (`l
 
 from collections.abc import Iterable
 
+from ledger.account_record import ACTIVE, FROZEN, AccountRecord, Lot, Pool
 from ledger.facts import ControlFact, Fact, HoldFact, LateFact, LotExpired, SettleFact
-from ledger.records import ACTIVE, FROZEN, AccountRecord, Lot, Pool
 from ledger.snapshot import Snapshot
 
 Place = tuple[int, int]

@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from ledger import audit, controls, reaches
+from ledger.account_record import LIVE_LOTS
 from ledger.controls import DEFAULT_PRIORITY, Added, Clawback, Enter, Grant, GrantKind
 from ledger.database import Connection, Queries
 from ledger.errors import Conflict, InvalidInput, NotFound
 from ledger.facts import NEVER
 from ledger.ids import account_text, grant_text
 from ledger.inputs import check_amount, check_limit, clean_text
-from ledger.records import LIVE_LOTS
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SQL = Queries("grants")

@@ -10,9 +10,10 @@ import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from ledger.errors import CorruptRecord
+from ledger.journal_entry import Entry, read_entry
 from ledger.keys import Keys
 from ledger.link import Link, LinkLost
-from ledger.records import Entry, Meta, read_entry
+from ledger.records import Meta
 
 SCAN_COUNT = 500
 """Fields per HSCAN: a few hundred microseconds of Redis each."""

@@ -9,11 +9,12 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from ledger.account_record import AccountRecord
 from ledger.fact_bytes import pack_fact
 from ledger.facts import MAX_DETAIL_BYTES, Control, HoldFact
 from ledger.limits import pack_loans
 from ledger.reach_bytes import lent_reaches
-from ledger.records import AccountRecord, KeyRecord
+from ledger.records import KeyRecord
 
 SCOPE_CALL = 1
 SCOPE_MANAGE = 2

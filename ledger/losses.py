@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ledger import shards
+from ledger.account_record import AccountRecord
 from ledger.database import Database, Queries
 from ledger.errors import CorruptRecord
 from ledger.facts import (
@@ -23,9 +24,10 @@ from ledger.facts import (
     WholeCapture,
 )
 from ledger.journal import read_meta, read_tail, scan
+from ledger.journal_entry import Entry
 from ledger.keys import Keys
 from ledger.link import Link
-from ledger.records import AccountRecord, Entry, read_hold
+from ledger.records import read_hold
 from ledger.shards import ShardRow
 
 ENTRIES_AT_ONCE = 500

@@ -17,11 +17,11 @@ from ledger.database import PROMPT_LIMIT_S, Database
 from ledger.errors import CorruptRecord
 from ledger.fence import Fence
 from ledger.journal import Reading, read_meta, read_tail
+from ledger.journal_entry import Entry
 from ledger.lines import ack_args
 from ledger.link import Link
 from ledger.ports import Clock
 from ledger.posting import Fenced, Forked, post
-from ledger.records import Entry
 from ledger.shard import Shard
 from ledger.shards import ShardRow
 

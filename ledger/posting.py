@@ -22,8 +22,8 @@ from ledger.charge_digest import SaidOfCharges
 from ledger.database import Connection, Queries
 from ledger.errors import NotFound
 from ledger.fold import shown_clock
+from ledger.journal_entry import Entry
 from ledger.meanwhile import meanwhile
-from ledger.records import Entry
 from ledger.uncollected import uncollected
 
 _SQL = Queries("posting")

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ledger import audit, dead_facts, shards
+from ledger.account_record import account_field
 from ledger.database import Connection, Database, Queries
 from ledger.errors import Conflict, LedgerUnavailable, PostgresBehind
 from ledger.fence import Fence
@@ -22,7 +23,6 @@ from ledger.loader import Loader
 from ledger.losses import Losses, read_losses
 from ledger.ports import Clock
 from ledger.poster import Poster
-from ledger.records import account_field
 from ledger.shard import Shard
 
 TRIES = 50

@@ -9,8 +9,10 @@ moves too fast for that is tried again, and left out if it never stands still.
 from dataclasses import dataclass
 
 from ledger import charges, credit_types, shards
+from ledger.account_record import AccountRecord, Pool, account_field
 from ledger.database import Database, Queries
 from ledger.errors import CorruptRecord, LedgerUnavailable, NotFound
+from ledger.facts import HoldFact
 from ledger.fence import incarnation_of
 from ledger.findings import Finding
 from ledger.followed import followed
@@ -20,16 +22,7 @@ from ledger.lines import CAPPED
 from ledger.link import Link
 from ledger.ports import Clock
 from ledger.reconcile_limits import Comparing, limits_equal
-from ledger.records import (
-    AccountRecord,
-    ClosedHold,
-    HoldFact,
-    KeyRecord,
-    Meta,
-    Pool,
-    account_field,
-    read_hold,
-)
+from ledger.records import ClosedHold, KeyRecord, Meta, read_hold
 from ledger.shards import ShardRow
 from ledger.snapshot import Snapshot, read_snapshot
 

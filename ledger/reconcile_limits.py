@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequen
 from typing import NamedTuple
 
 from ledger import shards
+from ledger.account_record import account_field
 from ledger.database import Database, Queries
 from ledger.errors import CorruptRecord
 from ledger.facts import Fact, UseFact
@@ -20,7 +21,6 @@ from ledger.keys import Keys
 from ledger.limits import PERIODS, Whose, read_tallies, tally_field, window_number
 from ledger.link import Link
 from ledger.ports import Clock
-from ledger.records import account_field
 
 AT_ONCE = 500
 """Fields compared together."""

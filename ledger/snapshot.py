@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ledger import controls
+from ledger.account_record import ACTIVE, FROZEN, AccountRecord, Lot, Pool
 from ledger.allocation import read_allocation
 from ledger.database import PROMPT_LIMIT_S, Database, Queries
 from ledger.errors import NotFound
 from ledger.facts import HoldFact
 from ledger.limits import Tally, pack_tallies, tally_field, window_id
 from ledger.lines import CAPPED
-from ledger.records import ACTIVE, FROZEN, AccountRecord, KeyRecord, Lot, Pool
+from ledger.records import KeyRecord
 
 _SQL = Queries("snapshot")
 

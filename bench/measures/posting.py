@@ -23,12 +23,12 @@ from ledger.controls import Grant
 from ledger.database import Connection, Database
 from ledger.facts import Fact
 from ledger.ids import hold_id
+from ledger.journal_entry import Entry
 from ledger.migrations import migrate
 from ledger.ports import SystemClock
 from ledger.poster import MOST_FACTS
 from ledger.posting import Posted, post
 from ledger.price_versions import Rule
-from ledger.records import Entry
 from tests.ledger.journal import Journal
 from tests.ledger.player import Player
 

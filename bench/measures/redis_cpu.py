@@ -26,9 +26,11 @@ from bench.peers.nginx import PLENTY, install, key_hash
 from bench.processes import thread_cpu_s
 from bench.run import Run
 from gateway.stores import EmbeddedRedis, find_redis
+from ledger.account_record import ACTIVE, AccountRecord, Lot, Pool, account_field
 from ledger.facts import NEVER, SettleFact, WholeCapture
 from ledger.ids import HoldIds
 from ledger.journal import Reading
+from ledger.journal_entry import FIRST_CHAIN, Entry
 from ledger.keys import Keys
 from ledger.lines import (
     Rate,
@@ -43,17 +45,7 @@ from ledger.link import Link
 from ledger.ports import SystemClock
 from ledger.poster import Poster, whole_batch
 from ledger.reasons import Reason
-from ledger.records import (
-    ACTIVE,
-    FIRST_CHAIN,
-    AccountRecord,
-    Entry,
-    KeyRecord,
-    Lot,
-    Meta,
-    Pool,
-    account_field,
-)
+from ledger.records import KeyRecord, Meta
 from ledger.scripts import SETTLING, Scripts
 from ledger.shards import ShardRow
 

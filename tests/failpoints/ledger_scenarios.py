@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ledger import accounts, charges, dead_facts, findings, grants, key_caps, partitions, shards
+from ledger.account_record import AccountRecord, account_field
 from ledger.accounts import Status
 from ledger.claims import Claim
 from ledger.controls import Clawback, Grant, add
@@ -19,7 +20,6 @@ from ledger.limits import ALL_ROUTES, Limit, limits_block, window_id
 from ledger.lines import load_begin_args
 from ledger.loader import TOKEN_BYTES
 from ledger.reasons import Reason
-from ledger.records import AccountRecord, account_field
 from ledger.snapshot import Snapshot
 from ledger.sweeper import IDLE_SESSION_MS, Sweeper
 from tests.failpoints.rounds import Rounds, Waiting

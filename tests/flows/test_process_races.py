@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from ledger import accounts, api_keys, credit_types
+from ledger.account_record import AccountRecord, account_field
 from ledger.errors import LedgerUnavailable
 from ledger.lines import control_args, dials_args
-from ledger.records import AccountRecord, account_field
 from ledger.shards import JOURNAL_CAP
 from ledger.verify import verify
 from tests.ledger.parts import WINDOW, Customer, Parts, opened

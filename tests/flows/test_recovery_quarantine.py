@@ -9,10 +9,10 @@ import pytest
 
 from gateway.stores import EmbeddedRedis
 from ledger import accounts
+from ledger.account_record import AccountRecord, account_field
 from ledger.accounts import Status
 from ledger.errors import AccountFrozen
 from ledger.ledger import Ledger, LedgerOptions
-from ledger.records import AccountRecord, account_field
 from tests.flows.ledger_traffic import Shop, assert_sound, new_shop, quiet, running
 from tests.flows.runbook import Runbook, typed
 from tests.flows.test_ledger_deaths import die

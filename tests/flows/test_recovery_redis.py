@@ -13,9 +13,9 @@ import pytest
 
 from gateway.stores import EmbeddedRedis
 from ledger import accounts
+from ledger.account_record import AccountRecord, account_field
 from ledger.ledger import Ledger, LedgerOptions
 from ledger.reasons import Reason
-from ledger.records import AccountRecord, account_field
 from tests.flows.ledger_traffic import Shop, assert_sound, new_shop, quiet, running
 from tests.flows.runbook import Runbook
 from tests.ledger.waiting import until

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 import redis
 
-from ledger.facts import Control
+from ledger.account_record import AccountRecord, Lot, Pool, account_field
+from ledger.facts import Control, HoldFact
 from ledger.ids import hold_id
 from ledger.limits import Tally, pack_tallies, tally_field, window_id
 from ledger.lines import (
@@ -23,17 +24,7 @@ from ledger.lines import (
     session_args,
     settle_line,
 )
-from ledger.records import (
-    AccountRecord,
-    HoldFact,
-    KeyRecord,
-    Lot,
-    Meta,
-    Pool,
-    account_field,
-    read_hold,
-    session_field,
-)
+from ledger.records import KeyRecord, Meta, read_hold, session_field
 from ledger.scripts import HEAD, Reply, keys_of, read_reply
 from tests.ledger.journal_audit import JournalAudit
 from tests.ledger.script_rig import ACCOUNT, KEY, SESSION, TYPE, Rig

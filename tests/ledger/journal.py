@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from ledger.fact_bytes import pack_fact
 from ledger.facts import Fact
-from ledger.records import FIRST_CHAIN, Entry
+from ledger.journal_entry import FIRST_CHAIN, Entry
 
 NOON_MS = 1_790_000_000_000
 

@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
+from ledger.account_record import Pool
 from ledger.facts import (
     ClaimFact,
     ControlFact,
@@ -13,7 +14,8 @@ from ledger.facts import (
     SettleFact,
     WholeCapture,
 )
-from ledger.records import FIRST_CHAIN, Entry, Meta, Pool
+from ledger.journal_entry import FIRST_CHAIN, Entry
+from ledger.records import Meta
 
 
 class JournalAudit:

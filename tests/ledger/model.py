@@ -8,6 +8,7 @@ that the real script must give, word for word.
 import copy
 from dataclasses import dataclass, field, replace
 
+from ledger.account_record import LIVE_LOTS, Lot
 from ledger.claims import Claim
 from ledger.facts import (
     MAX_AMOUNT,
@@ -28,7 +29,7 @@ from ledger.facts import (
 from ledger.ids import minted_us, session_of
 from ledger.limits import Loan
 from ledger.lines import CAPPED
-from ledger.records import LIVE_LOTS, ClosedHold, Lot, SessionRecord
+from ledger.records import ClosedHold, SessionRecord
 from tests.ledger.modelled_claims import ModelledClaims
 from tests.ledger.modelled_limits import ModelledLimits, Tallies
 from tests.ledger.tick_lines import (

@@ -10,8 +10,11 @@ from collections.abc import Mapping, Sequence
 
 import redis
 
+from ledger.account_record import AccountRecord, account_field
 from ledger.claims import Claim
+from ledger.facts import Control, HoldFact
 from ledger.ids import hold_id
+from ledger.journal_entry import Entry, read_entry
 from ledger.keys import Keys
 from ledger.lines import (
     ack_args,
@@ -23,17 +26,11 @@ from ledger.lines import (
     session_args,
 )
 from ledger.records import (
-    AccountRecord,
     ClosedHold,
-    Control,
-    Entry,
-    HoldFact,
     KeyRecord,
     Meta,
     SessionRecord,
-    account_field,
     key_field,
-    read_entry,
     read_hold,
     session_field,
 )

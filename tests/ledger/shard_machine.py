@@ -12,6 +12,7 @@ import redis
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from ledger.account_record import AccountRecord
 from ledger.facts import NEVER, Control
 from ledger.limits import pack_tallies
 from ledger.lines import (
@@ -24,7 +25,7 @@ from ledger.lines import (
     load_limits_args,
     open_args,
 )
-from ledger.records import AccountRecord, SessionRecord
+from ledger.records import SessionRecord
 from ledger.scripts import SETTLING, Scripts
 from tests.ledger import model as modelled
 from tests.ledger.drawn_lines import LATER_TYPE, PLANS, REACHES, DrawnLines

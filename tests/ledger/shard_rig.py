@@ -5,8 +5,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ledger.account_record import AccountRecord
 from ledger.books import ChargeState
 from ledger.errors import LedgerUnavailable
+from ledger.facts import Control, HoldFact, LateFact, SettleFact, WholeCapture
 from ledger.journal import read_meta, read_tail
 from ledger.keys import Keys
 from ledger.lines import (
@@ -19,15 +21,7 @@ from ledger.lines import (
 from ledger.link import Link, LinkLost, RedisError, Replied
 from ledger.ports import SystemClock
 from ledger.reaches import Reaches
-from ledger.records import (
-    AccountRecord,
-    Control,
-    HoldFact,
-    KeyRecord,
-    LateFact,
-    SettleFact,
-    WholeCapture,
-)
+from ledger.records import KeyRecord
 from ledger.scripts import SETTLING, Scripts
 from ledger.shard import Shard
 from ledger.standing import Standing

@@ -37,8 +37,8 @@ from ledger.facts import (
     WholeCapture,
 )
 from ledger.fold import fold
+from ledger.journal_entry import Entry
 from ledger.limits import Loan, window_id
-from ledger.records import Entry
 from tests.ledger.copied import split_rows
 from tests.ledger.journal import Journal, hold_id
 from tests.ledger.player import Player

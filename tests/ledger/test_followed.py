@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from ledger import accounts, findings
+from ledger.account_record import AccountRecord
 from ledger.facts import Fact
 from ledger.followed import followed
 from ledger.journal import read_tail
 from ledger.reconcile import differences_of
-from ledger.records import AccountRecord
 from ledger.snapshot import Snapshot, read_snapshot
 from tests.ledger.parts import Customer, Parts, opened
 from tests.ledger.test_posting_of_scripts import one_step

@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 import pytest
 
 from ledger import shards
+from ledger.account_record import AccountRecord, account_field
 from ledger.errors import LedgerUnavailable, NotFound
 from ledger.facts import Control
 from ledger.limits import read_tallies, tally_field, window_id
 from ledger.lines import load_begin_args, load_end_args
 from ledger.loader import FIELDS_AT_ONCE
-from ledger.records import AccountRecord, account_field
 from ledger.snapshot import Snapshot, read_snapshot
 from tests.ledger.parts import Customer, Parts, opened
 

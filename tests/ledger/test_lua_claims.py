@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 
 from ledger.claims import Claim, Standing, There
-from ledger.facts import ClaimFact, LateFact
+from ledger.facts import ClaimFact, HoldFact, LateFact
 from ledger.limits import ALL_ROUTES, Limit, limits_block
 from ledger.lines import late_line, settle_line
 from ledger.reasons import Reason
-from ledger.records import ClosedHold, HoldFact
+from ledger.records import ClosedHold
 from tests.ledger.script_rig import ACCOUNT, KEY, SESSION, TYPE, Rig
 
 DELIVERED, STATUS, EXPIRED = Reason.DELIVERED, Reason.STATUS, Reason.EXPIRED

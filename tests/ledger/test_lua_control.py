@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from ledger.facts import MAX_AMOUNT, Control, ControlFact, LotAmount, LotExpired
+from ledger.account_record import FROZEN, AccountRecord, Lot, Pool, account_field
+from ledger.facts import MAX_AMOUNT, Control, ControlFact, HoldFact, LotAmount, LotExpired
 from ledger.lines import control_args, load_begin_args, load_end_args, settle_line
-from ledger.records import FROZEN, AccountRecord, HoldFact, KeyRecord, Lot, Pool, account_field
+from ledger.records import KeyRecord
 from tests.ledger.script_rig import ACCOUNT, KEY, TYPE, Rig
 
 

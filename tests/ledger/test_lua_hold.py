@@ -5,10 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from ledger.account_record import AccountRecord, account_field
 from ledger.facts import MAX_AMOUNT, Allocated, HoldFact
 from ledger.ids import hold_id
 from ledger.lines import Rate, dials_args
-from ledger.records import AccountRecord, KeyRecord, account_field
+from ledger.records import KeyRecord
 from tests.ledger.script_rig import ACCOUNT, KEY, SESSION, TYPE, Rig
 
 

@@ -15,6 +15,7 @@ import redis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from ledger.account_record import AccountRecord, Lot, Pool
 from ledger.facts import MAX_AMOUNT, Control
 from ledger.ids import MAX_N, hold_id
 from ledger.lines import (
@@ -25,7 +26,7 @@ from ledger.lines import (
     renew_line,
     settle_line,
 )
-from ledger.records import AccountRecord, KeyRecord, Lot, Pool
+from ledger.records import KeyRecord
 from ledger.scripts import SETTLING
 from tests.ledger.hostile_shard import UNLOADED, Call, HostileShard, accepted, double
 from tests.ledger.script_rig import ACCOUNT, KEY, SCRIPTS, SESSION, TYPE

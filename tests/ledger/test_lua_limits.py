@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from ledger.facts import HoldFact, UseFact
 from ledger.limits import (
     ALL_ROUTES,
     DAY_MS,
@@ -33,7 +34,7 @@ from ledger.lines import (
     renew_line,
     settle_line,
 )
-from ledger.records import ClosedHold, HoldFact, KeyRecord, UseFact
+from ledger.records import ClosedHold, KeyRecord
 from tests.ledger.script_rig import ACCOUNT, KEY, Rig
 
 ROAD = b"road"

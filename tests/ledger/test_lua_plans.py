@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from ledger.account_record import AccountRecord, account_field
 from ledger.limits import ALL_ROUTES, Limit, limits_block, window_id
 from ledger.lines import PLANNED
-from ledger.records import AccountRecord, account_field
 from tests.ledger.script_rig import ACCOUNT, Rig
 
 QUOTA = limits_block([Limit("a", ALL_ROUTES, window_id("Q", "day"), "Q", 5)], 1)

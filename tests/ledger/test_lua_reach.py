@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from ledger.account_record import AccountRecord, Lot, Pool, account_field
 from ledger.lines import late_line, settle_line
 from ledger.reach_bytes import OF_A_LOT, reaches_block
-from ledger.records import AccountRecord, Lot, Pool, account_field
 from tests.ledger.script_rig import ACCOUNT, KEY, TYPE, Rig
 
 ALL, SOME = 7, 8  # lots: of every route, and limited

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import pytest
 import redis
 
+from ledger.account_record import account_field
 from ledger.lines import settle_line
-from ledger.records import KeyRecord, account_field
+from ledger.records import KeyRecord
 from tests.ledger.script_rig import ACCOUNT, KEY, Rig
 
 ID = ACCOUNT.to_bytes(7, "little")

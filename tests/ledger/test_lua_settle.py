@@ -4,8 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from ledger.account_record import Lot
 from ledger.facts import (
     Allocated,
+    HoldFact,
     LateFact,
     LotAmount,
     LotExpired,
@@ -15,7 +17,7 @@ from ledger.facts import (
 )
 from ledger.lines import dials_args, late_line, observed_line, renew_line, settle_line
 from ledger.reasons import Reason
-from ledger.records import ClosedHold, HoldFact, Lot
+from ledger.records import ClosedHold
 from tests.ledger.script_rig import ACCOUNT, KEY, TYPE, Rig
 
 DELIVERED, STATUS, EXPIRED = Reason.DELIVERED, Reason.STATUS, Reason.EXPIRED

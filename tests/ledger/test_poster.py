@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from ledger.journal import read_tail
+from ledger.journal_entry import Entry
 from ledger.poster import MOST_FACTS, Poster, whole_batch
 from ledger.posting import post
-from ledger.records import Entry
 from tests.ledger.parts import Parts, opened
 from tests.ledger.test_fence import dump, new_process, restore, wipe
 from tests.ledger.waiting import until

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from ledger import charges, controls, grants
+from ledger.account_record import AccountRecord, account_field
 from ledger.controls import Clawback, Grant
 from ledger.errors import Conflict
 from ledger.lines import late_line
 from ledger.reach_bytes import reaches_block
-from ledger.records import AccountRecord, account_field
 from ledger.snapshot import read_snapshot
 from ledger.verify import verify
 from tests.ledger.parts import Customer, Parts, opened

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from ledger import accounts, audit, controls
+from ledger.account_record import AccountRecord, account_field
 from ledger.errors import Conflict, PostgresBehind
 from ledger.lines import ack_args
 from ledger.pusher import Pusher
 from ledger.rebuild import Rebuilding, Reloading, rebuild, reload
-from ledger.records import AccountRecord, account_field
 from ledger.shards import ShardRow
 from tests.ledger.parts import Customer, Parts, opened
 

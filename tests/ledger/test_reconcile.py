@@ -8,9 +8,10 @@ from dataclasses import replace
 import pytest
 
 from ledger import findings
+from ledger.account_record import AccountRecord, account_field
 from ledger.errors import LedgerUnavailable
 from ledger.reconcile import Stores, reconcile
-from ledger.records import AccountRecord, KeyRecord, account_field, key_field
+from ledger.records import KeyRecord, key_field
 from tests.ledger.parts import Customer, Parts, opened
 from tests.ledger.test_fence import wipe
 

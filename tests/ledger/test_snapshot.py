@@ -3,9 +3,9 @@
 import pytest
 
 from ledger import api_keys, snapshot
+from ledger.account_record import Lot
 from ledger.controls import Clawback, Freeze, Grant
 from ledger.errors import NotFound
-from ledger.records import Lot
 from tests.ledger.bank import CALLING, CREDITS, Bank
 from tests.ledger.journal import hold_id
 

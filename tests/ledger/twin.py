@@ -14,9 +14,11 @@ from typing import Any
 import redis
 from redis.client import Pipeline
 
+from ledger.account_record import AccountRecord, Pool, account_field
 from ledger.claims import Claim
 from ledger.facts import Control
 from ledger.ids import hold_id
+from ledger.journal_entry import read_entry
 from ledger.limits import read_loans, read_tallies, tally_field
 from ledger.lines import (
     ack_args,
@@ -29,18 +31,7 @@ from ledger.lines import (
     session_args,
 )
 from ledger.reach_bytes import OF_A_LOT
-from ledger.records import (
-    AccountRecord,
-    KeyRecord,
-    Meta,
-    Pool,
-    SessionRecord,
-    account_field,
-    key_field,
-    read_entry,
-    read_hold,
-    session_field,
-)
+from ledger.records import KeyRecord, Meta, SessionRecord, key_field, read_hold, session_field
 from ledger.scripts import SETTLING, Reply, Scripts, read_reply
 from tests.ledger import model as modelled
 from tests.ledger.journal_audit import JournalAudit

@@ -3,11 +3,11 @@
 from collections import Counter
 from typing import Any
 
+from ledger.account_record import account_field
 from ledger.accounts import Status
 from ledger.allocation import read_allocation
 from ledger.books import ChargeState
 from ledger.limits import ALL_ROUTES, Whose, read_tallies, tally_field, window_number
-from ledger.records import account_field
 from tests.simulation.world import ALLOWANCE, CREDITS, KEYS, PAID, QUOTA, ROAD, World
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from ledger.records import AccountRecord, account_field
+from ledger.account_record import AccountRecord, account_field
 from tests.simulation.loop import current_process
 from tests.simulation.store import Store
 from tests.simulation.world import KEYS, Member, World

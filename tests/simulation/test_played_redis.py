@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import hiredis
 import pytest
 
+from ledger.account_record import AccountRecord, account_field
 from ledger.facts import Control
 from ledger.ids import hold_id
 from ledger.keys import Keys
@@ -30,7 +31,7 @@ from ledger.lines import (
     session_args,
     settle_line,
 )
-from ledger.records import AccountRecord, KeyRecord, Meta, account_field
+from ledger.records import KeyRecord, Meta
 from ledger.scripts import HEAD, SETTLING, Scripts, keys_of
 from tests.ledger.script_rig import in_words
 from tests.simulation.loop import START_S, PlayedLoop

@@ -8,8 +8,8 @@ from billing.invoicing import entitlement, subscriptions
 from billing.shop import Shop
 from config import PriceList, load_price_list
 from ledger import accounts, plans
+from ledger.account_record import AccountRecord, account_field
 from ledger.plans import NOTHING, OnPlan
-from ledger.records import AccountRecord, account_field
 from tests.billing.conftest import applied
 from tests.billing.subscribing import PRICES, subscribe, upgrade
 from tests.standin import RunningStandIn
