@@ -173,8 +173,12 @@ async def lived(
     known = [
         settlement
         for ledger in gateways
-        for held in (ledger.settler._asked, ledger.settler._waiting, ledger.settler._kept)
-        for settlement in held.values()
+        for held in (
+            ledger.settler._asked.values(),
+            ledger.settler._waiting.values(),
+            ledger.settler._kept,
+        )
+        for settlement in held
     ]
     for ledger in (*gateways, steward):
         await die(ledger)
