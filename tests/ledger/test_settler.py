@@ -225,6 +225,25 @@ async def test_what_postgres_does_not_show_stays_kept_and_holds_up_no_other(
 
 
 @pytest.mark.usefixtures("few_are_many")
+async def test_while_postgres_lags_a_look_asks_once(
+    rig: ShardRig, books: Books, settler: Settler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    confirm = settler._confirm
+
+    async def look(oldest: int) -> None:
+        before = len(books.looked)
+        await confirm(oldest)
+        asked.append(len(books.looked) - before)
+
+    monkeypatch.setattr(settler, "_confirm", look)
+    books.rows = {}
+    await put_many(rig, settler, 10)
+    await until(lambda: len(asked) > 3)
+    assert set(asked) == {1}
+
+
+@pytest.mark.usefixtures("few_are_many")
 async def test_what_is_kept_while_postgres_is_asked_stays_kept(
     rig: ShardRig, books: Books, settler: Settler
 ) -> None:
