@@ -136,11 +136,12 @@ async def _settle_paid(shop: Shop, order: Order, invoice: Any, paid: PaidBy) -> 
             given = []
     if paid.reversed and payment is not None:
         await reversals.reconcile(shop, payment.id)
+    # Also what somebody else has booked a moment ago: who is told of credits can use them.
+    await shop.push(order.account_id)
     if not new:
         return Settled("unchanged", "the invoice was settled before", order.account_id)
     if not given:
         return Settled("updated", "the invoice is paid and gives no credits", order.account_id)
-    await shop.push(order.account_id)
     total = sum(one.credits for one in given)
     return Settled("granted", f"{total} units for order {order.id}", order.account_id)
 

@@ -85,7 +85,8 @@ async def _settle(shop: Shop, object_id: str, *, approved_by: str | None) -> Set
         async with shop.ledger.database.transaction() as connection:
             await put_aside(connection, order, str(odd))
         raise
-    if settled.outcome == "granted":
+    if settled.outcome in ("granted", "updated", "unchanged"):
+        # Also what somebody else has booked a moment ago: who is told of credits can use them.
         await shop.push(order.account_id)
     return await _follow(shop, order, session, settled)
 

@@ -127,8 +127,7 @@ async def _paid(shop: Shop, intent: Any, order: Order) -> Settled:
             await _tell(connection, fresh, order)
         elif payment is not None:
             await _fill(connection, payment, charge)
-    if fresh is not None:
-        await shop.push(order.account_id)
+    await shop.push(order.account_id)
     if payment is not None and _went_back(charge):
         await reversals.reconcile(shop, payment.id)
     if fresh is None:

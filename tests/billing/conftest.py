@@ -3,7 +3,8 @@
 import os
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, Never
 
 import asyncpg
 import pytest
@@ -17,6 +18,7 @@ from billing.shop import Shop
 from billing.stripe_door import StripeDoor
 from config import PriceList, load_price_list
 from ledger import accounts, credit_types
+from ledger.errors import LedgerUnavailable
 from ledger.ledger import Ledger, LedgerOptions
 from ledger.ports import SystemClock
 from tests.standin import RunningStandIn, sdk, sdk_for, stripe_standin
@@ -156,10 +158,27 @@ async def buy(shop: Shop, account: int, package: str = "starter", **fields: Any)
 async def applied(shop: Shop, account: int) -> dict[str, int]:
     """What is available by credit type, once Redis has everything and Postgres has seen it."""
     assert await shop.push(account)
+    return await posted(shop, account)
+
+
+async def posted(shop: Shop, account: int) -> dict[str, int]:
+    """What is available by credit type of what Redis has, once Postgres has seen it."""
     await shop.ledger.post_all()
     async with shop.ledger.database.connection() as connection:
         balances = await accounts.balances(connection, account)
     return {one.credit_type: one.available for one in balances if one.granted}
+
+
+@contextmanager
+def redis_away(shop: Shop) -> Iterator[None]:
+    """Let nothing that is ordered reach Redis for as long as the block runs."""
+
+    async def away(account: int, limit_s: float = 0) -> Never:
+        raise LedgerUnavailable("Redis does not answer")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shop.ledger.pusher, "push", away)
+        yield
 
 
 async def order_of(shop: Shop, order_id: str) -> Order:

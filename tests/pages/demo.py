@@ -75,12 +75,13 @@ class Demo:
         return answer.json()
 
     def account(self, name: str, granted: int = 0) -> Account:
-        """Make an account that no other test uses."""
+        """Make an account that no other test uses; its pages show what it was granted."""
         made = self.ask_admin("PUT", f"/accounts/{name}", {"name": f"Account {name}"})
         if granted:
             grant = {"credit_type": "credits", "amount": granted, "kind": "promotion"}
             self.ask_admin("POST", f"/accounts/{name}/grants", {**grant, "reference": f"{name}-1"})
         key = self.key(name)
+        until(lambda: self.available(key["key"]) == granted, f"{name}'s grant is posted")
         return Account(made["id"], name, key["key"], key["id"])
 
     def key(self, account: str, name: str = "first", *scopes: str) -> Any:

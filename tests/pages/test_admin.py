@@ -17,7 +17,7 @@ SLOW = "path: /v1/slow, methods: [GET], upstream: demo, price: "
 def test_a_charge_is_given_back(chromium: Chromium, demo: Demo) -> None:
     dora = demo.account("dora", granted=10)
     charge = demo.charged(dora.key)
-    assert demo.available(dora.key) == 8
+    until(lambda: demo.available(dora.key) == 8, "the charge is posted")
 
     with chromium.visitor() as page:
         enter_token(page, demo, demo.admin_token)

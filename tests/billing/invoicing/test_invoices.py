@@ -11,7 +11,15 @@ from billing.invoicing import invoices
 from billing.purchases import sessions
 from billing.shop import Shop
 from config import PriceList, load_price_list
-from tests.billing.conftest import applied, buy, order_of, payments_of, rows
+from tests.billing.conftest import (
+    applied,
+    buy,
+    order_of,
+    payments_of,
+    posted,
+    redis_away,
+    rows,
+)
 from tests.billing.subscribing import PRICES, settle_all, subscribe, upgrade
 from tests.standin import RunningStandIn
 
@@ -67,6 +75,21 @@ async def test_a_repeat_in_any_order_gives_nothing_more(
 
     assert await applied(shop, account) == {"credits": 500}
     assert len(await payments_of(shop, order_id)) == 1
+
+
+async def test_who_settles_what_another_has_booked_answers_when_redis_has_it(
+    shop: Shop, stripe_standin: RunningStandIn, account: int
+) -> None:
+    _, subscription = await subscribe(shop, stripe_standin, account)
+    with redis_away(shop):
+        settled = await invoices.settle(shop, subscription["latest_invoice"])
+        assert settled.outcome == "granted"
+    assert await posted(shop, account) == {}
+
+    settled = await invoices.settle(shop, subscription["latest_invoice"])
+
+    assert settled.outcome == "unchanged"
+    assert await posted(shop, account) == {"credits": 500}
 
 
 async def test_a_renewal_gives_again(

@@ -18,7 +18,9 @@ from tests.billing.conftest import (
     new_account,
     order_of,
     payments_of,
+    posted,
     promotion,
+    redis_away,
     rows,
 )
 from tests.standin import RunningStandIn, sdk_for
@@ -75,6 +77,21 @@ async def test_settling_again_changes_nothing(
     assert outcomes == ["granted", "unchanged", "unchanged"]
     assert await applied(shop, account) == {"credits": 100}
     assert len(await notices(shop, "purchase")) == 1
+
+
+async def test_who_settles_what_another_has_booked_answers_when_redis_has_it(
+    shop: Shop, account: int, stripe_standin: RunningStandIn
+) -> None:
+    """A webhook books it, the buyer comes back meanwhile: told `given`, a call has to work."""
+    started = await buy(shop, account)
+    stripe_standin.pay(started.session_id)
+    with redis_away(shop):
+        assert (await sessions.settle(shop, started.session_id)).outcome == "granted"
+    assert await posted(shop, account) == {}
+
+    assert (await sessions.settle(shop, started.session_id)).outcome == "unchanged"
+
+    assert await posted(shop, account) == {"credits": 100}
 
 
 async def test_twenty_at_once_give_the_credits_once(
