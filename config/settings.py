@@ -22,6 +22,7 @@ VARIABLES = {
     "workers": "FAREBOX_WORKERS",
     "connections": "FAREBOX_CONNECTIONS",
     "connections_per_address": "FAREBOX_CONNECTIONS_PER_ADDRESS",
+    "busy_poll_us": "FAREBOX_BUSY_POLL_US",
     "postgres_url": "FAREBOX_POSTGRES_URL",
     "redis_url": "FAREBOX_REDIS_URL",
     "admin_token": "FAREBOX_ADMIN_TOKEN",
@@ -114,6 +115,7 @@ READERS: Mapping[str, Callable[[Any], Any]] = {
     "workers": _number(1, 256),
     "connections": _number(1, 1_000_000),
     "connections_per_address": _number(1, 1_000_000),
+    "busy_poll_us": _number(0, 1_000),
     "postgres_url": _postgres_address,
     "redis_url": _redis_address,
     "admin_token": _long_secret,
@@ -153,6 +155,9 @@ class Settings:
     """Open ones of clients, for each worker: each takes memory and a file descriptor."""
     connections_per_address: int = 1_000
     """Of these, from one address, so that no caller takes the place of all; see FramingLimits."""
+    busy_poll_us: int = 200
+    """How long a worker with one request looks again and again for what comes next, where that has
+    come so soon lately, before it sleeps; 0: never."""
     postgres_url: str | None = field(default=None, repr=False)
     """None: an embedded one under `data`."""
     redis_url: str | None = field(default=None, repr=False)

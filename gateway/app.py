@@ -17,6 +17,7 @@ from config import Settings
 from gateway import buy_link
 from gateway.access_log import AccessLog
 from gateway.asgi import AsgiTurn, Receive, Scope, Send, turn_of
+from gateway.busy_poll import BusyPoll
 from gateway.control import Control, OpenBilling
 from gateway.fast_path import FastPath
 from gateway.framing import FramingLimits, Head, StrictHttpProtocol, Turn, strict_http
@@ -127,6 +128,7 @@ class App:
                 access_log=self._access_log,
                 metrics=self._metrics,
                 clock=self._clock,
+                poll=BusyPoll(settings.busy_poll_us, self._clock),
                 is_proxied=self._is_proxied,
             )
         self._refusals = Refusals(

@@ -2,6 +2,7 @@
 
 from bench.peers.backend import backend
 from bench.peers.farebox import farebox
+from bench.peers.farebox_asleep import farebox_asleep
 from bench.peers.farebox_limits import farebox_limits
 from bench.peers.farebox_varied import farebox_varied
 from bench.peers.hello import hello
@@ -13,6 +14,7 @@ PEERS: dict[str, Opener] = {
     "farebox": farebox,
     "farebox+varied": farebox_varied,
     "farebox+limits": farebox_limits,
+    "farebox+asleep": farebox_asleep,
     "nginx+lua": nginx_lua,
     "nginx": nginx_proxy,
     "hello": hello,

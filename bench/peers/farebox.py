@@ -1,7 +1,7 @@
 """Farebox as anybody runs it: `farebox serve` with one worker, every safety in place."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -30,9 +30,11 @@ async def farebox(stage: Stage) -> AsyncIterator[Peer]:
 
 
 @asynccontextmanager
-async def gateway(folder: Path, prices: str) -> AsyncIterator[tuple[Served, dict[str, str]]]:
+async def gateway(
+    folder: Path, prices: str, variables: Mapping[str, str] | None = None
+) -> AsyncIterator[tuple[Served, dict[str, str]]]:
     """Serve with these prices; gives the headers of an account with plenty."""
-    async with serving(folder / "farebox", prices) as served:
+    async with serving(folder / "farebox", prices, variables=variables) as served:
         yield served, await funded(served, PLENTY)
 
 

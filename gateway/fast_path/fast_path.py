@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.access_log import AccessLog
+from gateway.busy_poll import Awaited, BusyPoll
 from gateway.fast_path.passage import Passage
 from gateway.fast_path.prepare import OnlyLookedAt, Prepared, Preparing, prepare
 from gateway.fast_path.terms import KeptTerms, NotUsual
@@ -48,14 +49,23 @@ class FastPath:
         access_log: AccessLog,
         metrics: Metrics,
         clock: Clock,
+        poll: BusyPoll,
         is_proxied: Callable[[Head], bool],
     ) -> None:
-        """Build it from the parts of the main flow; `is_proxied`: it is not for our own routes."""
+        """
+        Build it from the parts of the main flow.
+
+        `poll` keeps the worker awake for what is about to come; `is_proxied`: it is not for our own
+        routes.
+        """
         self.holds = holds
         self.upstreams = upstreams
         self.access_log = access_log
         self.metrics = metrics
         self.clock = clock
+        self.poll = poll
+        self.answers = Awaited()  # of Redis
+        self.requests = Awaited()  # of clients
         self.under_way: set[Passage] = set()
         self._preparing = Preparing(identification, plans, KeptTerms(clock))
         self._prices = prices

@@ -119,6 +119,8 @@ class Passage:
         self.began_us = now_us
         fast.under_way.add(self)
         fast.metrics.open_requests += 1
+        if fast.metrics.open_requests == 1:
+            fast.poll.expect(fast.answers)
         if prepared.terms.metered:
             asyncio.get_running_loop().call_soon(self._leave_early)
         return True
@@ -254,6 +256,8 @@ class Passage:
         self._request_id = request_id = hexlify(self._hold_id)
         request = b"%b%b%b%b" % (before, request_id, after, self._body)
         upstream.send(request, prepared.terms.timeout_s, self)
+        if self._fast.metrics.open_requests == 1:
+            self._fast.poll.expect(pool.responses)
         return True
 
     def _take_lent(self) -> Lent | None:
@@ -305,6 +309,8 @@ class Passage:
         self._note(how, status, len(body))
         fast.under_way.discard(self)
         fast.metrics.open_requests -= 1
+        if not fast.metrics.open_requests:
+            fast.poll.expect(fast.requests)
         self._connection.passed()
 
     def _note(self, how: How, status: int, sent_bytes: int) -> None:

@@ -5,6 +5,7 @@ import ssl
 from collections import deque
 from collections.abc import Callable
 
+from gateway.busy_poll import Awaited
 from gateway.upstream.connection import Connection
 from gateway.upstream.door import UpstreamAddress
 from gateway.upstream.errors import UpstreamBusy, UpstreamRefused, UpstreamTimeout
@@ -20,6 +21,9 @@ class Pool:
     A place is the right to have one connection; there are `max_connections` of them. A waiter
     is given either a connection or (None) a place to open its own. `emptied` is called when the
     last place is free again.
+
+    Attributes:
+        responses: Whether they come so soon that it pays to stay awake for them.
     """
 
     def __init__(
@@ -35,6 +39,7 @@ class Pool:
         self._loop = loop
         self._tls = tls
         self._emptied = emptied
+        self.responses = Awaited()
         self._keep_s = limits.keep_ms / 1000
         self._early_s = limits.early_ms / 1000
         self._places = 0

@@ -1,0 +1,73 @@
+"""A worker stays awake for a request that is alone in it, and for no other."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from gateway.busy_poll import Awaited
+from tests.gateway.fast_path.rig import Warm, client_of, get
+from tests.upstreams import Connection, answer
+
+pytestmark = pytest.mark.anyio
+
+
+@contextmanager
+def expected(warm: Warm) -> Iterator[list[str]]:
+    """Gather what the worker stayed awake for."""
+    fast, names = warm.fast, []
+    usual = fast.poll.expect
+
+    def expect(awaited: Awaited) -> None:
+        known = {id(fast.answers): "redis", id(fast.requests): "client"}
+        names.append(known.get(id(awaited), "backend"))
+        usual(awaited)
+
+    fast.poll.expect = expect
+    try:
+        yield names
+    finally:
+        del fast.poll.expect
+
+
+async def test_for_one_request_it_awaits_redis_the_backend_and_the_next(warm: Warm) -> None:
+    customer = await warm.customer()
+    async with client_of(warm.gateway) as client:
+        with expected(warm) as names:
+            for _ in range(3):
+                assert (await client.ask(get(customer, "/ok"))).status == 200
+    assert names == ["redis", "backend", "client"] * 3
+    await warm.spent(customer, 3)
+
+
+async def test_for_a_metered_one_redis_and_the_backend(warm: Warm) -> None:
+    customer = await warm.customer()
+    warm.backend.plays["/chat"] = answer(200, b'{"total": 7}', b"content-type: application/json")
+    request = get(customer, "/chat", "content-length: 2", method="POST") + b"{}"
+    async with client_of(warm.gateway) as client:
+        with expected(warm) as names:
+            assert (await client.ask(request)).value("farebox-cost") == "7"
+    assert names == ["redis", "backend"]
+
+
+async def test_beside_another_request_it_sleeps(warm: Warm) -> None:
+    customer = await warm.customer(at_once=2)
+    go_on = asyncio.Event()
+
+    async def when_told(connection: Connection) -> None:
+        await go_on.wait()
+        await connection.send(answer(200, b"ok"))
+
+    warm.backend.plays["/ten"] = when_told
+    async with client_of(warm.gateway) as first, client_of(warm.gateway) as second:
+        await first.raw.send(get(customer, "/ten"))
+        await warm.held()
+        await warm.backend.upstream.saw(1)
+        with expected(warm) as names:
+            for _ in range(3):
+                assert (await second.ask(get(customer, "/ok"))).status == 200
+        assert names == []
+        go_on.set()
+        assert (await first.answer()).status == 200
+    await warm.spent(customer, 13)
