@@ -96,7 +96,7 @@ async def read_tail(
         if entries and entries[-1].last_q - after_q >= enough_facts:
             break
         try:
-            entries.append(read_entry(entry_id, fields[1]))
+            entries.append(read_entry(entry_id, fields[0], fields[1]))
         except CorruptRecord:
             if not entries:
                 raise

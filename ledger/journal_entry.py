@@ -14,7 +14,7 @@ from ledger.fact_bytes import count_facts, read_facts
 from ledger.facts import Fact
 
 FIRST_CHAIN = "0" * 16
-_CHAINS = 32
+_CHAIN = 16
 _ENTRY = struct.Struct("<dIHB")
 _ENTRY_TYPE = struct.Struct("<Bdd")
 
@@ -53,9 +53,9 @@ class Entry:
         return self.last_q - self.first_q + 1
 
 
-def read_entry(entry_id: str | bytes, raw: bytes) -> Entry:
+def read_entry(entry_id: str | bytes, named: bytes, raw: bytes) -> Entry:
     """
-    Read one stream entry: its id (`epoch-q`) and the bytes of its field `f`.
+    Read one stream entry: its id (`epoch-q`), and its field, which has the chain as its name.
 
     Raises:
         CorruptRecord: The bytes do not add up, or do not give the chain they claim.
@@ -63,9 +63,9 @@ def read_entry(entry_id: str | bytes, raw: bytes) -> Entry:
     text = entry_id if isinstance(entry_id, str) else entry_id.decode("ascii")
     try:
         epoch, last_q = (int(part) for part in text.split("-"))
-        chain, previous = raw[:16].decode("ascii"), raw[16:_CHAINS].decode("ascii")
-        clock, session, count, types = _ENTRY.unpack_from(raw, _CHAINS)
-        start = _CHAINS + _ENTRY.size
+        chain, previous = named.decode("ascii"), raw[:_CHAIN].decode("ascii")
+        clock, session, count, types = _ENTRY.unpack_from(raw, _CHAIN)
+        start = _CHAIN + _ENTRY.size
         end = start + types * _ENTRY_TYPE.size
         totals = tuple(
             TypeTotals(number, int(held), int(returned))
@@ -76,15 +76,15 @@ def read_entry(entry_id: str | bytes, raw: bytes) -> Entry:
     body = raw[end:]
     if count_facts(body) != count or len(totals) != types or count == 0:
         raise CorruptRecord(f"entry {text}: another number of facts or types than it says")
-    if _chain(raw[16:]) != chain:
+    if _chain(raw) != chain:
         raise CorruptRecord(f"entry {text}: its chain is not that of its bytes")
     return Entry(
         epoch, last_q - count + 1, last_q, chain, previous, int(clock), session, totals, body
     )
 
 
-def pack_entry(entry: Entry) -> bytes:
-    """Return the bytes of field `f`, with the chain they give (the entry's own is ignored)."""
+def pack_entry(entry: Entry) -> tuple[bytes, bytes]:
+    """Return an entry's field: the chain of its bytes (the entry's own is ignored), and they."""
     rest = b"".join(
         [
             entry.previous.encode(),
@@ -93,7 +93,7 @@ def pack_entry(entry: Entry) -> bytes:
             entry.body,
         ]
     )
-    return _chain(rest).encode() + rest
+    return _chain(rest).encode(), rest
 
 
 def _chain(rest: bytes) -> str:

@@ -30,8 +30,8 @@ local found = redis.call('XRANGE', KEYS[2], position, position)[1]
 if not found then
   return { 'OK', q, 'OLD' }
 end
-local entry = found[2][2]
-if sub(entry, 1, 16) ~= ARGV[3] then
+local entry_chain, entry = found[2][1], found[2][2]
+if entry_chain ~= ARGV[3] then
   return { 'OK', q, 'FORK' }
 end
 
@@ -49,7 +49,7 @@ for first = 1, #ARGV[4], ID_BYTES * MARKS_AT_ONCE do
     end
   end
 end
-local _, _, _, count, at = sunpack('<dI4HB', entry, 33)
+local _, _, _, count, at = sunpack('<dI4HB', entry, 17)
 for _ = 1, count do
   local credit_type, _, returned, next_at = sunpack('<Bdd', entry, at)
   at = next_at

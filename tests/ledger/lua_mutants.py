@@ -208,9 +208,7 @@ MUTANTS = (
         "if w and returned > windows[w + 3] then",
         "if w then",
     ),
-    Mutant(
-        "ack: any chain will do", "ack", "if sub(entry, 1, 16) ~= ARGV[3] then", "if false then"
-    ),
+    Mutant("ack: any chain will do", "ack", "if entry_chain ~= ARGV[3] then", "if false then"),
     Mutant(
         "ack: open holds are removed too",
         "ack",

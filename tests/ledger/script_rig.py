@@ -235,7 +235,9 @@ class Rig:
     @property
     def entries(self) -> list[Entry]:
         rows = self.client.xrange(self.keys.journal(self.epoch))
-        return [read_entry(entry_id, fields[b"f"]) for entry_id, fields in rows]
+        return [
+            read_entry(entry_id, *field) for entry_id, fields in rows for field in fields.items()
+        ]
 
     @property
     def facts(self) -> list[object]:

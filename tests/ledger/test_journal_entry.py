@@ -115,34 +115,36 @@ def entry(*inside: Fact, first_q: int = 5) -> Entry:
 @given(st.lists(facts, min_size=1, max_size=4))
 def test_an_entry_comes_back_as_it_was(inside: list[Fact]) -> None:
     written = entry(*inside)
-    raw = pack_entry(written)
-    read = read_entry(f"3-{written.last_q}", raw)
+    chain, raw = pack_entry(written)
+    read = read_entry(f"3-{written.last_q}", chain, raw)
 
-    assert read.chain == raw[:16].decode()
+    assert read.chain == chain.decode()
     assert (read.first_q, read.previous, read.session) == (5, FIRST_CHAIN, 9)
     assert (read.types, read.facts) == (written.types, written.facts)
 
 
 def test_a_changed_byte_breaks_the_chain() -> None:
-    raw = bytearray(pack_entry(entry(WholeCapture(b"h" * 12, 1, 200))))
-    raw[-1] ^= 1
+    chain, raw = pack_entry(entry(WholeCapture(b"h" * 12, 1, 200)))
+    changed = raw[:-1] + bytes([raw[-1] ^ 1])
 
     with pytest.raises(CorruptRecord, match="chain"):
-        read_entry("3-5", bytes(raw))
+        read_entry("3-5", chain, changed)
 
 
 @pytest.mark.parametrize("cut", [1, 10, 40, 60])
 def test_a_cut_entry_is_refused(cut: int) -> None:
-    raw = pack_entry(entry(WholeCapture(b"h" * 12, 1, 200)))
+    chain, raw = pack_entry(entry(WholeCapture(b"h" * 12, 1, 200)))
 
     with pytest.raises(CorruptRecord):
-        read_entry("3-5", raw[:-cut])
+        read_entry("3-5", chain, raw[:-cut])
+    with pytest.raises(CorruptRecord):
+        read_entry("3-5", chain[:-cut], raw)
 
 
 @pytest.mark.parametrize("text", ["", "3", "a-b", "3-5-7"])
 def test_an_entry_needs_its_position(text: str) -> None:
     with pytest.raises(CorruptRecord):
-        read_entry(text, pack_entry(entry(WholeCapture(b"h" * 12, 1, 200))))
+        read_entry(text, *pack_entry(entry(WholeCapture(b"h" * 12, 1, 200))))
 
 
 @pytest.mark.parametrize(
@@ -152,5 +154,5 @@ def test_a_fact_nobody_can_read_is_kept_whole_among_the_others(unknown: bytes) -
     strange = UnreadableFact(unknown[:1], unknown)
     known = WholeCapture(b"h" * 12, 1, 200)
 
-    read = read_entry("3-6", pack_entry(entry(strange, known)))
+    read = read_entry("3-6", *pack_entry(entry(strange, known)))
     assert read.facts == (strange, known)

@@ -244,7 +244,7 @@ class Twin:
         assert owners == [model.claims.kept(claim) for claim in CLAIMS]
         assert length == len(model.journal)
         for row, expected in zip(rows, model.entries[done:], strict=True):
-            entry = read_entry(row[0], row[1][b"f"])
+            entry = read_entry(row[0], *next(iter(row[1].items())))
             assert (entry.last_q, list(entry.facts)) == (expected[0], expected[2])
             self.audit.follow(entry)
         self.audit.check_windows(meta)

@@ -46,7 +46,7 @@ class Mutant:
 
 
 NO_WATERMARK = ("if not (q >= watermark) then", "if false then")
-NO_CHAIN_IN_ACK = ("if sub(entry, 1, 16) ~= ARGV[3] then", "if false then")
+NO_CHAIN_IN_ACK = ("if entry_chain ~= ARGV[3] then", "if false then")
 NO_CHAIN_IN_POSTING = (
     posting,
     "_continuing",

@@ -22,11 +22,12 @@ if fact_count > 0 then
       entry_head = entry_head .. spack('<Bdd', windows[w], windows[w + 1], windows[w + 2])
     end
   end
-  -- All that is chained becomes one string at once: the longer a string, the more it costs to make.
+  -- All that is chained becomes one string at once, and the chain stands before it as the field's name: each byte of a
+  -- string that is made costs.
   facts[1] = entry_head
   local rest = table.concat(facts)
   chain = sub(redis.sha1hex(rest), 1, 16)
-  local added = redis.pcall('XADD', KEYS[2], format('%d-%d', epoch, q + fact_count), 'f', chain .. rest)
+  local added = redis.pcall('XADD', KEYS[2], format('%d-%d', epoch, q + fact_count), chain, rest)
   if type(added) == 'table' and added.err then
     if string.find(added.err, 'equal or smaller', 1, true) then
       -- The stream is ahead of the state: another history wrote these positions.
