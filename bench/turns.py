@@ -38,6 +38,10 @@ class Rounds:
     def us_per_request(self) -> float:
         return median(self.us)
 
+    def against(self, those: "Rounds") -> float:
+        """CPU per request against that of others: the ratio of each round, of these the median."""
+        return median(mine / other for mine, other in zip(self.us, those.us, strict=True))
+
     def other(self, name: str) -> float:
         return median(self.others_us[name])
 
@@ -115,7 +119,7 @@ def table(title: str, found: dict[str, Rounds], ours: str = "farebox") -> Table:
     shown = Table(title, HEADS)
     for name, seen in found.items():
         others = "".join(f", {other} {seen.other(other):.1f}" for other in seen.others_us)
-        ratio = found[ours].us_per_request / seen.us_per_request if ours in found else None
+        ratio = found[ours].against(seen) if ours in found else None
         shown.lines.append(
             (
                 name,

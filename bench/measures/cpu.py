@@ -15,8 +15,8 @@ USUAL, MANY, ONE = 32, 256, 1
 """Connections: what is compared, where growth shows, and where latency does."""
 
 SHORT = 3
-"""At one connection a round is cut into so many, in turns with the peers': what a machine is like
-from minute to minute moves a lone request more than what is compared."""
+"""A round is cut into so many, in turns with the peers': what a machine is like from minute to
+minute moves a request more than what is compared. Ratios are those of each, and then the median."""
 
 
 async def cpu(run: Run) -> Found:
@@ -47,8 +47,8 @@ async def cpu(run: Run) -> Found:
                 peers,
                 shared.upstream,
                 connections=more,
-                rounds=run.rounds,
-                seconds=run.seconds,
+                rounds=run.rounds * SHORT,
+                seconds=run.seconds // SHORT,
             )
             measured |= dict(zip(more, seen, strict=True))
         for connections, by_peer in measured.items():
@@ -58,7 +58,7 @@ async def cpu(run: Run) -> Found:
             name: sum(one[name].forwarded for one in (warm, *measured.values()))
             for name in run.peers
         }
-        slack = USUAL + run.rounds * sum(at * SHORT if at == ONE else at for at in run.connections)
+        slack = USUAL + run.rounds * SHORT * sum(run.connections)
         found.counts = await charged(peers, forwarded, price=1, slack=slack)
         found.notes = [
             f"memory of {name} afterwards: {memory_bytes(peer.pids) / 1e6:.0f} MB"
@@ -78,12 +78,12 @@ def _figures(measured: dict[int, dict[str, Rounds]]) -> dict[str, float]:
     """Ratios against whichever peers were there."""
     figures = {}
     if usual := measured.get(USUAL):
-        ours = usual["farebox"].us_per_request
+        ours = usual["farebox"]
         for peer in ("nginx+lua", "hello", "simple"):
             if peer in usual:
-                figures[f"cpu {peer}"] = ours / usual[peer].us_per_request
+                figures[f"cpu {peer}"] = ours.against(usual[peer])
         if many := measured.get(MANY):
-            figures["growth"] = (many["farebox"].us_per_request / ours - 1) * 100
+            figures["growth"] = (many["farebox"].against(ours) - 1) * 100
     if (one := measured.get(ONE)) and {"backend", "nginx+lua"} <= one.keys():
         figures["latency"] = _added(one)
     return figures
