@@ -26,13 +26,15 @@ class Awaited:
     Answers of one kind, and whether they have come in time.
 
     Attributes:
+        came: The one that is expected has come; for whoever sees it and expects nothing else.
         rests: How many of the next are slept for.
         missed: How many were, the last time that one had come late; 0 after one in time.
     """
 
-    __slots__ = ("missed", "rests")
+    __slots__ = ("came", "missed", "rests")
 
     def __init__(self) -> None:
+        self.came = False
         self.rests = self.missed = 0
 
 
@@ -57,6 +59,7 @@ class BusyPoll:
             awaited.rests -= 1
             return
         self._awaited = awaited
+        awaited.came = False
         self._until = self._clock.monotonic() + self._limit_s
         if not self._turning:
             self._turning = True
@@ -66,10 +69,13 @@ class BusyPoll:
         """Come again with the loop's next turn, which sleeps for nothing while somebody does."""
         awaited = self._awaited
         if awaited is not None:
-            if self._clock.monotonic() < self._until:
+            if awaited.came:
+                awaited.missed = 0
+            elif self._clock.monotonic() < self._until:
                 _give_way()
                 asyncio.get_running_loop().call_soon(self._turn)
                 return
+            else:
+                awaited.missed = awaited.rests = min(2 * awaited.missed + 1, MOST_RESTS)
             self._awaited = None
-            awaited.missed = awaited.rests = min(2 * awaited.missed + 1, MOST_RESTS)
         self._turning = False

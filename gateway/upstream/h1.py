@@ -243,6 +243,8 @@ class Exchange:
         except BaseException:
             self._end()
             raise
+        if self._pool is not None:
+            self._pool.responses.came = True
         if connection.refused:
             # Its mind is made up; the rest of the body is of no use. RFC 9112 9.3 and 9.5.
             self._stop_pump()

@@ -115,6 +115,19 @@ async def test_once_one_has_come_in_time_the_next_is_waited_for_awake(
     assert one.awaited.rests == 1
 
 
+async def test_what_was_seen_to_come_is_waited_for_no_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = kept(monkeypatch)
+    one.poll.expect(one.awaited)
+    await asyncio.sleep(0)
+    one.awaited.came = True
+    await until_asleep()
+    assert one.turns == 1
+    assert (one.awaited.missed, one.awaited.rests) == (0, 0)
+    assert await one.in_time()
+
+
 async def test_with_a_limit_of_zero_it_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
     one = kept(monkeypatch, limit_us=0)
     assert not await one.late()

@@ -8,6 +8,7 @@ import pytest
 
 from gateway.busy_poll import Awaited
 from tests.gateway.fast_path.rig import Warm, client_of, get
+from tests.gateway.serving import until
 from tests.upstreams import Connection, answer
 
 pytestmark = pytest.mark.anyio
@@ -49,6 +50,23 @@ async def test_for_a_metered_one_redis_and_the_backend(warm: Warm) -> None:
         with expected(warm) as names:
             assert (await client.ask(request)).value("farebox-cost") == "7"
     assert names == ["redis", "backend"]
+
+
+async def test_an_answer_that_the_main_flow_reads_has_come_in_time(
+    warm: Warm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    customer = await warm.customer()
+    warm.backend.plays["/chat"] = answer(200, b'{"total": 7}', b"content-type: application/json")
+    request = get(customer, "/chat", "content-length: 2", method="POST") + b"{}"
+    [pool], poll = warm.fast.upstreams._pools.values(), warm.fast.poll
+    await until(lambda: not poll._turning)
+    monkeypatch.setattr(poll, "_limit_s", 60.0)
+    pool.responses = Awaited()
+    async with client_of(warm.gateway) as client:
+        assert (await client.ask(request)).value("farebox-cost") == "7"
+        await until(lambda: not poll._turning)
+    assert pool.responses.came
+    assert (pool.responses.missed, pool.responses.rests) == (0, 0)
 
 
 async def test_beside_another_request_it_sleeps(warm: Warm) -> None:
