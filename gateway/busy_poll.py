@@ -16,7 +16,7 @@ from typing import Final
 from ledger.ports import Clock
 
 MOST_RESTS: Final = 255
-"""So many waits in a row sleep, at most, before it is tried again whether awaking pays."""
+"""So many waits in a row sleep, at most, before it is tried again whether staying awake pays."""
 
 _give_way = getattr(os, "sched_yield", lambda: None)  # to whom else the core is of use
 

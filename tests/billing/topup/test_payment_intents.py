@@ -9,7 +9,15 @@ from billing.errors import Quarantined
 from billing.purchases import sessions
 from billing.shop import Shop
 from billing.topup import payment_intents, topups
-from tests.billing.conftest import applied, buy, new_account, order_of, payments_of
+from tests.billing.conftest import (
+    applied,
+    buy,
+    new_account,
+    order_of,
+    payments_of,
+    posted,
+    redis_away,
+)
 from tests.billing.topping import attempts, execute, no_answer, save_card, switch_on
 from tests.standin import RunningStandIn
 
@@ -58,6 +66,19 @@ async def test_ten_at_once_give_them_once(
     outcomes = sorted(one.outcome for one in settled)
     assert outcomes == ["granted"] + ["unchanged"] * 9
     assert await applied(shop, account) == {"credits": 100}
+
+
+async def test_who_settles_what_another_has_booked_answers_when_redis_has_it(
+    shop: Shop, stripe_standin: RunningStandIn, account: int
+) -> None:
+    intent = await lost_answer(shop, stripe_standin)
+    with redis_away(shop):
+        assert (await payment_intents.settle(shop, intent)).outcome == "granted"
+    assert await posted(shop, account) == {}
+
+    assert (await payment_intents.settle(shop, intent)).outcome == "unchanged"
+
+    assert await posted(shop, account) == {"credits": 100}
 
 
 async def test_the_payment_is_whole(
