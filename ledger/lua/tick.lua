@@ -30,6 +30,9 @@ It exists twice: so, and with `allow-oom` for calls that only settle. That one i
 if #ARGV > 65 then
   return redis.error_reply('BADARG more than 64 lines')
 end
+-- Lua lets what nobody needs any more double its memory before it collects it: 0.8 MB with all scripts loaded, which is
+-- more than a core has near it. A quarter more is enough: 0.5 % more instructions, a third fewer reads from far away.
+collectgarbage('setpause', 125)
 -- include plain_constants
 -- include journal
 

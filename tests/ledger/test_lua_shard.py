@@ -65,6 +65,15 @@ def test_five_seconds_of_skew_are_borne(rig: Rig) -> None:
     assert rig.run("tick", clock_ms=rig.now - 5_000).word == "OK"
 
 
+@pytest.mark.parametrize("name", ["tick", SETTLING])
+def test_lua_collects_before_its_memory_doubles(rig: Rig, name: str) -> None:
+    rig.client.eval("collectgarbage('setpause', 200)", 0)
+
+    rig.run(name)
+
+    assert rig.client.eval("return collectgarbage('setpause', 125)", 0) == 125
+
+
 def test_a_position_that_exists_already_is_not_written_twice(rig: Rig) -> None:
     """The state was rolled back and the stream was not: another history holds these numbers."""
     raw = rig.client.get(rig.keys.meta)

@@ -11,7 +11,7 @@ from ledger.scripts import SETTLING
 from tests.ledger.script_rig import SCRIPTS
 
 GLOBALS = frozenset(
-    "ARGV KEYS bit math pairs redis string struct table type unpack".split()  # noqa: SIM905
+    "ARGV KEYS bit collectgarbage math pairs redis string struct table type unpack".split()  # noqa: SIM905
 )
 GET_GLOBAL, SET_GLOBAL = 5, 7
 NOTHING, BOOLEAN, NUMBER = 0, 1, 3
