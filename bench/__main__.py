@@ -5,6 +5,7 @@ Compare Farebox with its peers, and each figure with what it must be, in one run
     python -m bench --quick             shorter rounds, nothing kept: while changing code
     python -m bench --rows sse redis    only these rows
     python -m bench --rows cpu --only farebox nginx+lua --connections 32
+    python -m bench --awake             no core falls asleep meanwhile: see bench/awake.py
     python -m bench --readme            the newest kept table into README.md and bench/README.md
 
 Ends with status 1 where something counted wrong or a row failed; a missed target is only said.
@@ -12,12 +13,14 @@ Ends with status 1 where something counted wrong or a row failed; a missed targe
 
 import argparse
 import asyncio
+import os
 import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.awake import awake
 from bench.machine import described
 from bench.measures import ROWS
 from bench.peers import PEERS
@@ -39,16 +42,17 @@ def main() -> int:
         print(write_into(DOCUMENTS, RESULTS))
         return 0
     report = Report(described())
-    whole = not (asked.quick or asked.only or asked.rows or asked.connections)
+    whole = not (asked.quick or asked.only or asked.rows or asked.connections or asked.awake)
     names = asked.rows or [name for name in ROWS if not (asked.quick and ROWS[name].is_long)]
     peers = asked.only or list(PEERS)
     if "nginx+lua" in peers and (reason := lua_missing()):
         report.missing.append(f"nginx+lua: {reason}")
         peers.remove("nginx+lua")
     connections = asked.connections or ([32] if asked.quick else [32, 256, 1])
-    failed = asyncio.run(
-        _measured(report, names, quick=asked.quick, peers=peers, connections=connections)
-    )
+    with awake(os.sched_getaffinity(0) if asked.awake else ()):
+        failed = asyncio.run(
+            _measured(report, names, quick=asked.quick, peers=peers, connections=connections)
+        )
     print(report.text())
     if whole:
         print(f"\nKept: {report.save(RESULTS)}")
@@ -88,6 +92,7 @@ def _options() -> argparse.ArgumentParser:
     options.add_argument("--rows", nargs="+", choices=ROWS, metavar="ROW", help=", ".join(ROWS))
     options.add_argument("--only", nargs="+", choices=PEERS, metavar="PEER", help=", ".join(PEERS))
     options.add_argument("--connections", nargs="+", type=int, metavar="N", help="32 256 1")
+    options.add_argument("--awake", action="store_true", help="no core sleeps; nothing is kept")
     options.add_argument("--readme", action="store_true", help="the newest table into documents")
     return options
 

@@ -1,0 +1,59 @@
+"""
+Cores that do not fall asleep.
+
+A process that waits lets its core go: a virtual one goes back to its host, which gives it to
+others, and what comes next runs with their caches. That moved figures by half within minutes (13.2
+to 22.9 microseconds for the same work), for whom waits more than for whom waits less. Beside
+something of the lowest priority, which gives way at once, the same work took 13.0 to 13.7.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+
+_SPIN = """
+import os, sys
+from collections import deque
+from itertools import repeat
+core, parent = map(int, sys.argv[1:])
+os.sched_setaffinity(0, {core})
+os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+while os.getppid() == parent:
+    deque(repeat(None, 5_000_000), maxlen=0)
+"""
+
+
+@contextmanager
+def awake(cores: Iterable[int]) -> Iterator[None]:
+    """Keep these cores awake meanwhile."""
+    spinning = [
+        subprocess.Popen([sys.executable, "-S", "-E", "-c", _SPIN, str(core), str(os.getpid())])
+        for core in cores
+    ]
+    try:
+        yield
+    finally:
+        for process in spinning:
+            process.terminate()
+        for process in spinning:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(10)
+
+
+@contextmanager
+def apart(pid: int) -> Iterator[None]:
+    """Keep a process's main thread on a core of its own, awake, and this thread off it."""
+    cores = os.sched_getaffinity(0)
+    if len(cores) == 1:
+        yield
+        return
+    own = {max(cores)}
+    os.sched_setaffinity(pid, own)
+    os.sched_setaffinity(0, cores - own)
+    try:
+        with awake(own):
+            yield
+    finally:
+        os.sched_setaffinity(0, cores)
