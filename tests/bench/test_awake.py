@@ -1,0 +1,38 @@
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from bench.awake import apart, awake
+from bench.processes import children_of
+
+
+def test_a_core_stays_awake_by_what_gives_way_to_everything() -> None:
+    core = max(os.sched_getaffinity(0))
+    before = set(children_of(os.getpid()))
+
+    with awake([core]):
+        [pid] = set(children_of(os.getpid())) - before
+        until = time.monotonic() + 10
+        while os.sched_getscheduler(pid) != os.SCHED_IDLE and time.monotonic() < until:
+            time.sleep(0.01)
+        assert os.sched_getscheduler(pid) == os.SCHED_IDLE
+        assert os.sched_getaffinity(pid) == {core}
+
+    assert not Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) == 1, reason="there is one core")
+def test_what_is_measured_has_a_core_that_who_drives_it_keeps_off() -> None:
+    cores = os.sched_getaffinity(0)
+    measured = subprocess.Popen(["sleep", "60"])
+    try:
+        with apart(measured.pid):
+            assert len(os.sched_getaffinity(measured.pid)) == 1
+            assert os.sched_getaffinity(0) == cores - os.sched_getaffinity(measured.pid)
+        assert os.sched_getaffinity(0) == cores
+    finally:
+        measured.kill()
+        measured.wait()
