@@ -1,5 +1,6 @@
 import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -7,6 +8,9 @@ import pytest
 
 from bench.awake import apart, awake
 from bench.processes import children_of
+
+if sys.platform != "linux":
+    pytest.skip("the bench reads /proc", allow_module_level=True)
 
 
 def test_a_core_stays_awake_by_what_gives_way_to_everything() -> None:
