@@ -2,9 +2,9 @@
 Cores that do not fall asleep.
 
 A process that waits lets its core go: a virtual one goes back to its host, which gives it to
-others, and comes back to cold caches. So the same work took a Redis 13.2 to 22.9 microseconds
-within a minute, and what waits often loses more by it than what hardly waits. Beside something of
-the lowest priority, which gives way at once, it took 13.0 to 13.7.
+others, and comes back to cold caches. What waits often loses more by it than what hardly waits.
+Beside something of the lowest priority, which gives way at once, the core stays where it is. What
+that changed is in bench/README.md.
 """
 
 import os
@@ -28,13 +28,21 @@ while os.getppid() == parent:
 
 @contextmanager
 def awake(cores: Iterable[int]) -> Iterator[None]:
-    """Keep these cores awake meanwhile."""
+    """
+    Keep these cores awake meanwhile.
+
+    Raises:
+        RuntimeError: One was not kept awake until the end, so what was measured does not count.
+
+    """
     spinning = [
         subprocess.Popen([sys.executable, "-S", "-E", "-c", _SPIN, str(core), str(os.getpid())])
         for core in cores
     ]
     try:
         yield
+        if any(process.poll() is not None for process in spinning):
+            raise RuntimeError("a core could not be kept awake")
     finally:
         for process in spinning:
             process.terminate()
