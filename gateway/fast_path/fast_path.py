@@ -88,11 +88,16 @@ class FastPath:
         ):
             return self._prepare(connection, head, facts)
         prepared = known.prepared
-        if prepared is not None and prepared.terms.plan is not None:
-            account = prepared.terms.caller.account
-            if prepared.terms.plan != self._plans.remembered(account):
-                return self._prepare(connection, head, facts)
+        if prepared is not None and not self.is_current(prepared):
+            return self._prepare(connection, head, facts)
         return prepared
+
+    def is_current(self, prepared: Prepared) -> bool:
+        """Whether prices and plan are still those that it was prepared for."""
+        if prepared.prices is not self._prices.now:
+            return False
+        terms = prepared.terms
+        return terms.plan is None or terms.plan == self._plans.remembered(terms.caller.account)
 
     def _prepare(
         self, connection: StrictHttpProtocol, head: Head, facts: HeaderFacts

@@ -96,7 +96,11 @@ class Passage:
         """Serve a request, or leave it untouched; see `gateway.framing.fast`."""
         fast = self._fast
         try:
-            prepared = fast.prepared(self._connection, head)
+            prepared: Prepared | None
+            if head is self._head and fast.is_current(self._prepared):
+                prepared = self._prepared
+            else:
+                prepared = fast.prepared(self._connection, head)
             priced = None if prepared is None else prepared.price(body)
             if prepared is None or priced is None:
                 return False
@@ -307,6 +311,9 @@ class Passage:
             self._pool.give_back(self._upstream)
             self._upstream = None
         self._note(how, status, len(body))
+        # Given back while it is near: by the connection's next request it would be far away.
+        self._answer = None
+        self._hold_id = self._request_id = b""
         fast.under_way.discard(self)
         fast.metrics.open_requests -= 1
         if not fast.metrics.open_requests:
