@@ -79,12 +79,16 @@ class SaidOfCharges:
             self._bounds.append((min(ids), max(ids)))
             self._later.append(charges)
 
+    def digest_some(self) -> None:
+        """Digest what was put off once, if anything was."""
+        if self._later:
+            self._add_briefly(self._later.pop())
+
     def digested(self) -> Iterator[None]:
-        """Digest what was put off, in as many steps as it was added in."""
-        for charges in self._later:
-            self._add_briefly(charges)
+        """Digest all that was put off, in as many steps as it was added in."""
+        while self._later:
+            self.digest_some()
             yield
-        self._later.clear()
 
     def _add_briefly(self, charges: Iterable[BriefCharge]) -> None:
         epoch, usual, first = self._batch.epoch, self._usual, self._batch.q_from
