@@ -1,7 +1,7 @@
 """
 Compare Farebox with its peers, and each figure with what it must be, in one run.
 
-    python -m bench                     all rows, about 15 minutes; kept in bench/results
+    python -m bench                     all rows, about 20 minutes; kept in bench/results
     python -m bench --quick             shorter rounds, nothing kept: while changing code
     python -m bench --rows sse redis    only these rows
     python -m bench --rows cpu --only farebox nginx+lua --connections 32
