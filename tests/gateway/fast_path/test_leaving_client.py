@@ -68,18 +68,23 @@ def gated(backend: Played, path: str = "/ten") -> asyncio.Event:
 KNOWN_OF_A_CONNECTION = (StrictHttpProtocol, Block, Head, Passage, Prepared, Request, Turn, Visit)
 
 
+def _known_of_connections() -> Iterator[object]:
+    return (one for one in gc.get_objects() if isinstance(one, KNOWN_OF_A_CONNECTION))
+
+
 @contextmanager
 def uncollected() -> Iterator[Callable[[], Counter[type]]]:
-    """Count what has come since of what is known of a connection; the collector does not work."""
+    """
+    Count what has come since of what is known of a connection; the collector does not work.
+
+    What was there before is kept: the place of one that goes could be taken by a new one, which
+    would then count as old.
+    """
     gc.collect()
-    before = {id(one) for one in gc.get_objects() if isinstance(one, KNOWN_OF_A_CONNECTION)}
+    before = {id(one): one for one in _known_of_connections()}
     gc.disable()
     try:
-        yield lambda: Counter(
-            type(one)
-            for one in gc.get_objects()
-            if isinstance(one, KNOWN_OF_A_CONNECTION) and id(one) not in before
-        )
+        yield lambda: Counter(type(one) for one in _known_of_connections() if id(one) not in before)
     finally:
         gc.enable()
 
