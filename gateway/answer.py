@@ -46,11 +46,16 @@ def billed(
         if not route.charge_on.covers(status):
             return _headers(request_id, scale, 0, available + ceiling) + limits
         if metering.meter is not None and not whole:
-            return _headers(request_id, scale, None, available) + limits
+            return underway(request_id, scale, available, limits)
         cost = min(metering.charge().cost, ceiling)
         return _headers(request_id, scale, cost, available + ceiling - cost) + limits
 
     return tell
+
+
+def underway(request_id: str, scale: int, available: int, limits: Headers) -> Headers:
+    """Say of a held request, whose cost its answer will tell, what the hold left."""
+    return _headers(request_id, scale, None, available) + limits
 
 
 def _headers(request_id: str, scale: int, cost: int | None, balance: int | None) -> Headers:

@@ -75,6 +75,7 @@ class Exchange:
     __slots__ = (
         "_end",
         "_meter",
+        "_passed",
         "_request",
         "_switch",
         "_tell",
@@ -91,16 +92,23 @@ class Exchange:
         meter: Observer | None,
         tell: Tell,
         switch: Switch | None = None,
+        passed: bytes | None = None,
     ) -> None:
+        """
+        Build it from its parts.
+
+        `passed`: the client has the answer's head already, and this much of its body.
+        """
         self._end = End.COMPLETE
         self._switch = switch
         self._request = request
         self._meter = meter
         self._tell = tell
-        self.started = False
+        self._passed = passed
+        self.started = passed is not None
         self.status = 0
         self.failed: UpstreamError | BodyTooLarge | None = None
-        self.sent_bytes = 0
+        self.sent_bytes = len(passed or b"")
 
     async def run(
         self,
@@ -141,7 +149,8 @@ class Exchange:
             await self._hand_over(response, watch)
             return
         meter, headers = self._meter, response.headers
-        if (body := response.whole(WHOLE_BYTES)) is not None:
+        passed = self._passed
+        if passed is None and (body := response.whole(WHOLE_BYTES)) is not None:
             if meter is not None:
                 meter.head(status, headers)
                 if body:
@@ -152,7 +161,11 @@ class Exchange:
         left = 0 if bodiless else _length(headers)
         if meter is None or left is None or left > WHOLE_BYTES:
             with _Behind(meter, status, headers) as behind:
-                await self._start(headers, watch)
+                if passed is None:
+                    await self._start(headers, watch)
+                else:
+                    behind.passes(passed)
+                    behind.show()
                 await self._pass(response, left, watch, behind)
             return
         meter.head(status, headers)

@@ -398,7 +398,10 @@ class Proxy:
         meter = metering.meter if metering else None
         websocket, once = tunnel is not None, visit.once
         lingers = (meter is not None or (once is not None and route.replays)) and not websocket
-        exchange = visit.exchange = Exchange(request, meter=meter, tell=tell, switch=tunnel)
+        passed = None if visit.begun is None else visit.begun.passed
+        exchange = visit.exchange = Exchange(
+            request, meter=meter, tell=tell, switch=tunnel, passed=passed
+        )
         upstreams = self._upstreams if once is None else once.upstreams(self._upstreams)
         if visit.begun is not None:
             upstreams = visit.begun.upstreams(upstreams)
@@ -468,6 +471,9 @@ class Proxy:
         """Answer with a problem; where an answer has begun already, nothing more can be said."""
         visit.reason = visit.reason or problem.name
         if visit.exchange is not None and visit.exchange.started:
+            return
+        if visit.begun is not None and visit.begun.passed is not None:
+            visit.request.cut()
             return
         visit.status = problem.status
         visit.sent_bytes = await answer.send_problem(

@@ -11,17 +11,17 @@ from ledger.holds import Asked, Holds
 
 class Begun:
     """
-    A hold that was asked for, and perhaps the request written to its backend.
+    A hold that was asked for, perhaps the request written to its backend, an answer begun.
 
     Attributes:
         prices: In force when it began.
         began_us: Microseconds since 1970.
         body: All of the request's.
-        lent: The backend's connection that it was written to; it may come after the rest, with the
-            hold's answer.
+        passed: So much of the answer's body was passed on, behind its head; None where the client
+            was told nothing yet.
     """
 
-    __slots__ = ("_asked", "_upstreams", "began_us", "body", "lent", "prices")
+    __slots__ = ("_asked", "_lent", "_upstreams", "began_us", "body", "passed", "prices")
 
     def __init__(
         self,
@@ -31,13 +31,15 @@ class Begun:
         *,
         asked: Asked,
         lent: Lent | None,
+        passed: bytes | None,
         upstreams: H1Client,
     ) -> None:
         self.prices = prices
         self.began_us = began_us
         self.body = body
         self._asked: Asked | None = asked
-        self.lent = lent
+        self.passed = passed
+        self._lent = lent
         self._upstreams = upstreams
 
     @property
@@ -52,7 +54,7 @@ class Begun:
 
     def upstreams(self, usual: UpstreamClient) -> "UpstreamClient":
         """Return the client to send the request with: it may be on its way already."""
-        lent = self.lent
+        lent = self._lent
         return usual if lent is None or lent.taken else _Resuming(self._upstreams, lent)
 
     def close(self, holds: Holds) -> None:
@@ -63,9 +65,9 @@ class Begun:
             if not asked.answer.cancel():
                 with suppress(LedgerUnavailable):
                     asked.answer.result()
-        if self.lent is not None:
-            self.lent.give_back()
-            self.lent = None
+        if self._lent is not None:
+            self._lent.give_back()
+            self._lent = None
 
 
 class _Resuming:

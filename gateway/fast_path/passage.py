@@ -6,18 +6,18 @@ from binascii import hexlify
 from typing import TYPE_CHECKING, Final, cast
 
 from gateway.access_log import Line
-from gateway.answer import shown_amount
+from gateway.answer import shown_amount, underway
 from gateway.fast_path.begun import Begun
 from gateway.fast_path.prepare import Prepared
 from gateway.fast_path.terms import How, Priced
 from gateway.forward import WHOLE_BYTES
-from gateway.framing import Head, StrictHttpProtocol, answer_lines
-from gateway.headers import downward
+from gateway.framing import Head, StrictHttpProtocol, Turn, answer_lines
+from gateway.headers import Headers, downward, value_of
 from gateway.upstream import UpstreamError
 from gateway.upstream.connection import Connection
 from gateway.upstream.h1 import Lent
 from gateway.upstream.pool import Pool
-from gateway.upstream.response import Seen
+from gateway.upstream.response import ResponseReader, Seen
 from ledger.asks import Answer
 from ledger.errors import LedgerUnavailable
 from ledger.holds import Asked
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _GRANTED: Final = b"HELD"
+_OK: Final = 200
 
 
 class Passage:
@@ -38,8 +39,9 @@ class Passage:
                      │            │               │
                      └────────────┴───────────────┴─ anything else: left to the main flow
 
-    A request whose cost follows from its answer is left as soon as its hold is asked for: the main
-    flow makes itself ready meanwhile. When the hold is granted, the request is still written here.
+    A request whose cost follows from its answer is left when that comes. Of a stream the head and
+    the first piece of the body are passed on before: who waits for them does not wait for the main
+    flow as well.
 
     It is what the shard tells the hold's answer, and the upstream connection its news, each in the
     turn of the event loop that brings it. When a request is left to the main flow, the connection
@@ -51,7 +53,6 @@ class Passage:
 
     __slots__ = (
         "_answer",
-        "_begun",
         "_body",
         "_connection",
         "_epoch",
@@ -62,11 +63,13 @@ class Passage:
         "_hold_id",
         "_known",
         "_lent",
+        "_passed",
         "_pool",
         "_prepared",
         "_priced",
         "_request_id",
         "_settled",
+        "_turn",
         "_upstream",
         "began_us",
     )
@@ -85,8 +88,9 @@ class Passage:
         self._future: asyncio.Future[Answer] | None = None
         self._pool = cast("Pool", None)
         self._upstream: Connection | None = None  # lent by the pool, until it is given back
-        self._lent: Lent | None = None  # the same, once the main flow may give it back as well
-        self._begun: Begun | None = None
+        self._lent: Lent | None = None  # the same, on its way to the main flow
+        self._turn: Turn | None = None  # once the client has the head of a stream
+        self._passed = b""  # of its body
         self._settled = True
         self.began_us = 0
 
@@ -125,8 +129,6 @@ class Passage:
         fast.metrics.open_requests += 1
         if fast.metrics.open_requests == 1:
             fast.poll.expect(fast.answers)
-        if prepared.terms.metered:
-            asyncio.get_running_loop().call_soon(self._leave_early)
         return True
 
     def leave(self) -> None:
@@ -143,15 +145,17 @@ class Passage:
         quick = self._priced.quick
         deadline_ms = self.began_us // 1000 + quick.lifetime_ms
         asked = Asked(quick.order, self._hold_id, deadline_ms, self._epoch, self._known, answer)
-        self._begun = begun = Begun(
+        turn = self._turn or Turn(self._connection, self._head)
+        turn.begun = Begun(
             self._prepared.prices,
             self.began_us,
             self._body,
             asked=asked,
             lent=lent,
+            passed=None if self._turn is None else self._passed,
             upstreams=fast.upstreams,
         )
-        self._connection.leave_to_application(self._head, begun)
+        self._connection.leave_to_application(turn)
         # From here on its ending is the main flow's affair: that it counts among the open requests
         # as well.
         self._settled, self._lent = True, None
@@ -169,8 +173,6 @@ class Passage:
     def set_result(self, answer: Answer) -> None:
         """Go on with what was granted."""
         if self._future is not None:
-            if answer.words[0] == _GRANTED and self._prepared.terms.metered:
-                self._send_early()
             self._future.set_result(answer)
             return
         self._answer = answer
@@ -195,7 +197,7 @@ class Passage:
 
     def answered(self, seen: Seen, body: bytes) -> bool:
         """Answer with this; see `Listener`."""
-        if self._connection.write_paused or len(body) > WHOLE_BYTES:
+        if self._connection.write_paused or len(body) > WHOLE_BYTES or self._prepared.terms.metered:
             return False
         try:
             self._finish(seen, body)
@@ -210,6 +212,9 @@ class Passage:
             return
         try:
             response = upstream.response
+            if self._prepared.terms.metered:
+                self._pass_on(upstream)
+                return
             seen = response.seen
             if (
                 seen is None
@@ -226,24 +231,38 @@ class Passage:
 
     # The parts
 
-    def _leave_early(self) -> None:
-        """Let the main flow make itself ready while Redis works."""
-        if self._settled or self._answer is not None or self._error is not None:
-            return  # it was left for another reason, or is further already
-        try:
+    def _pass_on(self, upstream: Connection) -> None:
+        """Pass on what has come of a metered stream, and leave it once that is some of its body."""
+        response, turn = upstream.response, self._turn
+        if upstream.error is not None or response.done or self._connection.write_paused:
             self.leave()
-        except Exception:  # noqa: BLE001 - what is begun has to be undone, whatever it is
-            self._drop()
+            return
+        if turn is None:
+            if not self._is_stream(response):
+                self.leave()
+                return
+            turn = Turn(self._connection, self._head)
+            turn.begin_at_once(_OK, self._stream_headers(response))
+            self._turn = turn
+        self._passed = piece = upstream.take()
+        turn.pass_on(piece)
+        if piece:
+            self.leave()
 
-    def _send_early(self) -> None:
-        """Write what the main flow will go on with; where that fails, it writes it itself."""
-        assert self._begun is not None
-        try:
-            self._write()
-        except Exception:  # noqa: BLE001 - whatever it is, the main flow writes it
-            _log.exception("the fast path failed")
-            self._give_back()
-        self._begun.lent = self._take_lent()
+    def _is_stream(self, response: ResponseReader) -> bool:
+        """Whether an answer that is not complete is one that the main flow would not wait for."""
+        return (
+            response.status == _OK  # which is 0 as long as the head is not whole
+            and self._prepared.terms.route.charge_on.covers(_OK)
+            and value_of(response.headers, b"content-length") is None
+        )
+
+    def _stream_headers(self, response: ResponseReader) -> Headers:
+        assert self._answer is not None
+        terms, (available, *standings) = self._prepared.terms, self._answer.words[1:]
+        limits = terms.limits.headers(standings)
+        ours = underway(self._request_id.decode(), terms.scale, int(available), limits)
+        return downward(response.headers, status=_OK, head=False) + ours
 
     def _write(self) -> bool:
         """Write the request to its backend, if a connection is kept."""
@@ -271,11 +290,6 @@ class Passage:
             return None
         upstream.listener = None
         return Lent(self._pool, upstream)
-
-    def _give_back(self) -> None:
-        lent, self._lent = self._lent or self._take_lent(), None
-        if lent is not None:
-            lent.give_back()
 
     def _finish(self, seen: Seen, body: bytes) -> None:
         """Answer, settle and note; the next request may begin in this very call."""
@@ -355,7 +369,9 @@ class Passage:
         if not self._settled:
             self._settled = True
             fast.holds.give_back(self._priced.quick.order, self._hold_id, self._epoch)
-        self._give_back()
+        lent, self._lent = self._lent or self._take_lent(), None
+        if lent is not None:
+            lent.give_back()
         self._connection.drop()
 
 

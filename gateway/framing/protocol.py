@@ -256,10 +256,9 @@ class StrictHttpProtocol(asyncio.Protocol):
         self._passage, self._passing = None, False
         self._transport.close()
 
-    def leave_to_application(self, head: Head, begun: object) -> None:
+    def leave_to_application(self, turn: Turn) -> None:
         """Let the application answer, with what was begun; the body is in there."""
         self._passage, self._passing = None, False
-        turn = Turn(self, head, begun)
         if self._transport.is_closing():
             turn.leave()
         self._hand_on(turn)

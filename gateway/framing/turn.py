@@ -106,9 +106,9 @@ class Turn:
         "waits_for_continue",
     )
 
-    def __init__(self, connection: "StrictHttpProtocol", head: Head, begun: object = None) -> None:
+    def __init__(self, connection: "StrictHttpProtocol", head: Head) -> None:
         self._connection = connection
-        self.begun = begun
+        self.begun: object = None
         self._pieces: list[bytes] = []
         self._waiting = 0
         self._ended = head.block.body_bytes == 0
@@ -175,6 +175,15 @@ class Turn:
         self.started = True
         self.waits_for_continue = False
         self._head = self._head_of(status, headers)
+
+    def begin_at_once(self, status: int, headers: Headers) -> None:
+        """As `begin`, of a connection whose `write_paused` was asked."""
+        self._head = self._head_of(status, headers)
+        self.started = True
+
+    def pass_on(self, piece: bytes) -> None:
+        """Go on as `body` does, where there is more to come and `write_paused` was asked."""
+        self._body(piece, more=True)
 
     async def body(self, piece: bytes, *, more: bool) -> None:
         """Go on with the answer, or end it; waits while the client takes it slower than this."""

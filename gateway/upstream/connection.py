@@ -153,11 +153,15 @@ class Connection(asyncio.Protocol):
             if response.done:
                 return b""
             await self.news()
+        return self.take()
+
+    def take(self) -> bytes:
+        """Give what has come of the body, which may be nothing."""
         if self._read_paused:
             self._read_paused = False
             self.deadline = self._loop.time() + self._timeout_s
             self.transport.resume_reading()
-        return response.take()
+        return self.response.take()
 
     def switch(self, successor: asyncio.Protocol) -> tuple[asyncio.Transport, bytes]:
         """Leave the transport to another protocol; see the door."""

@@ -10,7 +10,7 @@ from gateway.fast_path import passage as passage_module
 from gateway.fast_path.fast_path import FastPath
 from gateway.fast_path.passage import Passage
 from gateway.fast_path.prepare import Prepared, Priced
-from gateway.framing import StrictHttpProtocol
+from gateway.framing import StrictHttpProtocol, Turn
 from gateway.limits import RouteLimits
 from gateway.metrics import Metrics
 from gateway.upstream import H1Client
@@ -24,6 +24,7 @@ from tests.upstreams import answer
 pytestmark = pytest.mark.anyio
 
 PRICE = 10
+STREAM = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n"
 
 
 class Fault(Exception):
@@ -75,27 +76,6 @@ async def test_what_fails_before_anything_is_begun_is_served_by_the_main_flow(
     await on_again(warm)
 
 
-@pytest.mark.parametrize(
-    ("owner", "name"),
-    [(H1Client, "pool_of"), (Connection, "send")],
-    ids=lambda value: getattr(value, "__name__", value),
-)
-async def test_a_metered_request_that_cannot_be_written_early_is_written_by_the_main_flow(
-    warm: Warm, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str
-) -> None:
-    """It waits for its hold there by then, so it goes on; the backend gets it once."""
-    customer = await warm.customer()
-    warm.backend.plays["/chat"] = answer(200, b'{"total": 7}', b"content-type: application/json")
-    failing = Failing(monkeypatch, owner, name)
-    request = get(customer, "/chat", "content-length: 2", method="POST") + b"{}"
-    async with client_of(warm.gateway) as client:
-        assert (await client.ask(request)).value("farebox-cost") == "7"
-    assert failing.met == 1
-    assert len(warm.backend.heads) == 1
-    await warm.spent(customer, 7)
-    await on_again(warm)
-
-
 UNANSWERED = [
     (H1Client, "pool_of"),
     (Pool, "kept"),
@@ -130,6 +110,52 @@ async def test_a_failure_before_the_answer_costs_nothing(
     assert warm.passages.dropped == 1
     assert "the fast path failed" in caplog.text
     await warm.spent(customer, 0)
+    await on_again(warm)
+
+
+UNBEGUN = [
+    (H1Client, "pool_of"),
+    (Connection, "send"),
+    (RouteLimits, "headers"),
+    (Turn, "begin_at_once"),
+    (Connection, "take"),
+    (Turn, "pass_on"),
+    (StrictHttpProtocol, "write"),
+]
+
+
+@pytest.mark.parametrize("step", UNBEGUN, ids=[name for _, name in UNBEGUN])
+async def test_a_failure_before_a_stream_is_begun_costs_nothing(
+    warm: Warm, monkeypatch: pytest.MonkeyPatch, step: tuple[Any, str]
+) -> None:
+    customer = await warm.customer()
+    warm.backend.plays["/chat"] = STREAM
+    failing = Failing(monkeypatch, *step)
+    async with client_of(warm.gateway) as client:
+        await client.raw.send(get(customer, "/chat", method="POST"))
+        assert await client.closed() == b""
+    assert failing.met == 1
+    assert warm.passages.dropped == 1
+    await warm.spent(customer, 0)
+    warm.backend.plays.clear()
+    await on_again(warm)
+
+
+async def test_a_failure_behind_a_streams_first_piece_cuts_it(
+    warm: Warm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On its way to the main flow: what the client has does not look whole."""
+    customer = await warm.customer()
+    warm.backend.plays["/chat"] = STREAM
+    failing = Failing(monkeypatch, StrictHttpProtocol, "leave_to_application")
+    async with client_of(warm.gateway) as client:
+        await client.raw.send(get(customer, "/chat", method="POST"))
+        assert (await client.raw.head()).startswith(b"HTTP/1.1 200 OK\r\n")
+        assert await client.closed() == b"5\r\nfirst\r\n"
+    assert failing.met == 1
+    assert warm.passages.dropped == 1
+    await warm.spent(customer, 0)
+    warm.backend.plays.clear()
     await on_again(warm)
 
 

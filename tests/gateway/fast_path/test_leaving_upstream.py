@@ -193,6 +193,10 @@ async def test_a_body_goes_up_once(
 
 
 METERED = answer(200, b'{"total": 7}', b"content-type: application/json")
+CHUNKED_METERED = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+    b'c\r\n{"total": 7}\r\n0\r\n\r\n'
+)
 
 
 @pytest.mark.parametrize(
@@ -200,11 +204,12 @@ METERED = answer(200, b'{"total": 7}', b"content-type: application/json")
     [
         (METERED, 7),
         (steps(METERED[:-5], METERED[-5:]), 7),
+        (CHUNKED_METERED, 7),
         (answer(200, b"nothing said"), 50),
         (answer(500, b'{"total": 7}'), 0),
         (steps(cut()), 0),
     ],
-    ids=["whole", "in two pieces", "unreadable", "not covered", "cut"],
+    ids=["whole", "in two pieces", "chunked, whole", "unreadable", "not covered", "cut"],
 )
 async def test_a_metered_answer_is_read_by_the_main_flow(warm: Warm, play: Play, cost: int) -> None:
     customer = await warm.customer()
