@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
 from ledger.allocation import read_allocation
@@ -42,6 +42,12 @@ from ledger.seals import Sealed
 
 _SQL = Queries("posting")
 
+_FACTS = attrgetter("facts")
+_ID = itemgetter(1)
+_ACCOUNT_OF_HOLD, _PRICE_OF_HOLD, _LOT_OF_HOLD = itemgetter(2), itemgetter(6, 7), itemgetter(11)
+_ACCOUNT_OF_SETTLE = itemgetter(6)
+"""Where they stand in a `Brief`: all of a batch's are gathered without a step for each."""
+
 
 class Batch(NamedTuple):
     """A posted batch: facts q_from to q_to of an epoch; chain and clock of its last entry."""
@@ -58,27 +64,20 @@ class _Touched:
     """What the facts of a batch name."""
 
     def __init__(self, entries: Sequence[BriefEntry]) -> None:
-        self.accounts: set[int] = set()
-        self.lots: set[int] = set()
-        self.holds: set[bytes] = set()
+        facts = list(chain.from_iterable(map(_FACTS, entries)))
+        brief: list[Brief] = [fact for fact in facts if isinstance(fact, tuple)]
+        holds = [fact for fact in brief if fact[0] == HOLD]
+        settles = [fact for fact in brief if fact[0] == SETTLE]
+        self.holds: set[bytes] = set(map(_ID, brief))
+        self.accounts: set[int] = {*map(_ACCOUNT_OF_HOLD, holds), *map(_ACCOUNT_OF_SETTLE, settles)}
+        self.lots: set[int] = set(map(_LOT_OF_HOLD, holds))
+        self.prices: set[tuple[int, int]] = set(map(_PRICE_OF_HOLD, holds))
         self.controls: set[tuple[int, int]] = set()
-        self.prices: set[tuple[int, int]] = set()
         self.uses: set[UseKey] = set()
-        for entry in entries:
-            self._add_brief([fact for fact in entry.facts if isinstance(fact, tuple)])
-            for fact in entry.facts:
+        if len(brief) < len(facts):
+            for fact in facts:
                 if not isinstance(fact, tuple):
                     self._add(fact)
-
-    def _add_brief(self, facts: Sequence[Brief]) -> None:
-        """Add those of usual charges: one account, one lot."""
-        self.holds.update([fact[1] for fact in facts])
-        holds = [fact for fact in facts if fact[0] == HOLD]
-        for _, _, account, _, _, _, version, rule, _, _, _, lot, _, _ in holds:
-            self.accounts.add(account)
-            self.prices.add((version, rule))
-            self.lots.add(lot)
-        self.accounts.update([fact[6] for fact in facts if fact[0] == SETTLE])
 
     def _add(self, fact: Fact) -> None:
         match fact:

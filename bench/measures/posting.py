@@ -51,7 +51,7 @@ async def posting(run: Run) -> Found:
         database = await Database.connect(server.url(), most=1)
         try:
             async with database.connection() as connection:
-                return await _measured(connection, rounds=2 if run.quick else 9)
+                return await _measured(connection, rounds=2 if run.quick else 25)
         finally:
             await database.close()
     finally:
