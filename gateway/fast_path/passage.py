@@ -244,6 +244,7 @@ class Passage:
             turn = Turn(self._connection, self._head)
             turn.begin_at_once(_OK, self._stream_headers(response))
             self._turn = turn
+            self._pool.responses.came = True
         self._passed = piece = upstream.take()
         turn.pass_on(piece)
         if piece:

@@ -69,6 +69,35 @@ async def test_an_answer_that_the_main_flow_reads_has_come_in_time(
     assert (pool.responses.missed, pool.responses.rests) == (0, 0)
 
 
+async def test_a_stream_has_come_in_time_with_its_head(
+    warm: Warm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long it pauses behind that."""
+    customer = await warm.customer()
+    head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+    go_on = asyncio.Event()
+
+    async def pausing(connection: Connection) -> None:
+        await connection.send(head)
+        await go_on.wait()
+        await connection.send(b"0\r\n\r\n")
+
+    warm.backend.plays["/chat"] = pausing
+    [pool], poll = warm.fast.upstreams._pools.values(), warm.fast.poll
+    await until(lambda: not poll._turning)
+    monkeypatch.setattr(poll, "_limit_s", 60.0)
+    pool.responses = Awaited()
+    async with client_of(warm.gateway) as client:
+        await client.raw.send(get(customer, "/chat", method="POST"))
+        await client.raw.head()
+        assert pool.responses.came
+        await until(lambda: not poll._turning)
+        assert (pool.responses.missed, pool.responses.rests) == (0, 0)
+        go_on.set()
+        await client.raw.reader.readexactly(5)
+    await warm.spent(customer, 50)
+
+
 async def test_beside_another_request_it_sleeps(warm: Warm) -> None:
     customer = await warm.customer(at_once=2)
     go_on = asyncio.Event()
