@@ -6,9 +6,9 @@ price, whose caller is remembered, and whose answer comes whole and in one piece
 the event loop that bring its bytes, without a task's switches, with all that is the same for each
 such request worked out once (`prepare.py`). At the first thing that is not usual (a refused hold,
 no kept connection to the backend, a longer answer, an error, a client that leaves) it leaves the
-request, and what was begun of it (`begun.py`), to the main flow. Nothing is decided here twice:
-what is charged, what may go up and down, and what an order looks like are asked of the same
-functions.
+request, and what was begun of it (`begun.py`), to the main flow; a metered request when its answer
+comes, of a stream behind the first piece. Nothing is decided here twice: what is charged, what may
+go up and down, and what an order looks like are asked of the same functions.
 """
 
 from gateway.fast_path.begun import Begun
